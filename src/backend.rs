@@ -1,0 +1,285 @@
+//! Backends: what does the arithmetic.
+//!
+//! A [`Backend`] opens a [`Ring`] (arithmetic modulo one odd number); a ring uploads a batch of residues, runs a [`Program`] over all items of the batch, and
+//! downloads. In between the residues are in the backend's own form, which callers never see. **Every backend returns the same bits**: the canonical residue
+//! in `[0, modulus)`. A verb that a backend lacks is an error, never a quiet fallback to another backend.
+
+use std::any::Any;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rug::Integer;
+
+use crate::error::{Error, Result};
+use crate::limbs::Limbs;
+use crate::modulus::Modulus;
+use crate::plan::Program;
+
+/// The backends by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BackendId {
+    /// Textbook arithmetic in plain Rust, one thread: the oracle.
+    Reference,
+    /// GMP through `rug`, parallel with rayon.
+    Gmp,
+}
+
+impl BackendId {
+    /// All backends that this build knows, the oracle first.
+    pub const ALL: [Self; 2] = [Self::Reference, Self::Gmp];
+
+    /// The name on the command line and in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Gmp => "gmp",
+        }
+    }
+
+    /// One line on what it is.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Reference => "textbook arithmetic in plain Rust, one thread: the oracle",
+            Self::Gmp => "GMP through rug, parallel with rayon",
+        }
+    }
+}
+
+impl fmt::Display for BackendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for BackendId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|id| id.name() == text).ok_or_else(|| Error::Unknown {
+            what: "backend",
+            value: text.into(),
+            known: Self::ALL.map(Self::name).join(", "),
+        })
+    }
+}
+
+/// Opens a backend.
+///
+/// # Errors
+/// [`Error::BackendUnavailable`] when this machine lacks what it needs.
+pub fn open(id: BackendId) -> Result<Box<dyn Backend>> {
+    match id {
+        BackendId::Reference => Err(Error::BackendUnavailable { backend: id.name(), reason: "not built".into() }),
+        BackendId::Gmp => Err(Error::BackendUnavailable { backend: id.name(), reason: "not built".into() }),
+    }
+}
+
+/// What a record says of the device that did the arithmetic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Processor or adapter name.
+    pub name: String,
+    /// What kind of device it is.
+    pub kind: DeviceKind,
+    /// Library and version, instruction set, driver.
+    pub detail: String,
+}
+
+/// Kinds of devices. A software adapter is a GPU interface run by the processor, and is never called a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// The processor.
+    Cpu,
+}
+
+impl DeviceKind {
+    /// The name in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+        }
+    }
+}
+
+/// A device that can do batched modular arithmetic.
+pub trait Backend: Send + Sync {
+    /// Its name.
+    fn id(&self) -> BackendId;
+
+    /// What it runs on.
+    fn device(&self) -> Device;
+
+    /// Prepares arithmetic modulo one number.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a modulus that the backend cannot handle.
+    fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>>;
+}
+
+/// Whether an exponent may show in the time and the addresses of a power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrecy {
+    /// The exponent is public: the fastest way.
+    Public,
+    /// The exponent is secret: time and memory addresses depend on its length only.
+    Secret,
+}
+
+/// Exponents of a batch of powers: non-negative integers.
+#[derive(Clone, Copy)]
+pub enum Exponents<'a> {
+    /// One for all.
+    Shared(&'a Integer),
+    /// One for each base.
+    Each(&'a [Integer]),
+}
+
+/// Digits that pick table entries: `windows` small numbers for each item. Secret in encryption, so they are wiped when dropped.
+pub struct Digits {
+    windows: usize,
+    values: Vec<u16>,
+}
+
+impl Digits {
+    /// `values` item after item, `windows` digits each.
+    ///
+    /// # Errors
+    /// [`Error::Size`] when digits are left over.
+    pub fn new(windows: usize, values: Vec<u16>) -> Result<Self> {
+        if windows == 0 || !values.len().is_multiple_of(windows) {
+            return Err(Error::Size { what: "digits", expected: windows, actual: values.len() });
+        }
+        Ok(Self { windows, values })
+    }
+
+    /// Digits of each item.
+    #[must_use]
+    pub fn windows(&self) -> usize {
+        self.windows
+    }
+
+    /// Items.
+    #[must_use]
+    pub fn items(&self) -> usize {
+        self.values.len() / self.windows
+    }
+
+    /// The digits of one item, lowest window first.
+    #[must_use]
+    pub fn item(&self, item: usize) -> &[u16] {
+        &self.values[item * self.windows..(item + 1) * self.windows]
+    }
+}
+
+impl Drop for Digits {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.values);
+    }
+}
+
+/// A shared table and each item's digits into it, for [`crate::plan::Op::MulTable`]. Lookups are by address: their time may depend on the digits.
+#[derive(Clone, Copy)]
+pub struct Lookup<'a> {
+    /// `windows * entries` residues, window after window.
+    pub table: &'a Resident,
+    /// Each item's digits, below `entries`.
+    pub digits: &'a Digits,
+}
+
+/// A batch of residues on a device, in the form of the ring that made it. Storage is wiped when dropped.
+pub struct Resident {
+    count: usize,
+    storage: Box<dyn Any + Send + Sync>,
+}
+
+impl Resident {
+    /// For backends: wraps `count` residues.
+    fn new(count: usize, storage: impl Any + Send + Sync) -> Self {
+        Self { count, storage: Box::new(storage) }
+    }
+
+    /// Number of residues.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// For backends: the storage, if this backend made it.
+    fn storage<T: 'static>(&self, backend: BackendId) -> Result<&T> {
+        self.storage
+            .downcast_ref()
+            .ok_or_else(|| Error::Unsupported { subject: backend.name().into(), feature: "a batch that another backend made".into() })
+    }
+}
+
+/// Arithmetic modulo one odd number on one device. All verbs work on batches and are complete when they return.
+pub trait Ring: Send + Sync {
+    /// The modulus.
+    fn modulus(&self) -> &Modulus;
+
+    /// Brings residues to the device.
+    ///
+    /// Input: integers of the modulus' width in words, each below the modulus.
+    ///
+    /// # Errors
+    /// [`Error::Size`] for another width, [`Error::OutOfRange`] for a value that is not reduced.
+    fn upload(&self, values: &Limbs) -> Result<Resident>;
+
+    /// Runs `program` over all items: item i reads inputs `i * program.inputs() ..` and its outputs stand at `i * program.outputs().len() ..`.
+    ///
+    /// # Errors
+    /// [`Error::Size`] when the inputs do not divide into items or digits and table do not fit the program.
+    fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident>;
+
+    /// base^exponent for every base; 0^0 = 1.
+    ///
+    /// # Errors
+    /// [`Error::Size`] when the exponents do not match the bases, [`Error::OutOfRange`] for a negative exponent.
+    fn pow(&self, bases: &Resident, exponents: Exponents<'_>, secrecy: Secrecy) -> Result<Resident>;
+
+    /// 1/value for every value. Time depends on the values.
+    ///
+    /// # Errors
+    /// [`Error::NotInvertible`] naming the first value that has no inverse.
+    fn invert(&self, values: &Resident) -> Result<Resident>;
+
+    /// Brings canonical residues back, each in `[0, modulus)`, of the modulus' width in words.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn download(&self, values: &Resident) -> Result<Limbs>;
+}
+
+/// For backends: the number of items in a run, after checking that inputs, table and digits fit the program.
+fn items_of(program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<usize> {
+    let per_item = program.inputs().max(1);
+    if !inputs.len().is_multiple_of(per_item) {
+        return Err(Error::Size { what: "inputs of a program", expected: per_item, actual: inputs.len() });
+    }
+    let items = inputs.len() / per_item;
+    if program.windows() > 0 {
+        let Some(Lookup { table, digits }) = lookup else {
+            return Err(Error::Size { what: "table entries of a program", expected: program.windows() * program.entries(), actual: 0 });
+        };
+        if table.len() != program.windows() * program.entries() {
+            return Err(Error::Size { what: "table entries of a program", expected: program.windows() * program.entries(), actual: table.len() });
+        }
+        if digits.windows() != program.windows() || digits.items() != items {
+            return Err(Error::Size { what: "digits of a program", expected: program.windows() * items, actual: digits.values.len() });
+        }
+        if let Some(bad) = digits.values.iter().find(|&&digit| digit as usize >= program.entries()) {
+            return Err(Error::OutOfRange { what: "digit", value: bad.to_string(), allowed: format!("0 to {}", program.entries() - 1) });
+        }
+    }
+    Ok(items)
+}

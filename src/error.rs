@@ -1,0 +1,208 @@
+//! The one error type. Every message is one line, carries the numbers that matter and says what to do where that is not obvious.
+
+use std::path::{Path, PathBuf};
+
+/// Result of everything in this crate that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong. Fields hold what was expected and what was there; messages are one line.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused a file operation.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb: `read`, `create`, `write`, `rename`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file does not have the form it must have.
+    #[error("{}: expected {expected}, found {actual}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What belongs there.
+        expected: String,
+        /// What is there.
+        actual: String,
+    },
+    /// No file of the dataset that was asked for is on this machine.
+    #[error("{dataset} not found ({searched}); run `cipherlane fetch`, or pass --dataset DIR or set CIPHERLANE_DATA")]
+    DatasetMissing {
+        /// Name of the dataset.
+        dataset: String,
+        /// The places that were looked at.
+        searched: String,
+    },
+    /// A download did not succeed.
+    #[error("cannot download {url}: {problem}")]
+    Download {
+        /// The address.
+        url: String,
+        /// What went wrong.
+        problem: String,
+    },
+    /// Two sizes that must agree do not.
+    #[error("{what}: expected {expected}, got {actual}")]
+    Size {
+        /// What is counted.
+        what: &'static str,
+        /// The size that fits.
+        expected: usize,
+        /// The size that was given.
+        actual: usize,
+    },
+    /// A number is outside its range.
+    #[error("{what} is {value}, allowed is {allowed}")]
+    OutOfRange {
+        /// The quantity.
+        what: &'static str,
+        /// Its value.
+        value: String,
+        /// The range, as text.
+        allowed: String,
+    },
+    /// A worst-case sum does not fit the slot, so a result could spill into its neighbour.
+    #[error(
+        "worst-case result needs {needed_bits} bits with its sign, a slot has {slot_bits}; use wider slots, fewer weight bits or fewer feature bits"
+    )]
+    SlotOverflow {
+        /// Bits of the worst case, sign included.
+        needed_bits: u32,
+        /// Bits of a slot.
+        slot_bits: u32,
+    },
+    /// The slots together do not fit below n/2.
+    #[error("{slots} slots of {slot_bits} bits need {needed_bits} bits, the plaintext has {available_bits}")]
+    PlaintextOverflow {
+        /// Slots asked for.
+        slots: usize,
+        /// Bits of a slot.
+        slot_bits: u32,
+        /// Bits needed together.
+        needed_bits: u32,
+        /// Bits below n/2.
+        available_bits: u32,
+    },
+    /// A key of toy size without the consent that toys need.
+    #[error("a {bits}-bit key is a toy: at least {minimum} bits are needed, or --toy for tests")]
+    KeyTooSmall {
+        /// Bits of n.
+        bits: u32,
+        /// The least that is accepted.
+        minimum: u32,
+    },
+    /// A key that breaks a rule of its kind.
+    #[error("invalid key: {reason}")]
+    InvalidKey {
+        /// The rule and the numbers.
+        reason: String,
+    },
+    /// A ciphertext or model of one key was brought to another.
+    #[error("wrong key: this was made for key {expected}, the key given is {actual}")]
+    WrongKey {
+        /// Fingerprint named by the file.
+        expected: String,
+        /// Fingerprint of the key at hand.
+        actual: String,
+    },
+    /// A number that is no ciphertext under this key.
+    #[error("ciphertext {index} is invalid: {reason}")]
+    InvalidCiphertext {
+        /// Position in its batch, from 0.
+        index: usize,
+        /// The rule that it breaks.
+        reason: String,
+    },
+    /// A decrypted value that no honest computation produces.
+    #[error("decryption of ciphertext {index} failed: {reason}")]
+    Decryption {
+        /// Position in its batch, from 0.
+        index: usize,
+        /// What gave it away.
+        reason: String,
+    },
+    /// A number without an inverse.
+    #[error("value {index} has no inverse modulo the {bits}-bit modulus")]
+    NotInvertible {
+        /// Position in its batch, from 0.
+        index: usize,
+        /// Bits of the modulus.
+        bits: u32,
+    },
+    /// A program that breaks the rules of its form: a defect of a planner.
+    #[error("invalid program: {problem}")]
+    InvalidProgram {
+        /// The broken rule.
+        problem: String,
+    },
+    /// A backend that this machine or this build does not have.
+    #[error("backend {backend} is not available: {reason}")]
+    BackendUnavailable {
+        /// The backend's name.
+        backend: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// Something that a backend or a scheme does not do.
+    #[error("{subject} does not support {feature}")]
+    Unsupported {
+        /// The backend, scheme or file kind.
+        subject: String,
+        /// What was asked of it.
+        feature: String,
+    },
+    /// Text that names no option.
+    #[error("{what} `{value}` is unknown, known: {known}")]
+    Unknown {
+        /// The kind of thing named.
+        what: &'static str,
+        /// The text.
+        value: String,
+        /// The texts that would do.
+        known: String,
+    },
+    /// Two computations that must agree do not.
+    #[error("verification failed: {what}: expected {expected}, got {actual}")]
+    Disagreement {
+        /// What was compared.
+        what: String,
+        /// The oracle's value.
+        expected: String,
+        /// The value under test.
+        actual: String,
+    },
+    /// A figure could not be drawn.
+    #[error("cannot draw {figure}: {problem}")]
+    Figure {
+        /// The figure.
+        figure: String,
+        /// The drawing library's reason.
+        problem: String,
+    },
+    /// The system gave no randomness.
+    #[error("the system's random generator failed: {reason}")]
+    Randomness {
+        /// The system's reason.
+        reason: String,
+    },
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// For `map_err`: wraps a system error with what was tried on which file.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// A malformed file.
+    pub fn file(path: &Path, expected: impl Into<String>, actual: impl Into<String>) -> Self {
+        Self::File { path: path.to_path_buf(), expected: expected.into(), actual: actual.into() }
+    }
+}

@@ -1,0 +1,9 @@
+//! cipherlane: benchmarking and research harness for neural networks on encrypted data.
+
+pub mod backend;
+pub mod dataset;
+pub mod error;
+pub mod limbs;
+pub mod modulus;
+pub mod plan;
+pub mod record;

@@ -1,0 +1,3 @@
+//! The program: see `cipherlane --help`.
+
+fn main() {}

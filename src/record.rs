@@ -1,0 +1,322 @@
+//! Records: what a run leaves behind. Facts only; medians, throughput and ratios are derived by `report` and `plot`.
+//!
+//! A results folder holds `samples.csv` (one row per stage per sample), `outcomes.csv` (one row per spec), `run.toml` (where the numbers come from) and
+//! `figures/`. Column names carry their units. An empty cell means "not measured", never zero.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// File name of the stage times.
+pub const SAMPLES: &str = "samples.csv";
+/// File name of the results per spec.
+pub const OUTCOMES: &str = "outcomes.csv";
+/// File name of the provenance.
+pub const RUN: &str = "run.toml";
+
+/// A step of a workload, in the order the data travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Key generation, tables and plans.
+    Keygen,
+    /// Cleartext numbers to plaintext integers.
+    Encode,
+    /// Plaintexts to ciphertexts.
+    Encrypt,
+    /// Ciphertexts to the device.
+    Upload,
+    /// The computation on ciphertexts, re-randomisation included.
+    Evaluate,
+    /// Results from the device.
+    Download,
+    /// Messages between servers.
+    Exchange,
+    /// Ciphertexts to plaintexts.
+    Decrypt,
+    /// Plaintext integers to logits.
+    Decode,
+}
+
+impl Stage {
+    /// All stages in order.
+    pub const ALL: [Self; 9] =
+        [Self::Keygen, Self::Encode, Self::Encrypt, Self::Upload, Self::Evaluate, Self::Download, Self::Exchange, Self::Decrypt, Self::Decode];
+
+    /// The name in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Keygen => "keygen",
+            Self::Encode => "encode",
+            Self::Encrypt => "encrypt",
+            Self::Upload => "upload",
+            Self::Evaluate => "evaluate",
+            Self::Download => "download",
+            Self::Exchange => "exchange",
+            Self::Decrypt => "decrypt",
+            Self::Decode => "decode",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// When a stage happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Once per key or model.
+    Setup,
+    /// Before the input is known.
+    Offline,
+    /// From input to answer.
+    Online,
+}
+
+/// One row of `samples.csv`: the time of one stage on one batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The spec in its text form; joins with `outcomes.csv`.
+    pub spec: String,
+    /// `inference`, `training` or `kernel`.
+    pub workload: String,
+    /// How the data is protected: `clear`, `paillier`.
+    pub scheme: String,
+    /// What did the arithmetic.
+    pub backend: String,
+    /// `mnist` or `digits`.
+    pub dataset: String,
+    /// Public feature map: `pixels` or `gradients`.
+    pub features: String,
+    /// Bits of n; empty for `clear`.
+    pub key_bits: Option<u32>,
+    /// How the encrypted product is planned: `buckets`, `straus`, `naive`.
+    pub method: String,
+    /// How randomisers are made: `owner`, `djn`, `standard`.
+    pub encryption: String,
+    /// Images per ciphertext.
+    pub packing: u32,
+    /// `offline` (throughput) or `single` (latency).
+    pub scenario: String,
+    /// `closed`: every value encrypted with fresh randomness, nothing cached; else `open`.
+    pub division: String,
+    /// The step.
+    pub stage: Stage,
+    /// When it happens.
+    pub phase: Phase,
+    /// Number of the repetition, from 0.
+    pub sample: u32,
+    /// Images in this repetition.
+    pub items: u32,
+    /// Wall time in nanoseconds.
+    pub wall_ns: u64,
+    /// Processor time of all threads in nanoseconds.
+    pub cpu_ns: u64,
+    /// Time by the device's own clock in nanoseconds, where it has one.
+    pub device_ns: Option<u64>,
+    /// Identity of the run.
+    pub run_id: String,
+    /// Source revision, `-dirty` if changed.
+    pub revision: String,
+    /// Processor model.
+    pub cpu: String,
+    /// Device that did the arithmetic.
+    pub adapter: String,
+}
+
+/// One row of `outcomes.csv`: the result of one spec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The spec in its text form.
+    pub spec: String,
+    /// `inference`, `training` or `kernel`.
+    pub workload: String,
+    /// How the data is protected.
+    pub scheme: String,
+    /// What did the arithmetic.
+    pub backend: String,
+    /// `mnist` or `digits`.
+    pub dataset: String,
+    /// Public feature map.
+    pub features: String,
+    /// Bits of n; empty for `clear`.
+    pub key_bits: Option<u32>,
+    /// Plan of the encrypted product.
+    pub method: String,
+    /// How randomisers are made.
+    pub encryption: String,
+    /// Images per ciphertext.
+    pub packing: u32,
+    /// Bits of a slot; empty without packing.
+    pub slot_bits: Option<u32>,
+    /// Bits of a feature.
+    pub feature_bits: Option<u32>,
+    /// Bits of a weight, sign included.
+    pub weight_bits: Option<u32>,
+    /// `offline` or `single`.
+    pub scenario: String,
+    /// `closed` or `open`.
+    pub division: String,
+    /// Threads of the pool.
+    pub threads: u32,
+    /// Images classified.
+    pub images: u32,
+    /// Share of images classified as labelled.
+    pub accuracy: Option<f64>,
+    /// Share of predictions equal to those of the quantised plaintext model.
+    pub agreement: Option<f64>,
+    /// Whether every logit equals the quantised plaintext model's.
+    pub verified: bool,
+    /// Modular products of one encrypted matrix-vector product.
+    pub products: Option<u64>,
+    /// Bytes sent to the server for all images.
+    pub bytes_up: u64,
+    /// Bytes sent back for all images.
+    pub bytes_down: u64,
+    /// Messages to the server and back.
+    pub rounds: u32,
+    /// Largest resident memory of the process so far, bytes.
+    pub peak_rss_bytes: Option<u64>,
+    /// Estimated strength of the key by NIST SP 800-57; empty for `clear`.
+    pub security_bits: Option<u32>,
+    /// First 16 hex digits of the SHA-256 of all result ciphertexts: equal on every backend for equal seeds.
+    pub digest: Option<String>,
+    /// Device that did the arithmetic.
+    pub adapter: String,
+    /// `cpu`, `gpu` or `software`.
+    pub adapter_type: String,
+    /// Why there is no result.
+    pub error: Option<String>,
+    /// Identity of the run.
+    pub run_id: String,
+    /// Source revision, `-dirty` if changed.
+    pub revision: String,
+}
+
+/// Everything that one run measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Records {
+    /// Rows of `samples.csv`.
+    pub samples: Vec<Sample>,
+    /// Rows of `outcomes.csv`.
+    pub outcomes: Vec<Outcome>,
+}
+
+impl Records {
+    /// Writes both files into `dir`, each whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        write_rows(&dir.join(SAMPLES), &self.samples)?;
+        write_rows(&dir.join(OUTCOMES), &self.outcomes)
+    }
+
+    /// Reads both files from `dir`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a file is missing, [`Error::File`] naming the line when a row is malformed.
+    pub fn read(dir: &Path) -> Result<Self> {
+        Ok(Self { samples: read_rows(&dir.join(SAMPLES))?, outcomes: read_rows(&dir.join(OUTCOMES))? })
+    }
+}
+
+/// Writes `bytes` to `path` by way of a temporary file beside it, so that the file is never half there.
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be written.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(Error::io("create a file in", dir))?;
+    file.write_all(bytes).map_err(Error::io("write", path))?;
+    file.as_file().sync_all().map_err(Error::io("write", path))?;
+    persist(file, path)
+}
+
+/// Moves a finished temporary file to its name; readable as an ordinary new file is.
+fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(Error::io("set the mode of", path))?;
+    }
+    file.persist(path).map_err(|e| Error::io("create", path)(e.error))?;
+    Ok(())
+}
+
+fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> Result<()> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let bad = |e: csv::Error| Error::file(path, "rows that can be written", e.to_string());
+    for row in rows {
+        writer.serialize(row).map_err(bad)?;
+    }
+    let bytes = writer.into_inner().map_err(|e| Error::io("write", path)(std::io::Error::other(e.to_string())))?;
+    write_whole(path, &bytes)
+}
+
+fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    csv::Reader::from_reader(file).deserialize().map(|row| row.map_err(|e| Error::file(path, "the columns of this version", e.to_string()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Sample {
+        Sample {
+            spec: "a/b, \"c\"".into(),
+            workload: "inference".into(),
+            scheme: "paillier".into(),
+            backend: "gmp".into(),
+            dataset: "digits".into(),
+            features: "pixels".into(),
+            key_bits: Some(2048),
+            method: "buckets".into(),
+            encryption: "djn".into(),
+            packing: 78,
+            scenario: "offline".into(),
+            division: "closed".into(),
+            stage: Stage::Evaluate,
+            phase: Phase::Online,
+            sample: 0,
+            items: 78,
+            wall_ns: 1,
+            cpu_ns: 2,
+            device_ns: None,
+            run_id: "r".into(),
+            revision: "v".into(),
+            cpu: "c".into(),
+            adapter: "d".into(),
+        }
+    }
+
+    #[test]
+    fn rows_survive_the_round_trip() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records { samples: vec![sample(), Sample { sample: 1, key_bits: None, device_ns: Some(7), ..sample() }], outcomes: vec![] };
+        records.write(dir.path()).unwrap();
+        assert_eq!(Records::read(dir.path()).unwrap(), records);
+    }
+
+    #[test]
+    fn a_torn_row_is_an_error_that_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        Records { samples: vec![sample()], outcomes: vec![] }.write(dir.path()).unwrap();
+        let path = dir.path().join(SAMPLES);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, &text[..text.len() - 20]).unwrap();
+        assert!(Records::read(dir.path()).unwrap_err().to_string().contains(SAMPLES));
+    }
+}
