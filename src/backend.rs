@@ -16,6 +16,8 @@ use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::plan::Program;
 
+mod ifma;
+
 /// The backends by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum BackendId {

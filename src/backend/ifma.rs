@@ -1,0 +1,7 @@
+//! IFMA
+pub(super) mod form;
+mod kernel;
+mod transpose;
+
+#[cfg(test)]
+mod tests;
