@@ -25,11 +25,13 @@ pub enum BackendId {
     Reference,
     /// GMP through `rug`, parallel with rayon.
     Gmp,
+    /// AVX-512 IFMA, eight numbers at a time, parallel with rayon.
+    Ifma,
 }
 
 impl BackendId {
     /// All backends that this build knows, the oracle first.
-    pub const ALL: [Self; 2] = [Self::Reference, Self::Gmp];
+    pub const ALL: [Self; 3] = [Self::Reference, Self::Gmp, Self::Ifma];
 
     /// The name on the command line and in records.
     #[must_use]
@@ -37,6 +39,7 @@ impl BackendId {
         match self {
             Self::Reference => "reference",
             Self::Gmp => "gmp",
+            Self::Ifma => "ifma",
         }
     }
 
@@ -46,6 +49,7 @@ impl BackendId {
         match self {
             Self::Reference => "textbook arithmetic in plain Rust, one thread: the oracle",
             Self::Gmp => "GMP through rug, parallel with rayon",
+            Self::Ifma => "AVX-512 IFMA, eight numbers at a time, parallel with rayon",
         }
     }
 }
@@ -76,6 +80,7 @@ pub fn open(id: BackendId) -> Result<Box<dyn Backend>> {
     match id {
         BackendId::Reference => Err(Error::BackendUnavailable { backend: id.name(), reason: "not built".into() }),
         BackendId::Gmp => Err(Error::BackendUnavailable { backend: id.name(), reason: "not built".into() }),
+        BackendId::Ifma => ifma::open(),
     }
 }
 

@@ -2,8 +2,8 @@
 #![expect(unsafe_code, reason = "calls into functions compiled for AVX-512, and a gathering load")]
 
 use std::arch::x86_64::{
-    __m512i, _mm512_add_epi64, _mm512_cmpeq_epi64_mask, _mm512_i64gather_epi64, _mm512_mask_mov_epi64, _mm512_set_epi64,
-    _mm512_set1_epi64, _mm512_setzero_si512, _mm512_shuffle_i64x2, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
+    __m512i, _mm512_add_epi64, _mm512_cmpeq_epi64_mask, _mm512_i64gather_epi64, _mm512_mask_mov_epi64, _mm512_set_epi64, _mm512_set1_epi64,
+    _mm512_setzero_si512, _mm512_shuffle_i64x2, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
 };
 
 use super::kernel::{LANES, Line, Token, load, store};
