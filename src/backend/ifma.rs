@@ -18,7 +18,8 @@ mod runner;
 #[cfg(target_arch = "x86_64")]
 mod transpose;
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
 mod tests;
 
 /// Set to anything but `0` or nothing, this environment variable makes the backend unavailable, as on a processor without the instructions.

@@ -138,7 +138,8 @@ impl Form {
 
     /// `out` = a b / R mod N in eight lanes.
     ///
-    /// Input: limb-major, halves below 2N (2n in base n). Output: the same range. Time depends on the size only. Source: base n, `ifma.md`; proven.
+    /// Input: limb-major, halves below 3N (3n in base n) with limbs below 2^52. Output: the same range. Time depends on the size only. Source: base n, `ifma.md`;
+    /// proven.
     pub(super) fn mul(&self, out: &mut [Line], a: &[Line], b: &[Line], work: &mut Workspace) {
         let h = self.size();
         let (token, by) = (self.token, self.reduction());
@@ -190,7 +191,7 @@ impl Form {
 
     /// The canonical residue of a row that is not in Montgomery form, in `[0, modulus)`. Time depends on the number.
     ///
-    /// Input: halves below 2^52 each limb and the number below twice the modulus, as a product with 1 leaves it.
+    /// Input: halves below 3N with limbs below 2^52.
     pub(super) fn read_row(&self, row: &[Line]) -> Integer {
         let limbs: Vec<u64> = row.iter().flat_map(|line| line.0).collect();
         let mut limbs = zeroize::Zeroizing::new(limbs);
@@ -198,7 +199,8 @@ impl Form {
         let mut value = from_limbs(low);
         if let Some(root) = self.modulus.root() {
             let mut high = from_limbs(&high[..self.size()]);
-            high = Integer::from(root << 1u32) - high;
+            // The digit is below 3n; turn its sign.
+            high = Integer::from(root * 3u32) - high;
             value += &high * root;
             wipe(&mut high);
         }

@@ -80,7 +80,7 @@ enum Sum<'a> {
 
 /// `out` = a b / R mod N, with `quotient` such that a b + `quotient` N = R `out`, in every lane.
 ///
-/// Input: a, b < 2N with limbs below 2^52; R = 2^(52 * limbs) >= 16 N. Output: below 1.25 N, limbs below 2^52; the quotient below R.
+/// Input: a, b < 3N with limbs below 2^52; R = 2^(52 * limbs) >= 16 N. Output: below 1.57 N, limbs below 2^52; the quotient below R.
 /// Time depends on the number of limbs only. Source: Montgomery 1985, product scanning; ranges proven in `ifma.md`.
 pub(super) fn mul(token: Token, by: Reduction<'_>, out: &mut [Line], quotient: &mut [Line], a: &[Line], b: &[Line]) {
     let _ = token;
@@ -100,7 +100,7 @@ pub(super) fn sqr(token: Token, by: Reduction<'_>, out: &mut [Line], quotient: &
 
 /// `out` = (a b + m) / R mod N in every lane; `work` is overwritten.
 ///
-/// Input: a < 4N, b < 2N, m < R. Output: below 1.5 N. Time and source as [`mul`].
+/// Input: a < 6N, b < 3N, m < R. Output: below 3N. Time and source as [`mul`].
 pub(super) fn mul_more(token: Token, by: Reduction<'_>, out: &mut [Line], work: &mut [Line], [a, b]: [&[Line]; 2], m: &[Line]) {
     let _ = token;
     // SAFETY: the token proves that the processor has the features of `pass`.
@@ -109,7 +109,7 @@ pub(super) fn mul_more(token: Token, by: Reduction<'_>, out: &mut [Line], work: 
 
 /// `out` = (a b + c d + m) / R mod N in every lane; `work` is overwritten.
 ///
-/// Input: a, b, c, d < 2N, m < R. Output: below 1.5 N. Time and source as [`mul`].
+/// Input: a, b, c, d < 3N, m < R. Output: below 3N. Time and source as [`mul`].
 pub(super) fn cross_more(token: Token, by: Reduction<'_>, out: &mut [Line], work: &mut [Line], factors: [&[Line]; 4], m: &[Line]) {
     let _ = token;
     // SAFETY: the token proves that the processor has the features of `pass`.

@@ -91,7 +91,7 @@ impl IfmaRing {
     }
 
     /// To Montgomery form. Time depends on the values.
-    fn enter<'a>(&self, count: usize, value: impl Fn(usize) -> Integer + Sync) -> Vec<Line> {
+    fn enter(&self, count: usize, value: impl Fn(usize) -> Integer + Sync) -> Vec<Line> {
         let mut plain = self.zeros(count);
         plain.par_chunks_mut(self.form().lines()).with_min_len(LANES).enumerate().for_each(|(i, row)| {
             let mut value = value(i);

@@ -62,3 +62,61 @@ fn kernels() {
         }
     }
 }
+
+/// A tree product over many inputs, as in the evaluation of a row: wide levels, no squares.
+fn tree(inputs: usize) -> Program {
+    let (mut ops, mut ends) = (Vec::new(), Vec::new());
+    let mut ready: Vec<Operand> = (0..inputs as Operand).collect();
+    let mut next = inputs as Operand;
+    while ready.len() > 1 {
+        ready = ready
+            .chunks(2)
+            .map(|pair| match *pair {
+                [a, b] => {
+                    ops.push(Op::Mul { dst: next, a, b });
+                    next += 1;
+                    next - 1
+                }
+                _ => pair[0],
+            })
+            .collect();
+        ends.push(ops.len());
+    }
+    Program::new(inputs, ops, ends, ready, 0, 0).unwrap()
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn verbs() {
+    let token = token!();
+    let mut random = Random(21);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    println!("ns per residue or product, one thread, thread CPU time");
+    for bits in [2048, 3072] {
+        let ring = ring(token, Modulus::square(random.odd(bits)).unwrap());
+        let m = ring.modulus().value();
+        let count = 784 * 8;
+        let values: Vec<Integer> = (0..count).map(|_| random.residue(m)).collect();
+        let limbs = Limbs::from_integers(&values, ring.modulus().width()).unwrap();
+        // The pool's one thread does all the work, so its own time is the time of the work.
+        let clock = |work: &mut dyn FnMut()| median((0..9).map(|_| time(1, &mut *work)).collect());
+        pool.install(|| {
+            let batch = ring.upload(&limbs).unwrap();
+            println!("{bits}: upload {:.0}", clock(&mut || drop(ring.upload(&limbs))) / count as f64);
+            println!("{bits}: download {:.0}", clock(&mut || drop(ring.download(&batch))) / count as f64);
+            println!("{bits}: invert {:.0}", clock(&mut || drop(ring.invert(&batch))) / count as f64);
+            let program = tree(784);
+            println!("{bits}: product tree, 8 items in lockstep {:.1}", clock(&mut || drop(ring.run(&program, &batch, None))) / (783 * 8) as f64);
+            let one = upload(&*ring, &values[..784]);
+            println!("{bits}: product tree, 1 item {:.1}", clock(&mut || drop(ring.run(&program, &one, None))) / 783.0);
+            let few = upload(&*ring, &values[..8]);
+            let exponent = random.odd(bits);
+            for secrecy in [Secrecy::Public, Secrecy::Secret] {
+                println!(
+                    "{bits}: power, {bits}-bit exponent, {secrecy:?} {:.0}",
+                    clock(&mut || drop(ring.pow(&few, Exponents::Shared(&exponent), secrecy))) / 8.0
+                );
+            }
+        });
+    }
+}
