@@ -4,6 +4,9 @@
 //! downloads. In between the residues are in the backend's own form, which callers never see. **Every backend returns the same bits**: the canonical residue
 //! in `[0, modulus)`. A verb that a backend lacks is an error, never a quiet fallback to another backend.
 
+mod gmp;
+mod reference;
+
 use std::any::Any;
 use std::fmt;
 use std::str::FromStr;
@@ -72,8 +75,8 @@ impl FromStr for BackendId {
 /// [`Error::BackendUnavailable`] when this machine lacks what it needs.
 pub fn open(id: BackendId) -> Result<Box<dyn Backend>> {
     match id {
-        BackendId::Reference => Err(Error::BackendUnavailable { backend: id.name(), reason: "not built".into() }),
-        BackendId::Gmp => Err(Error::BackendUnavailable { backend: id.name(), reason: "not built".into() }),
+        BackendId::Reference => Ok(Box::new(reference::Reference)),
+        BackendId::Gmp => Ok(Box::new(gmp::Gmp)),
     }
 }
 
@@ -136,6 +139,31 @@ pub enum Exponents<'a> {
     Shared(&'a Integer),
     /// One for each base.
     Each(&'a [Integer]),
+}
+
+impl<'a> Exponents<'a> {
+    /// For backends: one exponent for each of `bases` bases, none negative.
+    fn check(self, bases: usize) -> Result<()> {
+        let negative = match self {
+            Self::Shared(exponent) => exponent.is_negative(),
+            Self::Each(exponents) if exponents.len() != bases => {
+                return Err(Error::Size { what: "exponents", expected: bases, actual: exponents.len() });
+            }
+            Self::Each(exponents) => exponents.iter().any(Integer::is_negative),
+        };
+        if negative {
+            return Err(Error::OutOfRange { what: "exponent", value: "negative".into(), allowed: "0 and above".into() });
+        }
+        Ok(())
+    }
+
+    /// For backends: the exponent of base `index`.
+    fn of(self, index: usize) -> &'a Integer {
+        match self {
+            Self::Shared(exponent) => exponent,
+            Self::Each(exponents) => &exponents[index],
+        }
+    }
 }
 
 /// Digits that pick table entries: `windows` small numbers for each item. Secret in encryption, so they are wiped when dropped.
@@ -258,6 +286,18 @@ pub trait Ring: Send + Sync {
     /// # Errors
     /// When the device fails.
     fn download(&self, values: &Resident) -> Result<Limbs>;
+}
+
+/// For backends: refuses a batch of another width or with a value that is not below the modulus.
+fn check_reduced(values: &Limbs, modulus: &Modulus) -> Result<()> {
+    if values.width() != modulus.width() {
+        return Err(Error::Size { what: "words of a residue", expected: modulus.width(), actual: values.width() });
+    }
+    let limit = modulus.words();
+    match values.iter().position(|value| value.iter().rev().ge(limit.iter().rev())) {
+        None => Ok(()),
+        Some(index) => Err(Error::OutOfRange { what: "residue", value: format!("value {index} of the batch"), allowed: "below the modulus".into() }),
+    }
 }
 
 /// For backends: the number of items in a run, after checking that inputs, table and digits fit the program.

@@ -4,6 +4,7 @@ pub mod backend;
 pub mod dataset;
 pub mod error;
 pub mod limbs;
+pub mod machine;
 pub mod modulus;
 pub mod plan;
 pub mod record;
