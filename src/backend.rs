@@ -281,11 +281,29 @@ pub trait Ring: Send + Sync {
     /// [`Error::NotInvertible`] naming the first value that has no inverse.
     fn invert(&self, values: &Resident) -> Result<Resident>;
 
+    /// A new batch of the residues that `picks` names as (source, index), in that order.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for a pick that names no residue.
+    fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident>;
+
     /// Brings canonical residues back, each in `[0, modulus)`, of the modulus' width in words.
     ///
     /// # Errors
     /// When the device fails.
     fn download(&self, values: &Resident) -> Result<Limbs>;
+}
+
+/// For backends: refuses picks that name no residue.
+fn check_picks(sources: &[&Resident], picks: &[(usize, usize)]) -> Result<()> {
+    match picks.iter().find(|&&(source, index)| sources.get(source).is_none_or(|s| index >= s.len())) {
+        None => Ok(()),
+        Some((source, index)) => Err(Error::OutOfRange {
+            what: "pick",
+            value: format!("residue {index} of batch {source}"),
+            allowed: format!("{:?} residues", sources.iter().map(|s| s.len()).collect::<Vec<_>>()),
+        }),
+    }
 }
 
 /// For backends: refuses a batch of another width or with a value that is not below the modulus.

@@ -7,4 +7,6 @@ pub mod limbs;
 pub mod machine;
 pub mod modulus;
 pub mod plan;
+pub mod randomness;
 pub mod record;
+pub mod scheme;

@@ -153,6 +153,14 @@ impl Program {
         Ok(Self { inputs, slots: operands - inputs, ops, level_ends, outputs, windows, entries })
     }
 
+    /// The program of one product: inputs a, b; output a b.
+    ///
+    /// # Errors
+    /// None.
+    pub fn single_product() -> Result<Self> {
+        Self::new(2, vec![Op::Mul { dst: 2, a: 0, b: 1 }], vec![1], vec![2], 0, 0)
+    }
+
     /// Inputs of an item.
     #[must_use]
     pub fn inputs(&self) -> usize {

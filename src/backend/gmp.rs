@@ -10,7 +10,7 @@ use rug::integer::Order;
 use rug::ops::RemRounding;
 use rug::{Assign, Integer};
 
-use super::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_reduced, items_of};
+use super::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_picks, check_reduced, items_of};
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::machine;
@@ -177,6 +177,12 @@ impl Ring for GmpRing {
             inverse.map(|inverse| inverse.rem_euc(self.modulus.value())).ok_or(Error::NotInvertible { index, bits })
         });
         Ok(self.resident(inverses.collect::<Result<_>>()?))
+    }
+
+    fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident> {
+        check_picks(sources, picks)?;
+        let sources = sources.iter().map(|s| self.of(s)).collect::<Result<Vec<_>>>()?;
+        Ok(self.resident(picks.iter().map(|&(source, index)| sources[source][index].clone()).collect()))
     }
 
     fn download(&self, values: &Resident) -> Result<Limbs> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rug::Integer;
 
-use super::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_reduced, items_of};
+use super::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_picks, check_reduced, items_of};
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::machine;
@@ -115,6 +115,13 @@ impl Ring for Textbook {
             output.extend(inverse(value, &self.words).ok_or(Error::NotInvertible { index, bits: self.modulus.bits() })?);
         }
         Ok(Resident::new(values.len(), Limbs::from_words(output, self.words.len())?))
+    }
+
+    fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident> {
+        check_picks(sources, picks)?;
+        let sources = sources.iter().map(|s| s.storage::<Limbs>(BackendId::Reference)).collect::<Result<Vec<_>>>()?;
+        let words = picks.iter().flat_map(|&(source, index)| sources[source].get(index)).copied().collect();
+        Ok(Resident::new(picks.len(), Limbs::from_words(words, self.words.len())?))
     }
 
     fn download(&self, values: &Resident) -> Result<Limbs> {
