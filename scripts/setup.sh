@@ -36,9 +36,9 @@ packages() {
     done
 }
 
-# Sets $line to the command $1 as a person is to run it: with sudo unless they are root.
+# Sets $line to advice to run the command $1, with sudo unless they are root.
 advise() {
-    if [ "$(id -u)" -eq 0 ]; then line=$1; else line="sudo $1"; fi
+    if [ "$(id -u)" -eq 0 ]; then line="please run: $1"; else line="please run: sudo $1"; fi
 }
 
 find_missing
@@ -71,14 +71,14 @@ if [ -n "$missing" ]; then
     elif has apk; then
         advise "apk add$(packages "gcc musl-dev")"
     elif has brew; then
-        line="brew install$(packages gcc)"
+        line="please run: brew install$(packages gcc)"
     else
-        line="your package manager, for: $missing"
+        line="please install with your package manager"
     fi
 fi
 
 if [ -n "$missing" ]; then
-    echo "setup: missing: $missing; please run: $line" >&2
+    echo "setup: missing: $missing; $line" >&2
 fi
 if ! has cargo; then
     echo "setup: missing: Rust; please run: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" >&2
