@@ -1,6 +1,7 @@
 //! cipherlane: benchmarking and research harness for neural networks on encrypted data.
 
 pub mod backend;
+pub mod conformance;
 pub mod dataset;
 pub mod error;
 pub mod limbs;
@@ -10,3 +11,4 @@ pub mod plan;
 pub mod randomness;
 pub mod record;
 pub mod scheme;
+pub mod stopwatch;
