@@ -6,4 +6,6 @@ pub mod error;
 pub mod limbs;
 pub mod modulus;
 pub mod plan;
+pub mod plot;
 pub mod record;
+pub mod report;
