@@ -1,6 +1,6 @@
 //! Figures for papers and READMEs: [`draw`] writes each as SVG and PNG, one column (8.5 cm) wide, no text below 7 pt.
 //!
-//! Every figure is first laid out as a [`Sheet`], a list of lines, boxes, markers and texts in pixels at 300 dpi; both files come from that one list.
+//! Every figure is first laid out as a `Sheet`, a list of lines, boxes, markers and texts in pixels at 300 dpi; both files come from that one list.
 //! Colours are those of Okabe and Ito, which colour-blind readers tell apart; shape or text always says the same as colour.
 
 mod accuracy;

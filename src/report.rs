@@ -252,11 +252,23 @@ fn ratio(over: Option<f64>, under: Option<f64>) -> Option<f64> {
     (over > 0.0 && under > 0.0).then(|| over / under)
 }
 
+/// What of the key belongs to a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// Key and packing.
+    Whole,
+    /// The packing: a heading says the key.
+    WithinKey,
+    /// Neither: an axis shows the key, and the packing usually follows from it.
+    OverKeys,
+}
+
 /// Names for rows that stand side by side: what they share is left out, what tells them apart is said.
 ///
-/// `key` says whether key and packing belong to the name; a figure that shows the key on an axis leaves them out. What a reader must not overlook (toy
-/// key, software adapter, open division, failed verification) is always part of the name.
-pub(crate) fn labels(rows: &[&Row], key: bool) -> Vec<String> {
+/// What a reader must not overlook (toy key, software adapter, open division, failed verification) is always part of the name, unless `naming` says that
+/// the key stands elsewhere.
+pub(crate) fn labels(rows: &[&Row], naming: Naming) -> Vec<String> {
+    let key = naming == Naming::Whole;
     let varies = |encrypted_only: bool, part: &dyn Fn(&Outcome) -> String| {
         let distinct: BTreeSet<String> = rows.iter().filter(|r| !(encrypted_only && r.is_clear())).map(|r| part(&r.outcome)).collect();
         distinct.len() > 1
@@ -265,7 +277,7 @@ pub(crate) fn labels(rows: &[&Row], key: bool) -> Vec<String> {
     let clear: BTreeSet<&str> = rows.iter().filter(|r| r.is_clear()).map(|r| r.outcome.backend.as_str()).collect();
     let encryption = varies(true, &|o| o.encryption.clone());
     let key_bits = key && varies(true, &|o| format!("{:?}", o.key_bits));
-    let packing = key && varies(true, &|o| o.packing.to_string());
+    let packing = naming != Naming::OverKeys && varies(true, &|o| o.packing.to_string());
     let shared: [&dyn Fn(&Outcome) -> String; 4] =
         [&|o| o.workload.clone(), &|o| o.dataset.clone(), &|o| o.features.clone(), &|o| o.scenario.clone()];
     let shared: Vec<_> = shared.into_iter().filter(|part| varies(false, part)).collect();
@@ -348,9 +360,13 @@ pub(crate) fn digits3(value: f64) -> String {
     }
 }
 
-/// A share in percent. 100 is said of the whole only, so a single miss stays visible.
-pub(crate) fn percent(share: f64) -> String {
-    if share >= 1.0 { "100".into() } else { format!("{:.2}", (share * 100.0).min(99.99)) }
+/// A share of a number of images in percent, no finer than the number makes meaningful. 100 is said of the whole only, so a single miss stays visible.
+pub(crate) fn percent(share: f64, images: u32) -> String {
+    if share >= 1.0 {
+        return "100".into();
+    }
+    let (decimals, most) = if images >= 1000 { (2, 99.99) } else { (1, 99.9) };
+    format!("{:.decimals$}", (share * 100.0).min(most))
 }
 
 #[cfg(test)]

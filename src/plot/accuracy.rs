@@ -3,7 +3,7 @@
 use super::axis::{Scale, step, ticks};
 use super::rows::{Entry, axis, lay_out, names_above};
 use super::sheet::{BLACK, BLUE, MARGIN, PALE, Shape, Sheet};
-use crate::report::{Row, labels, percent};
+use crate::report::{Naming, Row, labels, percent};
 
 /// Quantile of the normal distribution for an interval of 95 %.
 const Z: f64 = 1.96;
@@ -42,29 +42,29 @@ pub(super) fn sheet(rows: &[&Row], footer: &str) -> Option<Sheet> {
         let uniform = same.iter().all(|d| d.images == dot.images);
         if group != Some(dot.group.as_str()) {
             group = Some(&dot.group);
-            entries.push(Entry::Heading(if uniform { format!("{}, {} images", dot.group, dot.images) } else { dot.group.clone() }));
+            entries.push(Entry::Heading(if uniform { format!("{}, n={}", dot.group, dot.images) } else { dot.group.clone() }));
         }
         let mut name = if dot.specs > 1 { format!("{}, {} specs", dot.name, dot.specs) } else { dot.name.clone() };
         if !uniform {
-            name = format!("{name}, {} images", dot.images);
+            name = format!("{name}, n={}", dot.images);
         }
-        entries.push(Entry::Row(name, percent(dot.accuracy)));
+        entries.push(Entry::Row(name, percent(dot.accuracy, dot.images)));
     }
     let layout = lay_out(&mut sheet, MARGIN, "%", &entries);
     let scale = Scale::linear((low, high), layout.x);
     let decimals = if step(low, high) < 0.1 { 2 } else { usize::from(step(low, high) < 1.0) };
     let ticks: Vec<(i32, String)> = ticks(low, high).into_iter().map(|t| (scale.at(t), format!("{t:.decimals$}"))).collect();
     let start = if low > 0.0 { format!("; axis starts at {low:.decimals$}") } else { String::new() };
-    let bottom = axis(&mut sheet, &layout, &ticks, &format!("accuracy (%), 95 % interval{start}"), names_above(&layout, &entries));
+    let bottom = axis(&mut sheet, &layout, &ticks, &format!("accuracy of n images (%), 95 % interval{start}"), names_above(&layout, &entries));
     for ((dot, (from, to)), &y) in dots.iter().zip(ends).zip(&layout.y) {
         let colour = if dot.clear { BLACK } else { BLUE };
         sheet.line(vec![(layout.x.0, y), (layout.x.1, y)], PALE, 2);
         let (from, to) = (scale.at(from), scale.at(to));
         sheet.line(vec![(from, y), (to, y)], colour, 3);
         for end in [from, to] {
-            sheet.line(vec![(end, y - 9), (end, y + 9)], colour, 3);
+            sheet.line(vec![(end, y - 14), (end, y + 14)], colour, 3);
         }
-        sheet.marker(if dot.clear { Shape::Square } else { Shape::Circle }, (scale.at(100.0 * dot.accuracy), y), colour, !dot.clear);
+        sheet.small_marker(if dot.clear { Shape::Square } else { Shape::Circle }, (scale.at(100.0 * dot.accuracy), y), colour, !dot.clear);
     }
     Some(sheet.finish(bottom, footer))
 }
@@ -82,7 +82,7 @@ fn dots(rows: &[&Row]) -> Vec<Dot> {
     let mut dots: Vec<Dot> = Vec::new();
     for (group, rows) in groups {
         let first = dots.len();
-        for (row, label) in rows.iter().zip(labels(&rows, true)) {
+        for (row, label) in rows.iter().zip(labels(&rows, Naming::Whole)) {
             let o = &row.outcome;
             let accuracy = o.accuracy.unwrap_or_default();
             // Unverified specs stay by themselves and keep the word in their name.

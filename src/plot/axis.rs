@@ -29,15 +29,20 @@ impl Scale {
     }
 }
 
-/// The range that values need on a logarithmic axis: whole decades, at least one.
-pub(super) fn decades(values: impl Iterator<Item = f64>) -> (i32, i32) {
+/// The range that values need on a logarithmic axis, with some air and at least two powers of ten inside.
+pub(super) fn log_range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values.filter(|v| *v > 0.0).fold((f64::INFINITY, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
     if low > high {
-        return (0, 1);
+        return (1.0, 10.0);
     }
-    #[expect(clippy::cast_possible_truncation, reason = "exponents of a double")]
-    let (low, high) = (low.log10().floor() as i32, high.log10().ceil() as i32);
-    (low, high.max(low + 1))
+    let (low, high) = (low / 1.5, high * 1.5);
+    if decades(low, high).count() > 1 { (low, high) } else { (10_f64.powf(low.log10().floor()), 10_f64.powf(high.log10().ceil())) }
+}
+
+/// Exponents of the powers of ten inside a range.
+#[expect(clippy::cast_possible_truncation, reason = "exponents of a double")]
+pub(super) fn decades(low: f64, high: f64) -> std::ops::RangeInclusive<i32> {
+    (low.log10() - 1e-9).ceil() as i32..=(high.log10() + 1e-9).floor() as i32
 }
 
 /// A power of ten with the prefix of its thousand.

@@ -28,19 +28,23 @@ pub(super) fn lay_out(sheet: &mut Sheet, top: i32, column: &str, entries: &[Entr
     let rows = || entries.iter().filter_map(|e| if let Entry::Row(name, value) = e { Some((name, value)) } else { None });
     let names = rows().map(|(name, _)| text_width(name)).max().unwrap_or(0);
     let values = rows().map(|(_, value)| text_width(value)).max().unwrap_or(0).max(text_width(column));
-    let beside = names <= WIDTH * 2 / 5;
+    let beside = names <= WIDTH * 9 / 20;
     // The first tick label is centred below the left end of the axis and needs room there.
     let left = if beside { MARGIN + names + 24 } else { MARGIN + 24 };
     let right = WIDTH - MARGIN - values - 24;
-    let mut y = top + LEADING / 2;
-    sheet.text(column, (WIDTH - MARGIN, y), Align::Right, GREY);
-    y += LEADING / 2 + 4;
+    let mut y = top;
+    // A heading that comes first shares its line with the head of the values.
+    let shared = matches!(entries.first(), Some(Entry::Heading(_)));
+    sheet.text(column, (WIDTH - MARGIN, y + LEADING / 2 + if shared { 4 } else { 0 }), Align::Right, GREY);
+    if !shared {
+        y += LEADING + 4;
+    }
     let begin = y;
     let mut middles = Vec::new();
     for entry in entries {
         match entry {
             Entry::Heading(text) => {
-                for line in wrap(text, WIDTH - 2 * MARGIN) {
+                for line in wrap(text, WIDTH - 2 * MARGIN - values - 24) {
                     sheet.text(line, (MARGIN, y + LEADING / 2 + 4), Align::Left, GREY);
                     y += LEADING;
                 }
@@ -50,6 +54,7 @@ pub(super) fn lay_out(sheet: &mut Sheet, top: i32, column: &str, entries: &[Entr
                 if beside {
                     sheet.text(name.as_str(), (MARGIN, y + HALF + 6), Align::Left, BLACK);
                 } else {
+                    y += 6;
                     for line in wrap(name, WIDTH - 2 * MARGIN) {
                         sheet.text(line, (MARGIN, y + LEADING / 2 + 4), Align::Left, BLACK);
                         y += LEADING;
@@ -67,8 +72,13 @@ pub(super) fn lay_out(sheet: &mut Sheet, top: i32, column: &str, entries: &[Entr
 /// Draws the axis below the data, its grid, and its name; returns the lowest pixel used. Grid lines are drawn, so this comes before the data.
 pub(super) fn axis(sheet: &mut Sheet, layout: &Layout, ticks: &[(i32, String)], name: &str, headings: bool) -> i32 {
     let (top, bottom) = layout.span;
-    let mut free = i32::MIN;
-    for (x, label) in ticks {
+    // Where labels would touch, only every second one is written, or every third, and so on.
+    let fits = |every: &usize| {
+        let ends = ticks.iter().step_by(*every).map(|(x, label)| (x - text_width(label) / 2, x + text_width(label) / 2)).collect::<Vec<_>>();
+        ends.windows(2).all(|pair| pair[0].1 + 12 <= pair[1].0)
+    };
+    let every = (1..ticks.len()).find(fits).unwrap_or(ticks.len().max(1));
+    for (at, (x, label)) in ticks.iter().enumerate() {
         // Grid lines would run through headings and through names above the rows, so there they stop at the rows.
         if headings {
             for y in &layout.y {
@@ -78,10 +88,8 @@ pub(super) fn axis(sheet: &mut Sheet, layout: &Layout, ticks: &[(i32, String)], 
             sheet.line(vec![(*x, top), (*x, bottom)], PALE, 2);
         }
         sheet.line(vec![(*x, bottom), (*x, bottom + 8)], GREY, 2);
-        let half = text_width(label) / 2;
-        if x - half >= free {
+        if at % every == 0 {
             sheet.text(label.as_str(), (*x, bottom + 12 + LEADING / 2), Align::Centre, BLACK);
-            free = x + half + 12;
         }
     }
     sheet.line(vec![(layout.x.0, bottom), (layout.x.1, bottom)], GREY, 3);

@@ -22,8 +22,9 @@ const MM: f64 = 25.4 / 300.0;
 const PIXELS_PER_METRE: u32 = 11_811;
 /// Size of all text in the library's unit; the letters come out at 7.1 pt in the SVG and 7.5 pt in the PNG.
 const SIZE: f64 = 36.6;
-/// The family as CSS names it. Arial and Helvetica run as wide as the condensed face, so text keeps its place where the font is not installed.
-const FAMILY: &str = "DejaVu Sans Condensed, Arial, Helvetica, sans-serif";
+/// The family as CSS names it, under both names that readers of fonts give it. Arial and Helvetica run as wide as the condensed face, so text keeps its
+/// place where the font is not installed.
+const FAMILY: &str = "DejaVu Sans Condensed, DejaVu Sans, Arial, Helvetica, sans-serif";
 
 pub(super) const BLACK: RGBColor = RGBColor(0, 0, 0);
 pub(super) const WHITE: RGBColor = RGBColor(255, 255, 255);
@@ -64,7 +65,7 @@ pub(super) enum Shape {
 enum Mark {
     Line { points: Vec<Point>, colour: RGBColor, width: u32 },
     Box { corners: (Point, Point), colour: RGBColor },
-    Marker { shape: Shape, at: Point, colour: RGBColor, filled: bool },
+    Marker { shape: Shape, at: Point, colour: RGBColor, filled: bool, radius: i32 },
     Text { text: String, at: Point, align: Align, colour: RGBColor, upright: bool },
 }
 
@@ -139,7 +140,12 @@ impl Sheet {
     }
 
     pub(super) fn marker(&mut self, shape: Shape, at: Point, colour: RGBColor, filled: bool) {
-        self.marks.push(Mark::Marker { shape, at, colour, filled });
+        self.marks.push(Mark::Marker { shape, at, colour, filled, radius: 12 });
+    }
+
+    /// A marker that leaves short error bars in sight.
+    pub(super) fn small_marker(&mut self, shape: Shape, at: Point, colour: RGBColor, filled: bool) {
+        self.marks.push(Mark::Marker { shape, at, colour, filled, radius: 8 });
     }
 
     /// A line of text whose capitals have their middle at `at`.
@@ -170,7 +176,7 @@ impl Sheet {
         let (width, height) = self.size();
         // The library states the size in pixels; papers want it in millimetres.
         let pixels = format!("width=\"{width}\" height=\"{height}\"");
-        let paper = format!("width=\"{:.1}mm\" height=\"{:.1}mm\"", f64::from(width) * MM, f64::from(height) * MM);
+        let paper = format!("width=\"{:.1}mm\" height=\"{:.1}mm\" font-stretch=\"condensed\"", f64::from(width) * MM, f64::from(height) * MM);
         Ok(out.replacen(&pixels, &paper, 1))
     }
 
@@ -204,8 +210,11 @@ impl Sheet {
             match mark {
                 Mark::Line { points, colour, width } => area.draw(&PathElement::new(points.clone(), colour.stroke_width(*width))),
                 Mark::Box { corners: (from, to), colour } => area.draw(&Rectangle::new([*from, *to], colour.filled())),
-                Mark::Marker { shape, at, colour, filled } => draw_marker(&area, *shape, *at, 13, *colour)
-                    .and_then(|()| if *filled { Ok(()) } else { draw_marker(&area, *shape, *at, 8, WHITE) }),
+                Mark::Marker { shape, at, colour, filled, radius } => {
+                    // A white rim parts markers that overlap; a white core makes one hollow.
+                    let layers = [(radius + 3, WHITE), (*radius, *colour), (radius - 4, WHITE)];
+                    layers.iter().take(if *filled { 2 } else { 3 }).try_for_each(|(r, colour)| draw_marker(&area, *shape, *at, *r, *colour))
+                }
                 Mark::Text { text, at, align, colour, upright } => {
                     let h = match align {
                         Align::Left => HPos::Left,

@@ -9,7 +9,7 @@ use super::axis::{Scale, duration};
 use super::rows::{Entry, HALF, axis, lay_out, names_above};
 use super::sheet::{Align, BLACK, BLUE, GREEN, GREY, LEADING, MARGIN, ORANGE, PURPLE, SKY, Sheet, VERMILION, WHITE, WIDTH, YELLOW, text_width};
 use crate::record::Stage;
-use crate::report::{Row, labels};
+use crate::report::{Naming, Row, labels};
 
 /// Colour of a stage and the colour of text on it.
 const fn colours(stage: Stage) -> (RGBColor, RGBColor) {
@@ -28,16 +28,30 @@ const fn colours(stage: Stage) -> (RGBColor, RGBColor) {
 
 /// The figure, if any spec has online times.
 pub(super) fn sheet(rows: &[&Row], footer: &str) -> Option<Sheet> {
-    let shown: Vec<&Row> = rows.iter().copied().filter(|r| r.online_ns.is_some_and(|s| s.median > 0.0)).collect();
-    let first = shown.first()?;
+    let mut shown: Vec<&Row> = rows.iter().copied().filter(|r| r.online_ns.is_some_and(|s| s.median > 0.0)).collect();
+    let unit = shown.first()?.unit();
     let times = |row: &Row| -> Vec<(Stage, f64)> { Stage::ALL.into_iter().filter_map(|s| Some((s, row.online_stage_ns(s)?))).collect() };
     let present: Vec<Stage> = Stage::ALL.into_iter().filter(|s| shown.iter().any(|r| r.online_stage_ns(*s).is_some())).collect();
 
     let mut sheet = Sheet::new("stages");
     let top = key(&mut sheet, &present);
     let total = |row: &Row| row.online_ns.map_or_else(String::new, |s| duration(s.median));
-    let entries: Vec<Entry> = labels(&shown, true).into_iter().zip(&shown).map(|(name, row)| Entry::Row(name, total(row))).collect();
-    let layout = lay_out(&mut sheet, top, &format!("per {}", first.unit()), &entries);
+    let mut keys: Vec<Option<u32>> = shown.iter().map(|r| r.outcome.key_bits).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let mut entries = Vec::new();
+    if keys.iter().flatten().count() > 1 {
+        // Many rows read more easily in a group per key size, with shorter names. The sort is stable: within a group the order stays.
+        shown.sort_by_key(|r| r.outcome.key_bits);
+        for group in shown.chunk_by(|a, b| a.outcome.key_bits == b.outcome.key_bits) {
+            let toy = if group[0].toy { ", toy" } else { "" };
+            entries.push(Entry::Heading(group[0].outcome.key_bits.map_or_else(|| "no key".into(), |bits| format!("{bits}-bit key{toy}"))));
+            entries.extend(labels(group, Naming::WithinKey).into_iter().zip(group).map(|(name, row)| Entry::Row(name, total(row))));
+        }
+    } else {
+        entries.extend(labels(&shown, Naming::Whole).into_iter().zip(&shown).map(|(name, row)| Entry::Row(name, total(row))));
+    }
+    let layout = lay_out(&mut sheet, top, &format!("per {}", unit), &entries);
     let scale = Scale::linear((0.0, 100.0), layout.x);
     let ticks: Vec<(i32, String)> = [0, 25, 50, 75, 100].into_iter().map(|t| (scale.at(f64::from(t)), t.to_string())).collect();
     let bottom = axis(&mut sheet, &layout, &ticks, "share of online time (%)", names_above(&layout, &entries));

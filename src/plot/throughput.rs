@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plotters::style::RGBColor;
 
-use super::axis::{Scale, decade_name, decades, rate};
+use super::axis::{Scale, decade_name, decades, log_range, rate};
 use super::rows::{Entry, HALF, axis, lay_out, names_above};
-use super::sheet::{Align, BLACK, BLUE, GREEN, GREY, LEADING, MARGIN, PALE, PURPLE, Point, Shape, Sheet, VERMILION, WIDTH, text_width, wrap};
-use crate::report::{Row, labels};
+use super::sheet::{
+    Align, BLACK, BLUE, GREEN, GREY, LEADING, MARGIN, ORANGE, PALE, PURPLE, Point, SKY, Shape, Sheet, VERMILION, WIDTH, text_width, wrap,
+};
+use crate::report::{Naming, Row, labels};
 
 /// Height of the data in the figure by key size, in pixels; more where there are many names beside it.
 const HEIGHT: i32 = 560;
@@ -33,14 +35,14 @@ fn rate_of(row: &Row) -> Rate {
 }
 
 /// Every number that the axis must hold.
-fn extent(rows: &[&Row]) -> (i32, i32) {
-    decades(rows.iter().map(|r| rate_of(r)).flat_map(|r| [r.value, r.range.map_or(r.value, |x| x.0), r.range.map_or(r.value, |x| x.1)]))
+fn extent(rows: &[&Row]) -> (f64, f64) {
+    log_range(rows.iter().map(|r| rate_of(r)).flat_map(|r| [r.value, r.range.map_or(r.value, |x| x.0), r.range.map_or(r.value, |x| x.1)]))
 }
 
 /// The fastest plaintext spec and its name.
 fn baseline(rows: &[&Row]) -> Option<(f64, String)> {
     let clear: Vec<&Row> = rows.iter().copied().filter(|r| r.is_clear()).collect();
-    let named = clear.iter().zip(labels(&clear, true)).map(|(r, name)| (rate_of(r).value, name));
+    let named = clear.iter().zip(labels(&clear, Naming::Whole)).map(|(r, name)| (rate_of(r).value, name));
     named.max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
@@ -67,13 +69,15 @@ fn shape(row: &Row) -> Shape {
 /// Points of one backend and method over the key sizes.
 struct Series<'a> {
     name: String,
+    colour: RGBColor,
+    shape: Shape,
     rows: BTreeMap<u32, &'a Row>,
     filled: bool,
 }
 
 fn series<'a>(rows: &[&'a Row]) -> Vec<Series<'a>> {
     let encrypted: Vec<&Row> = rows.iter().copied().filter(|r| !r.is_clear() && r.outcome.key_bits.is_some()).collect();
-    let mut names = labels(&encrypted, false);
+    let mut names = labels(&encrypted, Naming::OverKeys);
     // The packing usually follows from the key size. Only where one key size has several does it part the lines.
     let packings: [fn(&Row) -> String; 2] = [
         |r| if r.outcome.packing > 1 { "packed".into() } else { "unpacked".into() },
@@ -96,8 +100,16 @@ fn series<'a>(rows: &[&'a Row]) -> Vec<Series<'a>> {
             series.rows.insert(bits, row);
             continue;
         }
-        let alike = all.iter().filter_map(|s| s.rows.values().next()).any(|r| colour(r) == colour(row) && shape(r) == shape(row));
-        all.push(Series { name, rows: BTreeMap::from([(bits, *row)]), filled: !alike });
+        all.push(Series { name, colour: colour(row), shape: shape(row), rows: BTreeMap::from([(bits, *row)]), filled: true });
+    }
+    // Colour says the backend. Where there is one backend and colours enough, it says the line instead.
+    let free = [BLUE, VERMILION, GREEN, BLACK, ORANGE, SKY];
+    if all.len() <= free.len() && all.iter().all(|s| s.colour == all[0].colour) {
+        all.iter_mut().zip(free).for_each(|(s, colour)| s.colour = colour);
+    }
+    for at in 1..all.len() {
+        let (before, rest) = all.split_at_mut(at);
+        rest[0].filled = !before.iter().any(|s| s.colour == rest[0].colour && s.shape == rest[0].shape);
     }
     all
 }
@@ -112,16 +124,16 @@ fn by_key(rows: &[&Row], keys: &BTreeSet<u32>, name: &str, footer: &str) -> Shee
     let beside = names <= WIDTH * 2 / 5;
     let count = i32::try_from(all.len() + 1).unwrap_or(1);
     let height = if beside { HEIGHT.max(count * LEADING) } else { HEIGHT };
-    let numbers = (low..=high).map(|e| text_width(&decade_name(e))).max().unwrap_or(0);
+    let numbers = decades(low, high).map(|e| text_width(&decade_name(e))).max().unwrap_or(0);
     let left = MARGIN + LEADING + numbers + 16;
-    let right = if beside { WIDTH - MARGIN - names - 60 } else { WIDTH - MARGIN - 20 };
+    let right = if beside { WIDTH - MARGIN - names - 84 } else { WIDTH - MARGIN - 20 };
     let (top, bottom) = (MARGIN + LEADING / 2, MARGIN + LEADING / 2 + height);
-    let y = Scale::log((10_f64.powi(low), 10_f64.powi(high)), (bottom, top));
+    let y = Scale::log((low, high), (bottom, top));
     let (least, most) = (f64::from(*keys.first().unwrap_or(&1)), f64::from(*keys.last().unwrap_or(&2)));
     let x = Scale::log((least, most), (left + 45, right - 20));
 
-    let every = if high - low > 10 { 2 } else { 1 };
-    for exponent in (low..=high).filter(|e| (e - low) % every == 0) {
+    let every = if decades(low, high).count() > 11 { 2 } else { 1 };
+    for exponent in decades(low, high).step_by(every) {
         let at = y.at(10_f64.powi(exponent));
         sheet.line(vec![(left, at), (right, at)], PALE, 2);
         sheet.text(decade_name(exponent), (left - 12, at), Align::Right, BLACK);
@@ -154,15 +166,15 @@ fn by_key(rows: &[&Row], keys: &BTreeSet<u32>, name: &str, footer: &str) -> Shee
     let mut ends: Vec<End> = Vec::new();
     for s in &all {
         let points: Vec<Point> = s.rows.iter().map(|(bits, row)| (x.at(f64::from(*bits)), y.at(rate_of(row).value))).collect();
-        let Some((&last, row)) = points.last().zip(s.rows.values().next()) else { continue };
-        ends.push(End { name: &s.name, at: last, colour: colour(row) });
+        let Some(&last) = points.last() else { continue };
+        ends.push(End { name: &s.name, at: last, colour: s.colour, marker: Some((s.shape, s.filled)) });
         if beside {
             continue;
         }
-        foot = listed(&mut sheet, foot, &s.name, |sheet, at| sheet.marker(shape(row), at, colour(row), s.filled));
+        foot = listed(&mut sheet, foot, &s.name, |sheet, at| sheet.marker(s.shape, at, s.colour, s.filled));
     }
     if let Some((value, name)) = &baseline {
-        ends.push(End { name, at: (right, y.at(*value)), colour: PURPLE });
+        ends.push(End { name, at: (right, y.at(*value)), colour: PURPLE, marker: None });
         if !beside {
             foot = listed(&mut sheet, foot, name, |sheet, at| sheet.dashed((at.0 - 19, at.1), (at.0 + 19, at.1), PURPLE));
         }
@@ -179,19 +191,18 @@ fn by_key(rows: &[&Row], keys: &BTreeSet<u32>, name: &str, footer: &str) -> Shee
 
 fn plot_series(sheet: &mut Sheet, series: &Series<'_>, x: &Scale, y: &Scale) {
     let points: Vec<(Point, &Row)> = series.rows.iter().map(|(bits, row)| ((x.at(f64::from(*bits)), y.at(rate_of(row).value)), *row)).collect();
-    let Some((_, first)) = points.first() else { return };
     if points.len() > 1 {
-        sheet.line(points.iter().map(|(at, _)| *at).collect(), colour(first), 4);
+        sheet.line(points.iter().map(|(at, _)| *at).collect(), series.colour, 4);
     }
     for (at, row) in points {
         if let Some((low, high)) = rate_of(row).range {
             let (low, high) = (y.at(low), y.at(high));
-            sheet.line(vec![(at.0, low), (at.0, high)], colour(row), 3);
+            sheet.line(vec![(at.0, low), (at.0, high)], series.colour, 3);
             for end in [low, high] {
-                sheet.line(vec![(at.0 - 9, end), (at.0 + 9, end)], colour(row), 3);
+                sheet.line(vec![(at.0 - 9, end), (at.0 + 9, end)], series.colour, 3);
             }
         }
-        sheet.marker(shape(row), at, colour(row), series.filled);
+        sheet.marker(series.shape, at, series.colour, series.filled);
     }
 }
 
@@ -200,6 +211,8 @@ struct End<'a> {
     name: &'a str,
     at: Point,
     colour: RGBColor,
+    /// Shape and filling of the line's markers; a line without markers has none here either.
+    marker: Option<(Shape, bool)>,
 }
 
 /// Writes names beside the data in the order of the line ends, moved apart where the ends lie closer than text.
@@ -217,8 +230,13 @@ fn name_ends(sheet: &mut Sheet, ends: &mut [End<'_>], right: i32, (top, bottom):
         free = *place - LEADING;
     }
     for (end, place) in ends.iter().zip(places) {
-        sheet.line(vec![end.at, (right + 6, end.at.1), (right + 46, place)], PALE, 2);
-        sheet.text(end.name, (right + 54, place), Align::Left, end.colour);
+        // Without a marker the leader runs on to the name, in the line's own colour.
+        let (to, colour) = if end.marker.is_some() { (right + 42, PALE) } else { (right + 74, end.colour) };
+        sheet.line(vec![end.at, (right + 6, end.at.1), (right + 42, place), (to, place)], colour, if end.marker.is_some() { 2 } else { 3 });
+        if let Some((shape, filled)) = end.marker {
+            sheet.marker(shape, (right + 60, place), end.colour, filled);
+        }
+        sheet.text(end.name, (right + 82, place), Align::Left, BLACK);
     }
 }
 
@@ -235,11 +253,12 @@ fn listed(sheet: &mut Sheet, foot: i32, name: &str, mark: impl Fn(&mut Sheet, Po
 
 fn by_spec(rows: &[&Row], name: &str, footer: &str) -> Sheet {
     let mut sheet = Sheet::new("throughput");
-    let entries: Vec<Entry> = labels(rows, true).into_iter().zip(rows).map(|(name, row)| Entry::Row(name, rate(rate_of(row).value))).collect();
+    let entries: Vec<Entry> =
+        labels(rows, Naming::Whole).into_iter().zip(rows).map(|(name, row)| Entry::Row(name, rate(rate_of(row).value))).collect();
     let layout = lay_out(&mut sheet, MARGIN, &name.replace(" per second", "/s"), &entries);
     let (low, high) = extent(rows);
-    let scale = Scale::log((10_f64.powi(low), 10_f64.powi(high)), layout.x);
-    let ticks: Vec<(i32, String)> = (low..=high).map(|e| (scale.at(10_f64.powi(e)), decade_name(e))).collect();
+    let scale = Scale::log((low, high), layout.x);
+    let ticks: Vec<(i32, String)> = decades(low, high).map(|e| (scale.at(10_f64.powi(e)), decade_name(e))).collect();
     let baseline = baseline(rows);
     let name = if baseline.is_some() { format!("{name} (dashed: fastest plaintext)") } else { name.to_owned() };
     let bottom = axis(&mut sheet, &layout, &ticks, &name, names_above(&layout, &entries));

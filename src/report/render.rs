@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Row, derive, digits3, labels, percent};
+use super::{Naming, Row, derive, digits3, labels, percent};
 use crate::record::{Outcome, Records, Stage};
 
 /// Widest line of a text table, in characters.
 const WIDTH: usize = 120;
+
+/// Longest name, in characters, that the second table of that width has room for.
+const LONGEST_NAME: usize = 30;
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +67,7 @@ pub fn table(records: &Records, format: Format) -> String {
 /// The second table: spread, processor time, setup, and the ratios between specs.
 #[must_use]
 pub fn details(records: &Records, format: Format) -> String {
-    render(details_table(&derive(records)), format)
+    render(details_table(&derive(records), format), format)
 }
 
 /// One line per column of [`table`] and [`details`], for readers who ask.
@@ -77,7 +80,7 @@ pub fn legend(format: Format) -> String {
     for (name, meaning) in lines {
         // Writing to a String cannot fail.
         let _ = match format {
-            Format::Text => writeln!(out, "{name:<18} {meaning}"),
+            Format::Text => write!(out, "{}", wrap(&format!("{name:<18} {meaning}"))),
             Format::Markdown => writeln!(out, "- **{}**: {}", escape(&name, format), escape(meaning, format)),
             Format::Latex => writeln!(out, "\\textbf{{{}}}: {}.\\\\", escape(&name, format), escape(meaning, format)),
             Format::Csv => writeln!(out, "{},{}", escape(&name, format), escape(meaning, format)),
@@ -221,8 +224,8 @@ fn cells(row: &Row, format: Format) -> Vec<String> {
         or_dash(key_cell(row)),
         or_dash(packing_cell(row)),
         if good { o.images.to_string() } else { dash() },
-        o.accuracy.filter(|_| good).map_or_else(dash, percent),
-        o.agreement.filter(|_| good).map_or_else(dash, percent),
+        o.accuracy.filter(|_| good).map_or_else(dash, |share| percent(share, o.images)),
+        o.agreement.filter(|_| good).map_or_else(dash, |share| percent(share, o.images)),
         number(row.offline_ns.map(|s| s.median), 1e-6),
         stage(Stage::Encrypt),
         stage(Stage::Evaluate),
@@ -253,7 +256,7 @@ fn details_columns() -> Vec<Column> {
     ]
 }
 
-fn details_table(rows: &[Row]) -> Table {
+fn details_table(rows: &[Row], format: Format) -> Table {
     let timed: Vec<&Row> = rows.iter().filter(|r| r.online_ns.is_some()).collect();
     let number = |value: Option<f64>, scale: f64| value.map_or_else(|| "-".into(), |v| digits3(v * scale));
     let cells = |(row, label): (&&Row, String)| {
@@ -273,8 +276,17 @@ fn details_table(rows: &[Row]) -> Table {
             number(row.slower_than_clear, 1.0),
         ]
     };
-    let body = timed.iter().zip(labels(&timed, true)).map(cells).collect();
-    Table { caption: String::new(), columns: details_columns(), groups: vec![(String::new(), body)], notes: Vec::new() }
+    let mut names = labels(&timed, Naming::Whole);
+    let mut notes = Vec::new();
+    // Long names would push the numbers off a terminal; they move below the table.
+    if format == Format::Text && names.iter().any(|name| name.chars().count() > LONGEST_NAME) {
+        for (at, name) in names.iter_mut().enumerate() {
+            notes.push(format!("({}) {name}", at + 1));
+            *name = format!("({})", at + 1);
+        }
+    }
+    let body = timed.iter().zip(names).map(cells).collect();
+    Table { caption: String::new(), columns: details_columns(), groups: vec![(String::new(), body)], notes }
 }
 
 fn one_line(text: &str) -> String {
