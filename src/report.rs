@@ -1,6 +1,6 @@
 //! What records say: medians, throughput and ratios per spec, and the tables that show them.
 //!
-//! Nothing here is stored: [`derive`] turns [`Records`] into [`Row`]s, one per spec, and [`table`], [`details`] and [`json`] print rows. A spec that was
+//! Nothing here is stored: [`derive()`] turns [`Records`] into [`Row`]s, one per spec, and [`table`], [`details`] and [`json`] print rows. A spec that was
 //! run again counts with its last outcome; samples join their outcome by spec and run.
 //!
 //! Times are per image (per operation for kernels): the wall time of a stage on a batch divided by the images of the batch. A [`Spread`] is the median
