@@ -11,7 +11,10 @@ fn main() {
     set("CIPHERLANE_REVISION", revision());
     set("CIPHERLANE_RUSTC", output(&env::var("RUSTC").unwrap_or_else(|_| "rustc".into()), &["--version"]));
     set("CIPHERLANE_FLAGS", env::var("CARGO_ENCODED_RUSTFLAGS").ok().map(|flags| flags.replace('\u{1f}', " ")));
-    set("CIPHERLANE_PROFILE", env::var("PROFILE").ok().zip(env::var("OPT_LEVEL").ok()).map(|(profile, level)| format!("{profile}, opt-level {level}")));
+    set(
+        "CIPHERLANE_PROFILE",
+        env::var("PROFILE").ok().zip(env::var("OPT_LEVEL").ok()).map(|(profile, level)| format!("{profile}, opt-level {level}")),
+    );
     set("CIPHERLANE_TARGET", env::var("TARGET").ok());
     set("CIPHERLANE_RUG", locked_version("rug"));
 }

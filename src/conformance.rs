@@ -335,11 +335,12 @@ fn inference(backend: &dyn Backend, bits: u32, rounds: usize) -> Result<usize> {
                 let mut service = Paillier::new(backend, &secret, map.clone(), options, Tape::replayable(round))?;
                 let plaintexts = service.encode(&inputs)?;
                 let query = service.encrypt(plaintexts)?;
-                let loaded = service.upload(&query)?;
+                let loaded = service.upload(query)?;
                 let evaluated = service.evaluate(loaded)?;
                 let answer = service.download(evaluated)?;
-                let decrypted = service.decrypt(&answer)?;
-                Ok((answer.values().clone(), service.decode(decrypted, inputs.images())?))
+                let values = answer.values().clone();
+                let decrypted = service.decrypt(answer)?;
+                Ok((values, service.decode(decrypted, inputs.images())?))
             };
             let (bits_expected, _) = run(oracle.as_ref(), Some(Method::Naive))?;
             for method in Method::ALL {

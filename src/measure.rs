@@ -85,7 +85,8 @@ impl Run {
 
     /// Equal keys, images and randomness must give equal ciphertexts on every backend and by every plan.
     fn check_first_digest(&mut self, spec: &Spec, measured: &Measured) -> Result<()> {
-        let (Some((images, digest)), Protection::Paillier { backend, key_bits, encryption, method, .. }) = (&measured.first_digest, spec.protection) else {
+        let (Some((images, digest)), Protection::Paillier { backend, key_bits, encryption, method, .. }) = (&measured.first_digest, spec.protection)
+        else {
             return Ok(());
         };
         let slots = measured.product.map_or(0, |p| p.slots);
@@ -94,7 +95,11 @@ impl Run {
         if let Some((.., other, other_who)) = self.first_digests.iter().find(|(i, n, ..)| *i == inputs && n == images)
             && other != digest
         {
-            return Err(Error::Disagreement { what: format!("result ciphertexts of {who}"), expected: format!("{other} ({other_who})"), actual: digest.clone() });
+            return Err(Error::Disagreement {
+                what: format!("result ciphertexts of {who}"),
+                expected: format!("{other} ({other_who})"),
+                actual: digest.clone(),
+            });
         }
         self.first_digests.push((inputs, *images, digest.clone(), who));
         Ok(())
@@ -183,7 +188,8 @@ impl Run {
         std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
         self.records.write(dir)?;
         let path = dir.join(RUN);
-        let text = toml::to_string(&self.provenance(provenance)).map_err(|e| Error::file(&path, "a provenance that can be written", e.to_string()))?;
+        let text =
+            toml::to_string(&self.provenance(provenance)).map_err(|e| Error::file(&path, "a provenance that can be written", e.to_string()))?;
         write_whole(&path, text.as_bytes())
     }
 
@@ -259,4 +265,3 @@ struct Provenance {
 pub fn busy_warning(load: Option<f64>) -> Option<String> {
     load.filter(|&load| load > 0.5).map(|load| format!("the machine was busy when the run began (load {load:.2}); times may be too long"))
 }
-

@@ -24,7 +24,11 @@ pub(super) struct FetchArgs {
 
 /// Downloads MNIST.
 pub(super) fn fetch(args: &FetchArgs, json: bool) -> Result<bool> {
-    let dir = args.out.clone().or_else(cache_dir).ok_or_else(|| Error::Unsupported { subject: "this system".into(), feature: "a cache folder; pass --out DIR".into() })?;
+    let dir = args
+        .out
+        .clone()
+        .or_else(cache_dir)
+        .ok_or_else(|| Error::Unsupported { subject: "this system".into(), feature: "a cache folder; pass --out DIR".into() })?;
     let meter = Meter::start("fetch", 0, "bytes");
     let files = fetch::fetch(
         &dir,
@@ -40,7 +44,9 @@ pub(super) fn fetch(args: &FetchArgs, json: bool) -> Result<bool> {
     if json {
         out_json(&json!(files.iter().map(|f| json!({ "path": f.path, "downloaded": f.downloaded })).collect::<Vec<_>>()));
     } else {
-        files.iter().for_each(|f| out(&format!("{} ({})", f.path.display(), if f.downloaded { "downloaded, checked" } else { "was there, checked" })));
+        files
+            .iter()
+            .for_each(|f| out(&format!("{} ({})", f.path.display(), if f.downloaded { "downloaded, checked" } else { "was there, checked" })));
     }
     Ok(true)
 }

@@ -153,7 +153,7 @@ pub(super) fn list(json: bool) -> Result<bool> {
     section("schemes", &SchemeId::ALL.map(|s| (s.name(), s.summary().into())));
     section("methods", &Method::ALL.map(|m| (m.name(), m.summary().into())));
     section("encryptions", &Encryption::ALL.map(|e| (e.name(), e.summary().into())));
-    section("features", &FeatureMap::ALL.map(|f| (f.name(), f.summary().into())));
+    section("features", &FeatureMap::ALL.map(|f| (f.name(), String::new())));
     let rows: Vec<(&str, String)> = models
         .iter()
         .map(|(dataset, features, m)| (*dataset, format!("{:<10} {:.2} % of the test images in f32", features.name(), 100.0 * m.test_accuracy())))

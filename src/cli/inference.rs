@@ -139,14 +139,23 @@ fn backends(names: &[String]) -> Result<Vec<BackendId>> {
         }
     }
     let mut seen = Vec::new();
-    ids.retain(|id| !seen.contains(id) && { seen.push(*id); true });
+    ids.retain(|id| {
+        !seen.contains(id) && {
+            seen.push(*id);
+            true
+        }
+    });
     Ok(ids)
 }
 
 fn specs(args: &RunArgs, dataset: &Dataset) -> Result<Vec<Spec>> {
     let available = dataset.test.len();
     if let Some(images) = args.images.filter(|&n| n == 0 || n > available) {
-        return Err(Error::OutOfRange { what: "--images", value: images.to_string(), allowed: format!("1 to {available}, the images of the test set") });
+        return Err(Error::OutOfRange {
+            what: "--images",
+            value: images.to_string(),
+            allowed: format!("1 to {available}, the images of the test set"),
+        });
     }
     let methods = args.method.iter().map(|m| if m == "auto" { Ok(None) } else { m.parse::<Method>().map(Some) }).collect::<Result<Vec<_>>>()?;
     args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.toy))?;
@@ -154,8 +163,10 @@ fn specs(args: &RunArgs, dataset: &Dataset) -> Result<Vec<Spec>> {
     let mut specs = Vec::new();
     for &features in &args.features {
         let default = Precision::default_for(features);
-        let precision =
-            Precision { feature_bits: args.feature_bits.unwrap_or(default.feature_bits), weight_bits: args.weight_bits.unwrap_or(default.weight_bits) };
+        let precision = Precision {
+            feature_bits: args.feature_bits.unwrap_or(default.feature_bits),
+            weight_bits: args.weight_bits.unwrap_or(default.weight_bits),
+        };
         precision.check()?;
         for &scenario in &args.scenario {
             let spec = |protection, most: usize| Spec {
@@ -238,7 +249,9 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
         out(&report::json(run.records())?);
     } else {
         out(&format!("\n{}", report::table(run.records(), Format::Text)));
-        out("accuracy: share of images classified as labelled. agreement: share classified as the quantised plaintext model does; every logit was compared.");
+        out(
+            "accuracy: share of images classified as labelled. agreement: share classified as the quantised plaintext model does; every logit was compared.",
+        );
         out(&format!(
             "\n{}: samples.csv, outcomes.csv, run.toml and {} figures. `cipherlane report {} --details` shows spread and ratios.",
             out_dir.display(),

@@ -34,7 +34,8 @@ impl Meter {
         let state = Arc::new(Mutex::new(State { title: title.into(), step: String::new(), done: 0, total, unit }));
         if std::io::stderr().is_terminal() {
             let bar = ProgressBar::new(total);
-            let template = if total > 0 { "{prefix} {bar:24} {pos}/{len} {elapsed} (left: {eta})  {msg}" } else { "{prefix} {spinner} {elapsed}  {msg}" };
+            let template =
+                if total > 0 { "{prefix} {bar:24} {pos}/{len} {elapsed} (left: {eta})  {msg}" } else { "{prefix} {spinner} {elapsed}  {msg}" };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style.progress_chars("=> "));
             }

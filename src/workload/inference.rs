@@ -117,11 +117,13 @@ impl Bench {
     /// # Errors
     /// When there is no model or the precision is out of range.
     pub fn integer_model(&self, features: FeatureMap, precision: Precision) -> Result<IntegerModel> {
-        IntegerModel::new(&self.model(features)?.network.collapse(), precision, None)
+        IntegerModel::new(&self.model(features)?.network.collapse(), precision, precision.default_clip(features))
     }
 
     fn model(&self, features: FeatureMap) -> Result<&TrainedModel> {
-        self.models.get(&features).ok_or_else(|| Error::Unsupported { subject: "this run".into(), feature: format!("{} without a trained model", features.name()) })
+        self.models
+            .get(&features)
+            .ok_or_else(|| Error::Unsupported { subject: "this run".into(), feature: format!("{} without a trained model", features.name()) })
     }
 
     /// Runs one spec.
@@ -130,7 +132,11 @@ impl Bench {
     /// [`Error::Disagreement`] when a result differs from the quantised model's; whatever the stages report; [`Error::Interrupted`] through `report`.
     pub fn run(&mut self, spec: &Spec, report: &mut Report<'_>) -> Result<Measured> {
         if spec.images == 0 || spec.images > self.images.len() {
-            return Err(Error::OutOfRange { what: "number of images", value: spec.images.to_string(), allowed: format!("1 to {}", self.images.len()) });
+            return Err(Error::OutOfRange {
+                what: "number of images",
+                value: spec.images.to_string(),
+                allowed: format!("1 to {}", self.images.len()),
+            });
         }
         let model = self.integer_model(spec.features, spec.precision)?;
         match spec.protection {
@@ -193,7 +199,9 @@ impl Bench {
         let mut result = Measured::empty(clear_device());
         for (number, first) in (0..spec.images).step_by(batch).enumerate() {
             let images = self.slice(first, batch.min(spec.images - first));
-            let mut stage = |stage, elapsed| result.times.push(StageTime { stage, phase: Phase::Online, batch: number as u32, images: images.len() as u32, elapsed });
+            let mut stage = |stage, elapsed| {
+                result.times.push(StageTime { stage, phase: Phase::Online, batch: number as u32, images: images.len() as u32, elapsed })
+            };
             report(Progress { stage: Stage::Evaluate, done: first, images: spec.images })?;
             let (features, elapsed) = Stopwatch::time(|| spec.features.extract(&images));
             let features = features?;
@@ -213,12 +221,14 @@ impl Bench {
     fn drive<S: LinearInference>(&self, spec: &Spec, model: &IntegerModel, mut service: S, job: Job, report: &mut Report<'_>) -> Result<Measured> {
         let mut result = Measured { times: job.times, product: job.product, ..Measured::empty(job.device) };
         let mut digest = Sha256::new();
+        let mut first_digest = None;
+        let (mut bytes_up, mut bytes_down) = (0, 0);
         let classes = model.classes();
         for (number, first) in (0..spec.images).step_by(job.batch).enumerate() {
             let images = self.slice(first, job.batch.min(spec.images - first));
             let count = images.len();
             let times = &mut result.times;
-            let mut step = |stage: Stage, report: &mut Report<'_>| -> Result<Stopwatch> {
+            let step = |stage: Stage, report: &mut Report<'_>| -> Result<Stopwatch> {
                 report(Progress { stage, done: first, images: spec.images })?;
                 Ok(Stopwatch::start())
             };
@@ -233,9 +243,9 @@ impl Bench {
             let watch = step(Stage::Encrypt, report)?;
             let query = service.encrypt(plaintexts)?;
             done(Stage::Encrypt, watch);
-            result.bytes_up += service.query_bytes(&query);
+            bytes_up += service.query_bytes(&query);
             let watch = step(Stage::Upload, report)?;
-            let loaded = service.upload(&query)?;
+            let loaded = service.upload(query)?;
             done(Stage::Upload, watch);
             let watch = step(Stage::Evaluate, report)?;
             let evaluated = service.evaluate(loaded)?;
@@ -243,9 +253,18 @@ impl Bench {
             let watch = step(Stage::Download, report)?;
             let answer = service.download(evaluated)?;
             done(Stage::Download, watch);
-            result.bytes_down += service.answer_bytes(&answer);
+            bytes_down += service.answer_bytes(&answer);
+            if let Some(set) = job.set {
+                let words = service.answer_words(&answer);
+                words.iter().for_each(|word| digest.update(word.to_le_bytes()));
+                if number == 0 {
+                    let mut first_set = Sha256::new();
+                    words[..words.len() / count.div_ceil(set)].iter().for_each(|word| first_set.update(word.to_le_bytes()));
+                    first_digest = Some((set.min(count), short_hex(first_set)));
+                }
+            }
             let watch = step(Stage::Decrypt, report)?;
-            let decrypted = service.decrypt(&answer)?;
+            let decrypted = service.decrypt(answer)?;
             done(Stage::Decrypt, watch);
             let watch = step(Stage::Decode, report)?;
             let logits = service.decode(decrypted, count)?;
@@ -255,22 +274,20 @@ impl Bench {
             for (i, (label, logits)) in images.labels.iter().zip(logits.chunks_exact(classes)).enumerate() {
                 let expected = model.logits(features.row(i))?;
                 if logits != expected {
-                    return Err(Error::Disagreement { what: format!("logits of image {}", first + i), expected: format!("{expected:?}"), actual: format!("{logits:?}") });
+                    return Err(Error::Disagreement {
+                        what: format!("logits of image {}", first + i),
+                        expected: format!("{expected:?}"),
+                        actual: format!("{logits:?}"),
+                    });
                 }
                 result.images += 1;
                 result.correct += usize::from(argmax(logits) == *label);
                 result.agreeing += usize::from(argmax(logits) == argmax(&expected));
             }
-            if let Some(set) = job.set {
-                let words = service.answer_words(&answer);
-                words.iter().for_each(|word| digest.update(word.to_le_bytes()));
-                if number == 0 {
-                    let mut first_set = Sha256::new();
-                    words[..words.len() / count.div_ceil(set)].iter().for_each(|word| first_set.update(word.to_le_bytes()));
-                    result.first_digest = Some((set.min(count), short_hex(first_set)));
-                }
-            }
         }
+        result.bytes_up = bytes_up;
+        result.bytes_down = bytes_down;
+        result.first_digest = first_digest;
         result.digest = job.set.map(|_| short_hex(digest));
         Ok(result)
     }
@@ -289,7 +306,19 @@ struct Job {
 
 impl Measured {
     fn empty(device: Device) -> Self {
-        Self { times: Vec::new(), correct: 0, agreeing: 0, images: 0, bytes_up: 0, bytes_down: 0, rounds: 0, digest: None, first_digest: None, product: None, device }
+        Self {
+            times: Vec::new(),
+            correct: 0,
+            agreeing: 0,
+            images: 0,
+            bytes_up: 0,
+            bytes_down: 0,
+            rounds: 0,
+            digest: None,
+            first_digest: None,
+            product: None,
+            device,
+        }
     }
 }
 
