@@ -4,6 +4,10 @@
 //! downloads. In between the residues are in the backend's own form, which callers never see. **Every backend returns the same bits**: the canonical residue
 //! in `[0, modulus)`. A verb that a backend lacks is an error, never a quiet fallback to another backend.
 
+mod gmp;
+mod ifma;
+mod reference;
+
 use std::any::Any;
 use std::fmt;
 use std::str::FromStr;
@@ -15,8 +19,6 @@ use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::plan::Program;
-
-mod ifma;
 
 /// The backends by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,8 +80,8 @@ impl FromStr for BackendId {
 /// [`Error::BackendUnavailable`] when this machine lacks what it needs.
 pub fn open(id: BackendId) -> Result<Box<dyn Backend>> {
     match id {
-        BackendId::Reference => Err(Error::BackendUnavailable { backend: id.name(), reason: "not built".into() }),
-        BackendId::Gmp => Err(Error::BackendUnavailable { backend: id.name(), reason: "not built".into() }),
+        BackendId::Reference => Ok(Box::new(reference::Reference)),
+        BackendId::Gmp => Ok(Box::new(gmp::Gmp)),
         BackendId::Ifma => ifma::open(),
     }
 }
@@ -143,6 +145,31 @@ pub enum Exponents<'a> {
     Shared(&'a Integer),
     /// One for each base.
     Each(&'a [Integer]),
+}
+
+impl<'a> Exponents<'a> {
+    /// For backends: one exponent for each of `bases` bases, none negative.
+    fn check(self, bases: usize) -> Result<()> {
+        let negative = match self {
+            Self::Shared(exponent) => exponent.is_negative(),
+            Self::Each(exponents) if exponents.len() != bases => {
+                return Err(Error::Size { what: "exponents", expected: bases, actual: exponents.len() });
+            }
+            Self::Each(exponents) => exponents.iter().any(Integer::is_negative),
+        };
+        if negative {
+            return Err(Error::OutOfRange { what: "exponent", value: "negative".into(), allowed: "0 and above".into() });
+        }
+        Ok(())
+    }
+
+    /// For backends: the exponent of base `index`.
+    fn of(self, index: usize) -> &'a Integer {
+        match self {
+            Self::Shared(exponent) => exponent,
+            Self::Each(exponents) => &exponents[index],
+        }
+    }
 }
 
 /// Digits that pick table entries: `windows` small numbers for each item. Secret in encryption, so they are wiped when dropped.
@@ -260,11 +287,41 @@ pub trait Ring: Send + Sync {
     /// [`Error::NotInvertible`] naming the first value that has no inverse.
     fn invert(&self, values: &Resident) -> Result<Resident>;
 
+    /// A new batch of the residues that `picks` names as (source, index), in that order.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for a pick that names no residue.
+    fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident>;
+
     /// Brings canonical residues back, each in `[0, modulus)`, of the modulus' width in words.
     ///
     /// # Errors
     /// When the device fails.
     fn download(&self, values: &Resident) -> Result<Limbs>;
+}
+
+/// For backends: refuses picks that name no residue.
+fn check_picks(sources: &[&Resident], picks: &[(usize, usize)]) -> Result<()> {
+    match picks.iter().find(|&&(source, index)| sources.get(source).is_none_or(|s| index >= s.len())) {
+        None => Ok(()),
+        Some((source, index)) => Err(Error::OutOfRange {
+            what: "pick",
+            value: format!("residue {index} of batch {source}"),
+            allowed: format!("{:?} residues", sources.iter().map(|s| s.len()).collect::<Vec<_>>()),
+        }),
+    }
+}
+
+/// For backends: refuses a batch of another width or with a value that is not below the modulus.
+fn check_reduced(values: &Limbs, modulus: &Modulus) -> Result<()> {
+    if values.width() != modulus.width() {
+        return Err(Error::Size { what: "words of a residue", expected: modulus.width(), actual: values.width() });
+    }
+    let limit = modulus.words();
+    match values.iter().position(|value| value.iter().rev().ge(limit.iter().rev())) {
+        None => Ok(()),
+        Some(index) => Err(Error::OutOfRange { what: "residue", value: format!("value {index} of the batch"), allowed: "below the modulus".into() }),
+    }
 }
 
 /// For backends: the number of items in a run, after checking that inputs, table and digits fit the program.

@@ -4,6 +4,10 @@
 //! (weights, window sizes) into a program and counts its products; it knows no modulus and no backend. A backend runs the program over every item of a
 //! batch. Operands `0..inputs` are the item's inputs and are never written; operand `inputs + s` is scratch slot `s`.
 
+pub mod fixed_base;
+pub mod matvec;
+mod schedule;
+
 use crate::error::{Error, Result};
 
 /// Number of an operand: an input or, from `inputs` on, a scratch slot.
@@ -147,6 +151,14 @@ impl Program {
             return Err(problem(format!("output {bad} has no value")));
         }
         Ok(Self { inputs, slots: operands - inputs, ops, level_ends, outputs, windows, entries })
+    }
+
+    /// The program of one product: inputs a, b; output a b.
+    ///
+    /// # Errors
+    /// None.
+    pub fn single_product() -> Result<Self> {
+        Self::new(2, vec![Op::Mul { dst: 2, a: 0, b: 1 }], vec![1], vec![2], 0, 0)
     }
 
     /// Inputs of an item.

@@ -11,9 +11,10 @@ use super::form::Form;
 use super::kernel::{LANES, Line, Token};
 use super::power::Powers;
 use super::runner::Job;
-use crate::backend::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, items_of};
+use crate::backend::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_picks, check_reduced, items_of};
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
+use crate::machine;
 use crate::modulus::{Modulus, wipe};
 use crate::plan::Program;
 
@@ -35,7 +36,7 @@ impl Backend for Ifma {
 
     fn device(&self) -> Device {
         Device {
-            name: std::env::consts::ARCH.into(),
+            name: machine::processor(),
             kind: DeviceKind::Cpu,
             detail: format!("AVX-512 IFMA, {LANES} lanes, {} threads", rayon::current_num_threads()),
         }
@@ -127,20 +128,7 @@ impl Ring for IfmaRing {
     }
 
     fn upload(&self, values: &Limbs) -> Result<Resident> {
-        let modulus = self.form().modulus();
-        if values.width() != modulus.width() {
-            return Err(Error::Size { what: "words of a residue", expected: modulus.width(), actual: values.width() });
-        }
-        let mut limit = modulus.words();
-        let too_large = values.iter().position(|words| words.iter().rev().ge(limit.iter().rev()));
-        limit.zeroize();
-        if let Some(index) = too_large {
-            return Err(Error::OutOfRange {
-                what: "residue",
-                value: format!("value {index} of the batch"),
-                allowed: format!("below the {}-bit modulus", modulus.bits()),
-            });
-        }
+        check_reduced(values, self.modulus())?;
         Ok(self.resident(values.len(), self.enter(values.len(), |i| values.integer(i))))
     }
 
@@ -210,6 +198,13 @@ impl Ring for IfmaRing {
         }
         levels.zeroize();
         Ok(self.resident(values.len(), inverses))
+    }
+
+    fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident> {
+        check_picks(sources, picks)?;
+        let sources = sources.iter().map(|source| self.rows(source)).collect::<Result<Vec<_>>>()?;
+        let lines = picks.iter().flat_map(|&(source, index)| self.row(sources[source], index)).copied().collect();
+        Ok(self.resident(picks.len(), lines))
     }
 
     fn download(&self, values: &Resident) -> Result<Limbs> {

@@ -1,0 +1,356 @@
+//! The oracle: textbook arithmetic on 64-bit words in plain Rust, one thread, no GMP.
+//!
+//! Schoolbook products, Knuth's algorithm D for remainders (The Art of Computer Programming, vol. 2, 4.3.1), binary powers, the binary extended Euclidean
+//! algorithm for inverses. Slow and plain on purpose, so that an error of a fast backend is not repeated here. Nothing is constant-time: time and addresses
+//! depend on all values, secret exponents included, so it is for checks and measurement, not for keys in use.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use rug::Integer;
+
+use super::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_picks, check_reduced, items_of};
+use crate::error::{Error, Result};
+use crate::limbs::Limbs;
+use crate::machine;
+use crate::modulus::Modulus;
+use crate::plan::{Op, Operand, Program};
+
+pub(super) struct Reference;
+
+impl Backend for Reference {
+    fn id(&self) -> BackendId {
+        BackendId::Reference
+    }
+
+    fn device(&self) -> Device {
+        Device { name: machine::processor(), kind: DeviceKind::Cpu, detail: "plain Rust, 64-bit words, 1 thread".into() }
+    }
+
+    fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
+        Ok(Arc::new(Textbook { words: modulus.words(), modulus }))
+    }
+}
+
+struct Textbook {
+    modulus: Modulus,
+    words: Vec<u64>,
+}
+
+impl Textbook {
+    /// a b mod N. Input: any words; output: below N, of N's width.
+    fn mul(&self, a: &[u64], b: &[u64]) -> Vec<u64> {
+        remainder(product(a, b), &self.words)
+    }
+
+    /// base^exponent mod N by left-to-right squaring and multiplying.
+    fn power(&self, base: &[u64], exponent: &Integer) -> Vec<u64> {
+        let mut result = remainder(vec![1], &self.words);
+        for bit in (0..exponent.significant_bits()).rev() {
+            result = self.mul(&result, &result);
+            if exponent.get_bit(bit) {
+                result = self.mul(&result, base);
+            }
+        }
+        result
+    }
+}
+
+impl Ring for Textbook {
+    fn modulus(&self) -> &Modulus {
+        &self.modulus
+    }
+
+    fn upload(&self, values: &Limbs) -> Result<Resident> {
+        check_reduced(values, &self.modulus)?;
+        Ok(Resident::new(values.len(), values.clone()))
+    }
+
+    fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident> {
+        let items = items_of(program, inputs, lookup)?;
+        let source: &Limbs = inputs.storage(BackendId::Reference)?;
+        let table: Option<&Limbs> = lookup.map(|l| l.table.storage(BackendId::Reference)).transpose()?;
+        let width = self.words.len();
+        let mut output = Vec::with_capacity(items * program.outputs().len() * width);
+        for item in 0..items {
+            let mut slots: Vec<Vec<u64>> = vec![Vec::new(); program.slots()];
+            let at = |slots: &[Vec<u64>], operand: Operand| -> Vec<u64> {
+                match (operand as usize).checked_sub(program.inputs()) {
+                    None => source.get(item * program.inputs() + operand as usize).to_vec(),
+                    Some(slot) => slots[slot].clone(),
+                }
+            };
+            for &op in program.ops() {
+                let value = match op {
+                    Op::Mul { a, b, .. } => self.mul(&at(&slots, a), &at(&slots, b)),
+                    Op::Sqr { a, .. } => self.mul(&at(&slots, a), &at(&slots, a)),
+                    Op::MulTable { a, window, .. } => {
+                        let (Some(table), Some(lookup)) = (table, lookup) else {
+                            return Err(Error::Size { what: "tables", expected: 1, actual: 0 });
+                        };
+                        let digit = lookup.digits.item(item)[window as usize] as usize;
+                        self.mul(&at(&slots, a), table.get(window as usize * program.entries() + digit))
+                    }
+                };
+                slots[op.dst() as usize - program.inputs()] = value;
+            }
+            for &operand in program.outputs() {
+                output.extend(at(&slots, operand));
+            }
+        }
+        Ok(Resident::new(items * program.outputs().len(), Limbs::from_words(output, width)?))
+    }
+
+    fn pow(&self, bases: &Resident, exponents: Exponents<'_>, _secrecy: Secrecy) -> Result<Resident> {
+        exponents.check(bases.len())?;
+        let source: &Limbs = bases.storage(BackendId::Reference)?;
+        let output = source.iter().enumerate().flat_map(|(i, base)| self.power(base, exponents.of(i))).collect();
+        Ok(Resident::new(bases.len(), Limbs::from_words(output, self.words.len())?))
+    }
+
+    fn invert(&self, values: &Resident) -> Result<Resident> {
+        let source: &Limbs = values.storage(BackendId::Reference)?;
+        let mut output = Vec::with_capacity(source.words().len());
+        for (index, value) in source.iter().enumerate() {
+            output.extend(inverse(value, &self.words).ok_or(Error::NotInvertible { index, bits: self.modulus.bits() })?);
+        }
+        Ok(Resident::new(values.len(), Limbs::from_words(output, self.words.len())?))
+    }
+
+    fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident> {
+        check_picks(sources, picks)?;
+        let sources = sources.iter().map(|s| s.storage::<Limbs>(BackendId::Reference)).collect::<Result<Vec<_>>>()?;
+        let words = picks.iter().flat_map(|&(source, index)| sources[source].get(index)).copied().collect();
+        Ok(Resident::new(picks.len(), Limbs::from_words(words, self.words.len())?))
+    }
+
+    fn download(&self, values: &Resident) -> Result<Limbs> {
+        Ok(values.storage::<Limbs>(BackendId::Reference)?.clone())
+    }
+}
+
+/// a b, schoolbook. Output: `a.len() + b.len()` words.
+fn product(a: &[u64], b: &[u64]) -> Vec<u64> {
+    let mut result = vec![0; a.len() + b.len()];
+    for (i, &x) in a.iter().enumerate() {
+        let mut carry = 0u128;
+        for (j, &y) in b.iter().enumerate() {
+            // (2^64-1)^2 + 2 (2^64-1) = 2^128 - 1: no overflow.
+            let sum = u128::from(x) * u128::from(y) + u128::from(result[i + j]) + carry;
+            result[i + j] = sum as u64;
+            carry = sum >> 64;
+        }
+        result[i + b.len()] = carry as u64;
+    }
+    result
+}
+
+/// value mod modulus by Knuth's algorithm D. The modulus has at least one word and its top word is not 0. Output: below the modulus, of its width.
+fn remainder(mut value: Vec<u64>, modulus: &[u64]) -> Vec<u64> {
+    let n = modulus.len();
+    // D1: normalise, so that the divisor's top bit is set and the quotient digit is off by at most 2.
+    let shift = modulus[n - 1].leading_zeros();
+    let divisor = shifted_left(modulus, shift);
+    if value.len() < n {
+        value.resize(n, 0);
+    }
+    value = shifted_left(&value, shift);
+    value.push(0);
+    let (v1, v2) = (u128::from(divisor[n - 1]), if n > 1 { u128::from(divisor[n - 2]) } else { 0 });
+    for j in (0..value.len() - n).rev() {
+        // D3: estimate the digit from the top words.
+        let top = u128::from(value[j + n]) << 64 | u128::from(value[j + n - 1]);
+        let (mut digit, mut rest) = (top / v1, top % v1);
+        let next = if n > 1 { u128::from(value[j + n - 2]) } else { 0 };
+        while digit >> 64 != 0 || digit * v2 > (rest << 64 | next) {
+            digit -= 1;
+            rest += v1;
+            if rest >> 64 != 0 {
+                break;
+            }
+        }
+        // D4: multiply and subtract; D6: add back when the estimate was one too large.
+        let (mut carry, mut borrow) = (0u128, false);
+        for i in 0..n {
+            let p = digit * u128::from(divisor[i]) + carry;
+            carry = p >> 64;
+            let (d, b1) = value[j + i].overflowing_sub(p as u64);
+            let (d, b2) = d.overflowing_sub(u64::from(borrow));
+            value[j + i] = d;
+            borrow = b1 | b2;
+        }
+        let (d, b1) = value[j + n].overflowing_sub(carry as u64);
+        let (d, b2) = d.overflowing_sub(u64::from(borrow));
+        value[j + n] = d;
+        if b1 | b2 {
+            let mut carry = false;
+            for i in 0..n {
+                let (s, c1) = value[j + i].overflowing_add(divisor[i]);
+                let (s, c2) = s.overflowing_add(u64::from(carry));
+                value[j + i] = s;
+                carry = c1 | c2;
+            }
+            value[j + n] = value[j + n].wrapping_add(u64::from(carry));
+        }
+    }
+    // D8: unnormalise.
+    value.truncate(n);
+    if shift > 0 {
+        for i in 0..n {
+            let above = if i + 1 < n { value[i + 1] << (64 - shift) } else { 0 };
+            value[i] = value[i] >> shift | above;
+        }
+    }
+    value
+}
+
+/// value << shift with shift below 64; the bits shifted out of the top word are kept in one more word when there are any.
+fn shifted_left(value: &[u64], shift: u32) -> Vec<u64> {
+    if shift == 0 {
+        return value.to_vec();
+    }
+    let mut carry = 0;
+    let mut result: Vec<u64> = value
+        .iter()
+        .map(|&word| {
+            let shifted = word << shift | carry;
+            carry = word >> (64 - shift);
+            shifted
+        })
+        .collect();
+    if carry > 0 {
+        result.push(carry);
+    }
+    result
+}
+
+/// 1/value mod an odd modulus, or none. Binary extended Euclid (Handbook of Applied Cryptography, 14.61, for odd moduli): invariants u = x value and
+/// v = y value (mod modulus).
+fn inverse(value: &[u64], modulus: &[u64]) -> Option<Vec<u64>> {
+    let is_zero = |a: &[u64]| a.iter().all(|&w| w == 0);
+    let (mut u, mut v) = (value.to_vec(), modulus.to_vec());
+    let mut x = vec![0; modulus.len()];
+    x[0] = 1;
+    let mut y = vec![0; modulus.len()];
+    while !is_zero(&u) {
+        while u[0] & 1 == 0 {
+            halve(&mut u, 0);
+            halve_mod(&mut x, modulus);
+        }
+        while v[0] & 1 == 0 {
+            halve(&mut v, 0);
+            halve_mod(&mut y, modulus);
+        }
+        if compare(&u, &v) == Ordering::Less {
+            subtract(&mut v, &u);
+            subtract_mod(&mut y, &x, modulus);
+        } else {
+            subtract(&mut u, &v);
+            subtract_mod(&mut x, &y, modulus);
+        }
+    }
+    let is_one = v[0] == 1 && is_zero(&v[1..]);
+    is_one.then_some(y)
+}
+
+fn compare(a: &[u64], b: &[u64]) -> Ordering {
+    a.iter().rev().cmp(b.iter().rev())
+}
+
+/// a -= b; returns the borrow.
+fn subtract(a: &mut [u64], b: &[u64]) -> bool {
+    let mut borrow = false;
+    for (x, &y) in a.iter_mut().zip(b) {
+        let (d, b1) = x.overflowing_sub(y);
+        let (d, b2) = d.overflowing_sub(u64::from(borrow));
+        *x = d;
+        borrow = b1 | b2;
+    }
+    borrow
+}
+
+/// a += b; returns the carry.
+fn add(a: &mut [u64], b: &[u64]) -> bool {
+    let mut carry = false;
+    for (x, &y) in a.iter_mut().zip(b) {
+        let (s, c1) = x.overflowing_add(y);
+        let (s, c2) = s.overflowing_add(u64::from(carry));
+        *x = s;
+        carry = c1 | c2;
+    }
+    carry
+}
+
+/// a = (a + top 2^(64 len)) / 2.
+fn halve(a: &mut [u64], top: u64) {
+    let mut above = top;
+    for word in a.iter_mut().rev() {
+        let low = *word & 1;
+        *word = *word >> 1 | above << 63;
+        above = low;
+    }
+}
+
+/// a = a / 2 mod an odd modulus; a is below the modulus before and after.
+fn halve_mod(a: &mut [u64], modulus: &[u64]) {
+    let carry = a[0] & 1 == 1 && add(a, modulus);
+    halve(a, u64::from(carry));
+}
+
+/// a = a - b mod modulus; both are below the modulus.
+fn subtract_mod(a: &mut [u64], b: &[u64], modulus: &[u64]) {
+    if subtract(a, b) {
+        add(a, modulus);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rug::integer::Order;
+
+    fn words(value: &Integer, width: usize) -> Vec<u64> {
+        let mut words: Vec<u64> = value.to_digits(Order::Lsf);
+        words.resize(width, 0);
+        words
+    }
+
+    fn integer(words: &[u64]) -> Integer {
+        Integer::from_digits(words, Order::Lsf)
+    }
+
+    proptest! {
+        #[test]
+        fn remainders_are_those_of_gmp(value in proptest::collection::vec(any::<u64>(), 1..20), modulus in proptest::collection::vec(any::<u64>(), 1..10), saturate in any::<[bool; 3]>()) {
+            let (mut value, mut modulus) = (value, modulus);
+            // Random words hardly ever need the corrections of D3 and D6: saturated and nearly empty top words do.
+            if saturate[0] { value.fill(u64::MAX); }
+            if saturate[1] { modulus.fill(u64::MAX); }
+            if saturate[2] { let top = modulus.len() - 1; modulus[top] = 1 << 63; modulus[..top].fill(0); modulus[0] |= 1; }
+            let top = modulus.len() - 1;
+            modulus[top] |= 1;
+            let expected = integer(&value) % integer(&modulus);
+            prop_assert_eq!(integer(&remainder(value, &modulus)), expected);
+        }
+
+        #[test]
+        fn inverses_are_those_of_gmp(value in proptest::collection::vec(any::<u64>(), 4), modulus in proptest::collection::vec(any::<u64>(), 4)) {
+            let mut modulus = modulus;
+            modulus[0] |= 1;
+            modulus[3] |= 1 << 63;
+            let big = integer(&modulus);
+            let value = integer(&value) % &big;
+            let expected = value.clone().invert(&big).ok();
+            prop_assert_eq!(inverse(&words(&value, 4), &modulus).map(|w| integer(&w)), expected);
+        }
+    }
+
+    #[test]
+    fn the_rare_add_back_step_is_right() {
+        // Operands for which the digit estimate is one too large (D6), after Knuth's hint on test data.
+        let value = [0, 0, 1 << 63, (1 << 63) - 1];
+        let modulus = [1, 0, 1 << 63];
+        assert_eq!(integer(&remainder(value.to_vec(), &modulus)), integer(&value) % integer(&modulus));
+    }
+}

@@ -1,0 +1,329 @@
+//! Planners of the encrypted matrix-vector product: for every row j the products P_j = prod c_i^w over the positive weights and Q_j = prod c_i^|w| over the
+//! negative ones, so that E(W x)_j = P_j / Q_j. The plan depends on the weights alone.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::schedule::{Graph, Value};
+use super::{Program, Weights};
+use crate::error::{Error, Result};
+
+/// Ways to plan the product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// One binary power per weight, as published programs do: the baseline.
+    Naive,
+    /// Straus: one table of small powers per input, shared by all rows; squarings shared by all inputs of a row.
+    Straus,
+    /// Pippenger's buckets: inputs of equal weight are multiplied first, then running products give every bucket its exponent.
+    Buckets,
+}
+
+impl Method {
+    /// All methods, the baseline first.
+    pub const ALL: [Self; 3] = [Self::Naive, Self::Straus, Self::Buckets];
+
+    /// The name on the command line and in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Naive => "naive",
+            Self::Straus => "straus",
+            Self::Buckets => "buckets",
+        }
+    }
+
+    /// One line on what it is.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Naive => "one modular power per weight, as published programs do: the baseline",
+            Self::Straus => "interleaved windows: small powers of each input shared by all rows",
+            Self::Buckets => "Pippenger: inputs of equal weight multiplied first, then running products",
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Method {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|m| m.name() == text).ok_or_else(|| Error::Unknown {
+            what: "method",
+            value: text.into(),
+            known: Self::ALL.map(Self::name).join(", "),
+        })
+    }
+}
+
+/// Where the two products of a row stand among the program's outputs; `None` is the empty product 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowOutputs {
+    /// Product over the positive weights.
+    pub positive: Option<usize>,
+    /// Product over the negative weights, with their absolute values.
+    pub negative: Option<usize>,
+}
+
+/// A planned matrix-vector product: inputs are the columns' ciphertexts.
+#[derive(Clone, Debug)]
+pub struct MatVec {
+    /// How it was planned.
+    pub method: Method,
+    /// The products.
+    pub program: Program,
+    /// Where each row's results are.
+    pub rows: Vec<RowOutputs>,
+}
+
+impl MatVec {
+    /// Plans `weights` by `method`, or by the one with the fewest products when none is given. The window width is the one with the fewest products.
+    ///
+    /// # Errors
+    /// None for weights that [`Weights`] accepts; [`Error::InvalidProgram`] would be a defect of the planner.
+    pub fn plan(weights: &Weights, method: Option<Method>) -> Result<Self> {
+        let bits = u32::BITS - weights.max_abs().leading_zeros();
+        let candidates: Vec<Draft> = match method {
+            Some(Method::Naive) => vec![naive(weights)],
+            Some(Method::Straus) => (1..=bits.clamp(1, 6)).map(|window| straus(weights, window)).collect(),
+            Some(Method::Buckets) => (1..=bits.clamp(1, 12)).map(|window| buckets(weights, window)).collect(),
+            None => (1..=bits.clamp(1, 6)).map(|w| straus(weights, w)).chain((1..=bits.clamp(1, 12)).map(|w| buckets(weights, w))).collect(),
+        };
+        let Some(best) = candidates.into_iter().min_by_key(|draft| draft.graph.len()) else {
+            return Err(Error::InvalidProgram { problem: "no candidate plan".into() });
+        };
+        let mut outputs = Vec::new();
+        let mut place = |value: Option<Value>| {
+            value.map(|value| {
+                outputs.push(value);
+                outputs.len() - 1
+            })
+        };
+        let rows = best.rows.iter().map(|&(positive, negative)| RowOutputs { positive: place(positive), negative: place(negative) }).collect();
+        Ok(Self { method: best.method, program: best.graph.finish(&outputs, 0, 0)?, rows })
+    }
+
+    /// Modular multiplications of one product, those of the last step (one inversion and one product per row) not counted.
+    #[must_use]
+    pub fn products(&self) -> usize {
+        self.program.counts().total()
+    }
+}
+
+struct Draft {
+    method: Method,
+    graph: Graph,
+    rows: Vec<(Option<Value>, Option<Value>)>,
+}
+
+/// The absolute weights of one row and sign, with their columns; zeros are left out.
+fn signed_part(row: &[i32], negative: bool) -> impl Iterator<Item = (Value, u32)> {
+    row.iter().enumerate().filter(move |&(_, &w)| w != 0 && (w < 0) == negative).map(|(i, w)| (i as Value, w.unsigned_abs()))
+}
+
+fn draft(method: Method, weights: &Weights, mut part: impl FnMut(&mut Graph, &[(Value, u32)]) -> Option<Value>) -> Draft {
+    let mut graph = Graph::new(weights.cols());
+    let rows = (0..weights.rows())
+        .map(|j| {
+            let [positive, negative] = [false, true].map(|sign| signed_part(weights.row(j), sign).collect::<Vec<_>>());
+            (part(&mut graph, &positive), part(&mut graph, &negative))
+        })
+        .collect();
+    Draft { method, graph, rows }
+}
+
+/// value^exponent by left-to-right squaring and multiplying; exponent is at least 1.
+fn power(graph: &mut Graph, value: Value, exponent: u32) -> Value {
+    let mut result = value;
+    for bit in (0..exponent.ilog2()).rev() {
+        result = graph.sqr(result);
+        if exponent >> bit & 1 == 1 {
+            result = graph.mul(result, value);
+        }
+    }
+    result
+}
+
+fn naive(weights: &Weights) -> Draft {
+    draft(Method::Naive, weights, |graph, part| {
+        let powers = part.iter().map(|&(column, weight)| power(graph, column, weight)).collect();
+        graph.product(powers)
+    })
+}
+
+/// Joins the values of the windows, lowest first, to prod value_k^(2^(k * window)).
+fn horner(graph: &mut Graph, values: &[Option<Value>], window: u32) -> Option<Value> {
+    values.iter().rev().fold(None, |sum, &value| {
+        let shifted = sum.map(|s| (0..window).fold(s, |s, _| graph.sqr(s)));
+        graph.mul_option(shifted, value)
+    })
+}
+
+fn windows_of(part: &[(Value, u32)], window: u32) -> u32 {
+    let bits = part.iter().map(|&(_, w)| u32::BITS - w.leading_zeros()).max().unwrap_or(0);
+    bits.div_ceil(window)
+}
+
+fn straus(weights: &Weights, window: u32) -> Draft {
+    let size = 1usize << window;
+    let mut tables: Vec<Option<Value>> = vec![None; weights.cols() * size];
+    draft(Method::Straus, weights, |graph, part| {
+        let values: Vec<Option<Value>> = (0..windows_of(part, window))
+            .map(|k| {
+                let factors = part
+                    .iter()
+                    .filter_map(|&(column, weight)| {
+                        let digit = weight as usize >> (k * window) & (size - 1);
+                        (digit > 0).then(|| small_power(graph, &mut tables[column as usize * size..][..size], column, digit))
+                    })
+                    .collect();
+                graph.product(factors)
+            })
+            .collect();
+        horner(graph, &values, window)
+    })
+}
+
+/// column^digit with all smaller powers that it passes kept in `table`.
+fn small_power(graph: &mut Graph, table: &mut [Option<Value>], column: Value, digit: usize) -> Value {
+    if digit == 1 {
+        return column;
+    }
+    if let Some(value) = table[digit] {
+        return value;
+    }
+    let value = if digit.is_multiple_of(2) {
+        let half = small_power(graph, table, column, digit / 2);
+        graph.sqr(half)
+    } else {
+        let below = small_power(graph, table, column, digit - 1);
+        graph.mul(below, column)
+    };
+    table[digit] = Some(value);
+    value
+}
+
+fn buckets(weights: &Weights, window: u32) -> Draft {
+    let mask = (1u32 << window) - 1;
+    draft(Method::Buckets, weights, |graph, part| {
+        let values: Vec<Option<Value>> = (0..windows_of(part, window))
+            .map(|k| {
+                let mut bucket: Vec<Vec<Value>> = vec![Vec::new(); mask as usize + 1];
+                for &(column, weight) in part {
+                    bucket[(weight >> (k * window) & mask) as usize].push(column);
+                }
+                // suffix = prod of the buckets from d up; result = prod of all suffixes = prod bucket_d^d.
+                let (mut suffix, mut result) = (None, None);
+                for content in bucket.into_iter().skip(1).rev() {
+                    let value = graph.product(content);
+                    suffix = graph.mul_option(suffix, value);
+                    result = graph.mul_option(result, suffix);
+                }
+                result
+            })
+            .collect();
+        horner(graph, &values, window)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Op, Operand};
+    use proptest::prelude::*;
+
+    /// Runs a program on exponents instead of residues: a product adds, a square doubles. Input i is the unit vector e_i.
+    fn exponents(program: &Program, inputs: usize) -> Vec<Vec<i64>> {
+        let mut values: Vec<Vec<i64>> = vec![vec![0; inputs]; inputs + program.slots()];
+        for (i, value) in values.iter_mut().enumerate().take(inputs) {
+            value[i] = 1;
+        }
+        for &op in program.ops() {
+            let sum = |a: Operand, b: Operand| values[a as usize].iter().zip(&values[b as usize]).map(|(x, y)| x + y).collect::<Vec<_>>();
+            let (dst, value) = match op {
+                Op::Mul { dst, a, b } => (dst, sum(a, b)),
+                Op::Sqr { dst, a } => (dst, sum(a, a)),
+                Op::MulTable { .. } => unreachable!("a matrix product has no table"),
+            };
+            values[dst as usize] = value;
+        }
+        program.outputs().iter().map(|&o| values[o as usize].clone()).collect()
+    }
+
+    fn check(weights: &Weights, method: Option<Method>) -> usize {
+        let plan = MatVec::plan(weights, method).unwrap();
+        let outputs = exponents(&plan.program, weights.cols());
+        for (j, row) in plan.rows.iter().enumerate() {
+            let zero = vec![0; weights.cols()];
+            let positive = row.positive.map_or(&zero, |o| &outputs[o]);
+            let negative = row.negative.map_or(&zero, |o| &outputs[o]);
+            for (i, &w) in weights.row(j).iter().enumerate() {
+                assert_eq!((positive[i], negative[i]), (i64::from(w.max(0)), i64::from((-w).max(0))), "row {j} column {i}");
+            }
+        }
+        plan.products()
+    }
+
+    fn uniform(rows: usize, cols: usize, limit: i32) -> Weights {
+        let mut state = 1u64;
+        let values = (0..rows * cols)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) as i32 % (2 * limit + 1) - limit
+            })
+            .collect();
+        Weights::new(rows, cols, values).unwrap()
+    }
+
+    #[test]
+    fn plans_raise_every_input_to_its_weight() {
+        for limit in [1, 2, 3, 7, 127, 2047] {
+            let weights = uniform(3, 40, limit);
+            for method in [None, Some(Method::Naive), Some(Method::Straus), Some(Method::Buckets)] {
+                check(&weights, method);
+            }
+        }
+    }
+
+    #[test]
+    fn product_counts_are_those_of_the_literature() {
+        // 10 x 784 uniform 8-bit weights: 8.5 products per weight naively; buckets need about one per weight (7,840) and 2 x 126 more per row and sign.
+        let weights = uniform(10, 784, 127);
+        let [naive, straus, buckets] = Method::ALL.map(|m| check(&weights, Some(m)));
+        assert!((64_000..70_000).contains(&naive), "{naive}");
+        assert!((15_000..26_000).contains(&straus), "{straus}");
+        assert!((9_900..10_700).contains(&buckets), "{buckets}");
+        assert_eq!(check(&weights, None), buckets);
+    }
+
+    #[test]
+    fn slots_are_recycled() {
+        let plan = MatVec::plan(&uniform(10, 784, 127), Some(Method::Buckets)).unwrap();
+        assert!(plan.program.slots() < 1200, "{}", plan.program.slots());
+    }
+
+    #[test]
+    fn zero_and_unit_rows_cost_nothing() {
+        let plan = MatVec::plan(&Weights::new(3, 2, vec![0, 0, 1, 0, 0, -1]).unwrap(), Some(Method::Buckets)).unwrap();
+        assert_eq!(plan.products(), 0);
+        assert_eq!(plan.rows[0], RowOutputs::default());
+        assert_eq!(plan.rows[1], RowOutputs { positive: Some(0), negative: None });
+        assert_eq!(plan.rows[2], RowOutputs { positive: None, negative: Some(1) });
+    }
+
+    proptest! {
+        #[test]
+        fn any_weights_are_planned_right(rows in 1usize..5, cols in 1usize..20, seed in proptest::collection::vec(-4096i32..4096, 100)) {
+            let weights = Weights::new(rows, cols, seed[..rows * cols].to_vec()).unwrap();
+            for method in Method::ALL {
+                check(&weights, Some(method));
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Linear inference on Paillier ciphertexts, after the CryptoWiki page *Privacy-preserving neural networks learning*: E(y_j) = E(b_j) prod_i E(x_i)^(W_ji).
+//!
+//! The page's: Paillier with g = n + 1, the collapsed linear network, the drop of the softmax, the product formula. Ours: packing of many images into one
+//! plaintext, the plans of the product, one inversion per row, fast exact encryption by the key owner, re-randomisation of every result.
+//!
+//! **Protected:** the images and the results, from the server (semi-honest, by the decisional composite residuosity assumption; `djn` also needs its short
+//! exponents to look random). **Not protected:** the model from a client with many queries (the client sees exact logits of an affine map: one query per weight
+//! column and one for the bias suffice, packed a few batches); anything against a server that does not follow the protocol (ciphertexts are malleable and not
+//! authenticated); anything against timing of the server, whose plan shows the weights. An n of bad shape made by a dishonest owner is not excluded by a proof.
+
+mod cipher;
+mod decrypt;
+mod encrypt;
+mod evaluate;
+mod key;
+mod packing;
+
+pub use cipher::{Ciphertexts, OnDevice, Raw, Sendable, State, check_fingerprint};
+pub use decrypt::Decryptor;
+pub use encrypt::{Encryption, Encryptor};
+pub use evaluate::Evaluator;
+pub use key::{MAXIMUM_BITS, MINIMUM_BITS, PublicKey, SecretKey, TOY_MINIMUM_BITS, check_bits, security_bits};
+pub use packing::Packing;
+
+use rug::Integer;
+
+use super::{Inputs, LinearInference, LinearMap};
+use crate::backend::Backend;
+use crate::error::Result;
+use crate::plan::matvec::Method;
+use crate::randomness::{Purpose, Tape};
+
+/// Owner and server of one inference service in one process, each with its own part.
+pub struct Paillier {
+    packing: Packing,
+    map: LinearMap,
+    encryptor: Encryptor,
+    evaluator: Evaluator,
+    decryptor: Decryptor,
+    public: PublicKey,
+    tape: Tape,
+    /// Ciphertexts made so far by each side: every one takes randomness of its own.
+    encrypted: u64,
+    randomised: u64,
+}
+
+/// Choices of an inference service.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How the owner makes randomisers.
+    pub encryption: Encryption,
+    /// How the product is planned; the plan with the fewest products when not given.
+    pub method: Option<Method>,
+    /// Images in one ciphertext; as many as fit when not given.
+    pub packing: Option<usize>,
+}
+
+impl Paillier {
+    /// Prepares both sides: tables, plan, rings.
+    ///
+    /// # Errors
+    /// When the map does not fit the key's slots, the key is not fit for the encryption, or the backend cannot handle its moduli.
+    pub fn new(backend: &dyn Backend, secret: &SecretKey, map: LinearMap, options: Options, tape: Tape) -> Result<Self> {
+        let public = secret.public().clone();
+        let packing = Packing::new(public.bits(), map.result_bits(), options.packing)?;
+        Ok(Self {
+            evaluator: Evaluator::new(backend, &public, &map, packing, options.method)?,
+            encryptor: Encryptor::new(backend, options.encryption, secret, Purpose::Encryption)?,
+            decryptor: Decryptor::new(backend, secret, false)?,
+            packing,
+            map,
+            public,
+            tape,
+            encrypted: 0,
+            randomised: 0,
+        })
+    }
+
+    /// Slots of a ciphertext.
+    #[must_use]
+    pub fn packing(&self) -> Packing {
+        self.packing
+    }
+
+    /// The server's side.
+    #[must_use]
+    pub fn evaluator(&self) -> &Evaluator {
+        &self.evaluator
+    }
+}
+
+/// The plaintexts of a batch of images: for each group of `slots` images one plaintext per column, slot k for the k-th image of the group.
+///
+/// # Errors
+/// When a value does not fit its slot.
+pub fn pack_columns(packing: Packing, inputs: &Inputs<'_>) -> Result<Vec<Integer>> {
+    let mut plaintexts = Vec::with_capacity(inputs.images().div_ceil(packing.slots()) * inputs.width());
+    for first in (0..inputs.images()).step_by(packing.slots()) {
+        let group = first..(first + packing.slots()).min(inputs.images());
+        for column in 0..inputs.width() {
+            plaintexts.push(packing.pack(group.clone().map(|image| i64::from(inputs.image(image)[column])))?);
+        }
+    }
+    Ok(plaintexts)
+}
+
+/// Results of `images` images, image after image, from one plaintext per group and row.
+///
+/// # Errors
+/// When something is left above the top slot.
+pub fn unpack_rows(packing: Packing, plaintexts: &[Integer], rows: usize, images: usize) -> Result<Vec<i64>> {
+    let mut results = vec![0; images * rows];
+    for (index, plaintext) in plaintexts.iter().enumerate() {
+        let (group, row) = (index / rows, index % rows);
+        for (slot, value) in packing.unpack(plaintext, index)?.into_iter().enumerate() {
+            let image = group * packing.slots() + slot;
+            if image < images {
+                results[image * rows + row] = value;
+            }
+        }
+    }
+    Ok(results)
+}
+
+impl LinearInference for Paillier {
+    type Plaintexts = Vec<Integer>;
+    type Query = Ciphertexts<Sendable>;
+    type Loaded = OnDevice<Sendable>;
+    type Evaluated = OnDevice<Sendable>;
+    type Answer = Ciphertexts<Sendable>;
+    type Decrypted = Vec<Integer>;
+
+    fn encode(&self, inputs: &Inputs<'_>) -> Result<Vec<Integer>> {
+        self.map.check_inputs(inputs)?;
+        pack_columns(self.packing, inputs)
+    }
+
+    fn encrypt(&mut self, plaintexts: Vec<Integer>) -> Result<Ciphertexts<Sendable>> {
+        let query = self.encryptor.encrypt(&plaintexts, &self.tape, self.encrypted)?;
+        self.encrypted += plaintexts.len() as u64;
+        Ok(query)
+    }
+
+    fn upload(&self, query: Ciphertexts<Sendable>) -> Result<OnDevice<Sendable>> {
+        self.evaluator.upload(&query)
+    }
+
+    fn evaluate(&mut self, loaded: OnDevice<Sendable>) -> Result<OnDevice<Sendable>> {
+        let raw = self.evaluator.multiply(&loaded)?;
+        let results = self.evaluator.add_bias(&raw, &self.tape, self.randomised)?;
+        self.randomised += raw.len() as u64;
+        Ok(results)
+    }
+
+    fn download(&self, evaluated: OnDevice<Sendable>) -> Result<Ciphertexts<Sendable>> {
+        self.evaluator.download(&evaluated)
+    }
+
+    fn decrypt(&self, answer: Ciphertexts<Sendable>) -> Result<Vec<Integer>> {
+        self.decryptor.decrypt(&answer)
+    }
+
+    fn decode(&self, decrypted: Vec<Integer>, images: usize) -> Result<Vec<i64>> {
+        unpack_rows(self.packing, &decrypted, self.map.weights().rows(), images)
+    }
+
+    fn query_bytes(&self, query: &Ciphertexts<Sendable>) -> u64 {
+        query.wire_bytes(&self.public)
+    }
+
+    fn answer_bytes(&self, answer: &Ciphertexts<Sendable>) -> u64 {
+        answer.wire_bytes(&self.public)
+    }
+
+    fn answer_words<'a>(&self, answer: &'a Ciphertexts<Sendable>) -> &'a [u64] {
+        answer.values().words()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{self, BackendId};
+    use crate::plan::Weights;
+
+    fn toy(bits: u32) -> SecretKey {
+        SecretKey::generate(bits, false, true, &Tape::replayable(5), &|| true).unwrap()
+    }
+
+    /// All stages; returns the answer's words and the results.
+    fn infer(id: BackendId, secret: &SecretKey, map: &LinearMap, options: Options, values: &[u16]) -> (Vec<u64>, Vec<i64>) {
+        let backend = backend::open(id).unwrap();
+        let mut service = Paillier::new(backend.as_ref(), secret, map.clone(), options, Tape::replayable(9)).unwrap();
+        let inputs = Inputs::new(values, map.weights().cols()).unwrap();
+        let query = service.encode(&inputs).and_then(|p| service.encrypt(p)).unwrap();
+        let evaluated = service.upload(query).and_then(|l| service.evaluate(l)).unwrap();
+        let answer = service.download(evaluated).unwrap();
+        let words = service.answer_words(&answer).to_vec();
+        (words, service.decode(service.decrypt(answer).unwrap(), inputs.images()).unwrap())
+    }
+
+    #[test]
+    fn every_way_through_gives_the_same_results_and_every_plan_and_backend_the_same_bits() {
+        let secret = toy(512);
+        // Edge rows: zero, unit, all -1, all extremes.
+        let mut weights = vec![0; 6];
+        weights.extend([0, 1, 0, 0, 0, 0]);
+        weights.extend([-1; 6]);
+        weights.extend([-127; 6]);
+        weights.extend([127; 6]);
+        weights.extend([3, -128, 0, 77, -1, 126]);
+        let map = LinearMap::new(Weights::new(6, 6, weights).unwrap(), vec![0, -5, 1 << 20, 0, -(1 << 20), 17], 255).unwrap();
+        let values: Vec<u16> = (0..6 * 45).map(|i| [0, 255, 128, 1][i % 4].min((i * 37 % 256) as u16 + (i % 3) as u16 * 100).min(255)).collect();
+        let expected: Vec<i64> = values.chunks(6).flat_map(|image| map.apply(image)).collect();
+        for packing in [None, Some(1), Some(3)] {
+            for encryption in Encryption::ALL {
+                let mut bits = None;
+                for id in BackendId::ALL {
+                    for method in [None, Some(Method::Naive), Some(Method::Straus), Some(Method::Buckets)] {
+                        let (words, results) = infer(id, &secret, &map, Options { encryption, method, packing }, &values);
+                        assert_eq!(results, expected, "{id} {encryption} {packing:?} {method:?}");
+                        assert_eq!(*bits.get_or_insert(words.clone()), words, "{id} {encryption} {packing:?} {method:?}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Ciphertexts in batches, with what may be done to them in their type.
+
+use std::marker::PhantomData;
+
+use rug::Integer;
+
+use super::key::PublicKey;
+use crate::backend::Resident;
+use crate::error::{Error, Result};
+use crate::limbs::{Limbs, words_for_bits};
+
+/// A batch of ciphertexts on the device of a ring, in the ring's form.
+pub struct OnDevice<S: State> {
+    pub(super) residues: Resident,
+    state: PhantomData<S>,
+}
+
+impl<S: State> OnDevice<S> {
+    /// For this scheme: residues of whose state the caller is sure.
+    pub(super) fn of(residues: Resident) -> Self {
+        Self { residues, state: PhantomData }
+    }
+
+    /// Number of ciphertexts.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.residues.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.residues.is_empty()
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// Whether a ciphertext may leave its party.
+pub trait State: sealed::Sealed {}
+
+/// Carries fresh randomness of the party that holds it: may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sendable {}
+
+/// A product of other ciphertexts: its randomiser is a product of theirs, and the key owner reads the weights from it. It cannot be serialised; adding a fresh
+/// encryption makes it [`Sendable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Raw {}
+
+impl sealed::Sealed for Sendable {}
+impl sealed::Sealed for Raw {}
+impl State for Sendable {}
+impl State for Raw {}
+
+/// A batch of ciphertexts under one key: canonical residues modulo n^2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ciphertexts<S: State> {
+    fingerprint: String,
+    values: Limbs,
+    state: PhantomData<S>,
+}
+
+impl<S: State> Ciphertexts<S> {
+    /// For this scheme: residues that a ring under `key` made.
+    pub(super) fn of(key: &PublicKey, values: Limbs) -> Self {
+        Self { fingerprint: key.fingerprint().into(), values, state: PhantomData }
+    }
+
+    /// Number of ciphertexts.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The key that they were made for.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The residues.
+    #[must_use]
+    pub fn values(&self) -> &Limbs {
+        &self.values
+    }
+
+    /// Refuses another key than the one that these ciphertexts were made for.
+    ///
+    /// # Errors
+    /// [`Error::WrongKey`] with the first 16 digits of both fingerprints.
+    pub fn check_key(&self, key: &PublicKey) -> Result<()> {
+        check_fingerprint(&self.fingerprint, key)
+    }
+}
+
+/// Refuses another key than the one named.
+///
+/// # Errors
+/// [`Error::WrongKey`] with the first 16 digits of both fingerprints.
+pub fn check_fingerprint(fingerprint: &str, key: &PublicKey) -> Result<()> {
+    if fingerprint != key.fingerprint() {
+        return Err(Error::WrongKey { expected: fingerprint.chars().take(16).collect(), actual: key.fingerprint()[..16].into() });
+    }
+    Ok(())
+}
+
+impl Ciphertexts<Sendable> {
+    /// Accepts ciphertexts from outside: each must be in 1 to n^2 - 1 and a unit. One gcd serves the batch; only when it fails is every one looked at.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCiphertext`] naming the first bad one.
+    pub fn import(key: &PublicKey, values: &[Integer]) -> Result<Self> {
+        let mut product = Integer::from(1);
+        for (index, value) in values.iter().enumerate() {
+            if *value <= 0 || value >= key.n_squared() {
+                return Err(Error::InvalidCiphertext { index, reason: format!("not in 1 to n^2 - 1 ({} bits)", value.significant_bits()) });
+            }
+            product = product * Integer::from(value % key.n()) % key.n();
+        }
+        if product.gcd(key.n()) != 1 {
+            let index = values.iter().position(|v| Integer::from(v.gcd_ref(key.n())) != 1).unwrap_or(0);
+            return Err(Error::InvalidCiphertext { index, reason: "shares a factor with n".into() });
+        }
+        Ok(Self::of(key, Limbs::from_integers(values, words_for_bits(key.n_squared().significant_bits()))?))
+    }
+
+    /// Bytes on the wire.
+    #[must_use]
+    pub fn wire_bytes(&self, key: &PublicKey) -> u64 {
+        (self.len() * key.ciphertext_bytes()) as u64
+    }
+}

@@ -1,0 +1,163 @@
+//! The model owner's side: E(y_j) = E(b_j) prod_i E(x_i)^(W_ji) modulo n^2, without any key.
+
+use std::sync::Arc;
+
+use rug::Integer;
+
+use super::cipher::{Ciphertexts, OnDevice, Raw, Sendable, State};
+use super::encrypt::{Encryptor, interleaved};
+use super::key::PublicKey;
+use super::packing::Packing;
+use crate::backend::{Backend, Resident, Ring};
+use crate::error::{Error, Result};
+use crate::limbs::Limbs;
+use crate::plan::matvec::{MatVec, Method, RowOutputs};
+use crate::plan::{Op, Operand, Program};
+use crate::randomness::{Purpose, Tape};
+use crate::scheme::LinearMap;
+
+/// A linear map ready to be applied to ciphertexts of one key and packing.
+pub struct Evaluator {
+    public: PublicKey,
+    ring: Arc<dyn Ring>,
+    plan: MatVec,
+    /// Joins P_j and 1/Q_j for all rows of an item.
+    finish: Program,
+    product: Program,
+    one: Resident,
+    bias: Vec<Integer>,
+    randomiser: Encryptor,
+}
+
+impl Evaluator {
+    /// Plans the map. The packing's slots must hold the map's worst case.
+    ///
+    /// Results are re-randomised by r^n with the server's own r, uniform among the units: the only choice whose distribution does not rest on how the key owner
+    /// made n or h.
+    ///
+    /// # Errors
+    /// [`Error::SlotOverflow`] when a result could leave its slot.
+    pub fn new(backend: &dyn Backend, public: &PublicKey, map: &LinearMap, packing: Packing, method: Option<Method>) -> Result<Self> {
+        packing.check_result_bits(map.result_bits())?;
+        let plan = MatVec::plan(map.weights(), method)?;
+        let bias = map.bias().iter().map(|&b| packing.pack(std::iter::repeat_n(b, packing.slots()))).collect::<Result<_>>()?;
+        let ring = backend.ring(public.modulus()?)?;
+        Ok(Self {
+            one: ring.upload(&Limbs::from_integers(&[Integer::from(1)], ring.modulus().width())?)?,
+            ring,
+            finish: finish_program(&plan.rows)?,
+            product: Program::single_product()?,
+            randomiser: Encryptor::standard(backend, public, Purpose::Rerandomisation)?,
+            public: public.clone(),
+            plan,
+            bias,
+        })
+    }
+
+    /// How the product was planned.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.plan.method
+    }
+
+    /// Modular products of one application, with those that join the signs and the randomisers.
+    #[must_use]
+    pub fn products(&self) -> usize {
+        self.plan.products() + self.finish.counts().total() + self.bias.len()
+    }
+
+    /// Brings ciphertexts to the device: whole items of one ciphertext per column.
+    ///
+    /// # Errors
+    /// [`Error::WrongKey`], [`Error::Size`] when the ciphertexts do not divide into items.
+    pub fn upload(&self, query: &Ciphertexts<Sendable>) -> Result<OnDevice<Sendable>> {
+        query.check_key(&self.public)?;
+        let columns = self.plan.program.inputs();
+        if !query.len().is_multiple_of(columns) {
+            return Err(Error::Size { what: "ciphertexts of a query", expected: query.len().next_multiple_of(columns), actual: query.len() });
+        }
+        Ok(OnDevice::of(self.ring.upload(query.values())?))
+    }
+
+    /// prod_i c_i^(W_ji) for every item and row, without bias and randomiser. Output: item after item, row after row.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCiphertext`] when a ciphertext is no unit.
+    pub fn multiply(&self, query: &OnDevice<Sendable>) -> Result<OnDevice<Raw>> {
+        let rows = &self.plan.rows;
+        let per_item = self.plan.program.outputs().len();
+        let items = query.len() / self.plan.program.inputs();
+        let products = self.ring.run(&self.plan.program, &query.residues, None)?;
+        let picks_of = |part: fn(&RowOutputs) -> Option<usize>| -> Vec<(usize, usize)> {
+            (0..items).flat_map(|item| rows.iter().filter_map(part).map(move |o| (0, item * per_item + o))).collect()
+        };
+        let denominators = self.ring.gather(&[&products], &picks_of(|row| row.negative))?;
+        let inverses = self.ring.invert(&denominators).map_err(|e| match e {
+            Error::NotInvertible { index, .. } => {
+                Error::InvalidCiphertext { index, reason: "a result shares a factor with n, so some ciphertext does".into() }
+            }
+            other => other,
+        })?;
+        // An item of the last step: 1, the positive products, the inverses.
+        let positives = picks_of(|row| row.positive);
+        let (positive_rows, negative_rows) = (positives.len() / items.max(1), inverses.len() / items.max(1));
+        let picks: Vec<(usize, usize)> = (0..items)
+            .flat_map(|item| {
+                let positives = positives[item * positive_rows..(item + 1) * positive_rows].iter().copied();
+                std::iter::once((2, 0)).chain(positives).chain((0..negative_rows).map(move |k| (1, item * negative_rows + k)))
+            })
+            .collect();
+        let inputs = self.ring.gather(&[&products, &inverses, &self.one], &picks)?;
+        Ok(OnDevice::of(self.ring.run(&self.finish, &inputs, None)?))
+    }
+
+    /// Multiplies fresh encryptions of the bias into raw results: result i takes randomness `first + i`. Only what comes out of here may be sent.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub fn add_bias(&self, raw: &OnDevice<Raw>, tape: &Tape, first: u64) -> Result<OnDevice<Sendable>> {
+        let messages: Vec<Integer> = self.bias.iter().cycle().take(raw.len()).cloned().collect();
+        let fresh = self.ring.upload(self.randomiser.encrypt(&messages, tape, first)?.values())?;
+        let pairs = self.ring.gather(&[&raw.residues, &fresh], &interleaved(raw.len()))?;
+        Ok(OnDevice::of(self.ring.run(&self.product, &pairs, None)?))
+    }
+
+    /// Brings results back from the device.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub fn download<S: State>(&self, results: &OnDevice<S>) -> Result<Ciphertexts<S>> {
+        Ok(Ciphertexts::of(&self.public, self.ring.download(&results.residues)?))
+    }
+}
+
+/// Inputs: 1, then the positive products of the rows that have one, then the inverses of the negative ones. Outputs: one per row.
+fn finish_program(rows: &[RowOutputs]) -> Result<Program> {
+    let positives = rows.iter().filter(|r| r.positive.is_some()).count();
+    let negatives = rows.iter().filter(|r| r.negative.is_some()).count();
+    let inputs = 1 + positives + negatives;
+    let (mut next_positive, mut next_negative) = (1, 1 + positives);
+    let take = |present: bool, next: &mut usize| {
+        present.then(|| {
+            *next += 1;
+            (*next - 1) as Operand
+        })
+    };
+    let mut ops = Vec::new();
+    let mut outputs = Vec::new();
+    for row in rows {
+        let positive = take(row.positive.is_some(), &mut next_positive);
+        let negative = take(row.negative.is_some(), &mut next_negative);
+        outputs.push(match (positive, negative) {
+            (Some(a), Some(b)) => {
+                let dst = (inputs + ops.len()) as Operand;
+                ops.push(Op::Mul { dst, a, b });
+                dst
+            }
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => 0,
+        });
+    }
+    let level = if ops.is_empty() { Vec::new() } else { vec![ops.len()] };
+    Program::new(inputs, ops, level, outputs, 0, 0)
+}
