@@ -3,7 +3,9 @@
 pub mod backend;
 pub mod dataset;
 pub mod error;
+pub mod features;
 pub mod limbs;
+pub mod model;
 pub mod modulus;
 pub mod plan;
 pub mod record;
