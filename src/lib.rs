@@ -8,4 +8,5 @@ pub mod limbs;
 pub mod model;
 pub mod modulus;
 pub mod plan;
+pub mod quantise;
 pub mod record;
