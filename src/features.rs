@@ -45,6 +45,15 @@ impl FeatureMap {
         }
     }
 
+    /// One line on what it is.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Pixels => "the pixels themselves",
+            Self::Gradients => "histogram of oriented gradients, nothing learned: 512 numbers for MNIST",
+        }
+    }
+
     /// Numbers per image of `rows` by `cols` pixels: 784 and 512 for MNIST, 64 and 200 for 8 by 8 digits.
     #[must_use]
     pub fn width(self, rows: usize, cols: usize) -> usize {
