@@ -86,6 +86,18 @@ pub fn open(id: BackendId) -> Result<Box<dyn Backend>> {
     }
 }
 
+/// The fastest backend of this machine: the last of [`BackendId::ALL`] that opens.
+///
+/// # Errors
+/// None: `gmp` opens everywhere.
+pub fn fastest() -> Result<Box<dyn Backend>> {
+    BackendId::ALL
+        .into_iter()
+        .rev()
+        .find_map(|id| open(id).ok())
+        .ok_or_else(|| Error::BackendUnavailable { backend: "any", reason: "none opens".into() })
+}
+
 /// What a record says of the device that did the arithmetic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {

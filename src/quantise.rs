@@ -42,13 +42,15 @@ impl Precision {
     }
 
     /// The share of the largest weight that [`IntegerModel::new`] keeps: cutting a few large weights leaves finer steps to all others, which pays
-    /// below 7 bits. What [`choose_clip`] finds on MNIST's training images at the default feature bits.
+    /// below 7 bits; from there on all are kept. Found by [`choose_clip`] on MNIST's training images at the default feature bits.
     #[must_use]
     pub const fn default_clip(self, features: FeatureMap) -> f64 {
         match (features, self.weight_bits) {
-            (FeatureMap::Pixels, 6) => 0.65,
-            (FeatureMap::Pixels, ..6) => 0.4,
-            (FeatureMap::Gradients, ..6) => 0.8,
+            (FeatureMap::Pixels, 6) | (FeatureMap::Gradients, 3) => 0.65,
+            (FeatureMap::Pixels, 5) => 0.4,
+            (FeatureMap::Pixels, 4) | (FeatureMap::Gradients, ..3) => 0.3,
+            (FeatureMap::Pixels, ..4) => 0.2,
+            (FeatureMap::Gradients, 4..=6) => 0.8,
             _ => 1.0,
         }
     }
@@ -290,4 +292,169 @@ pub fn share_equal(classes: &[u8], others: &[u8]) -> Result<f64> {
         return Err(Error::Size { what: "classes", expected: others.len(), actual: classes.len() });
     }
     Ok(crate::model::count_equal(classes, others) as f64 / classes.len().max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::embedded;
+    use crate::model::testdata::{digits, mnist, noise};
+    use proptest::prelude::*;
+
+    fn map(inputs: usize, outputs: usize, seed: u64) -> Collapsed {
+        let numbers = |count, seed| noise(count, seed).into_iter().map(|x| f64::from(x) - 0.5).collect();
+        Collapsed { inputs, outputs, weights: numbers(inputs * outputs, seed), bias: numbers(outputs, seed ^ 1) }
+    }
+
+    fn precision(feature_bits: u32, weight_bits: u32) -> Precision {
+        Precision { feature_bits, weight_bits }
+    }
+
+    fn default_model(dataset: &str, features: FeatureMap) -> IntegerModel {
+        let precision = Precision::default_for(features);
+        IntegerModel::new(&embedded(dataset, features).unwrap().network.collapse(), precision, precision.default_clip(features)).unwrap()
+    }
+
+    #[test]
+    fn bytes_stay_the_pixels_they_were() {
+        let features = Features { count: 1, width: 256, values: (0..=255u8).map(|p| f32::from(p) / 255.0).collect() };
+        assert_eq!(precision(8, 8).features(&features).unwrap().row(0), (0..256).collect::<Vec<u16>>());
+        let digits = Features { count: 1, width: 17, values: (0..=16u8).map(|p| f32::from(p) / 16.0).collect() };
+        assert_eq!(precision(4, 8).features(&digits).unwrap().values, [0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 9, 10, 11, 12, 13, 14, 15]);
+    }
+
+    #[test]
+    fn a_small_map_by_hand() {
+        let map = Collapsed { inputs: 2, outputs: 2, weights: vec![1.0, -0.5, 0.25, 0.0], bias: vec![0.1, -2.0] };
+        let model = IntegerModel::new(&map, precision(2, 3), 1.0).unwrap();
+        assert_eq!((model.scale(), model.weights(), model.bias()), (3.0, &[3, -2, 1, 0][..], &[1, -18][..]));
+        assert_eq!((model.range(0), model.range(1)), ((-5, 10), (-18, -15)));
+        assert_eq!((model.worst_case(), model.signed_bits()), (18, 6));
+        assert_eq!(model.logits(&[3, 0]).unwrap(), [10, -15]);
+        assert_eq!(model.logits(&[0, 3]).unwrap(), [-5, -18]);
+        let clipped = IntegerModel::new(&map, precision(2, 3), 0.5).unwrap();
+        assert_eq!((clipped.scale(), clipped.weights()), (6.0, &[3, -3, 2, 0][..]));
+        model.check_slot(6).unwrap();
+        assert_eq!(
+            model.check_slot(5).unwrap_err().to_string().split(';').next().unwrap(),
+            "worst-case result needs 6 bits with its sign, a slot has 5"
+        );
+    }
+
+    #[test]
+    fn a_map_of_zeros_is_one_of_zeros() {
+        let model = IntegerModel::new(&Collapsed { inputs: 3, outputs: 2, weights: vec![0.0; 6], bias: vec![0.0; 2] }, precision(8, 8), 1.0).unwrap();
+        assert_eq!((model.worst_case(), model.signed_bits()), (0, 1));
+        assert_eq!(model.logits(&[255; 3]).unwrap(), [0, 0]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_numbers() {
+        let good = map(4, 2, 1);
+        for (feature_bits, weight_bits) in [(0, 8), (13, 8), (8, 1), (8, 17), (u32::MAX, 8)] {
+            let error = IntegerModel::new(&good, precision(feature_bits, weight_bits), 1.0).unwrap_err();
+            assert!(matches!(error, Error::OutOfRange { .. }));
+            precision(feature_bits, weight_bits).features(&Features { count: 0, width: 4, values: vec![] }).unwrap_err();
+        }
+        for clip in [0.0, -1.0, 1.5, f64::NAN] {
+            IntegerModel::new(&good, precision(8, 8), clip).unwrap_err();
+        }
+        for (weight, bias) in [(f64::NAN, 0.0), (1.0, f64::INFINITY), (1e-300, 1e10), (1.0, 1e15), (5e-324, 1.0)] {
+            let bad = Collapsed { inputs: 1, outputs: 1, weights: vec![weight], bias: vec![bias] };
+            IntegerModel::new(&bad, precision(12, 16), 1.0).unwrap_err();
+        }
+        IntegerModel::new(&Collapsed { bias: vec![], ..good.clone() }, precision(8, 8), 1.0).unwrap_err();
+        let model = IntegerModel::new(&good, precision(3, 8), 1.0).unwrap();
+        assert!(model.logits(&[0; 5]).unwrap_err().to_string().contains("expected 4, got 5"));
+        assert_eq!(model.logits(&[0, 0, 8, 0]).unwrap_err().to_string(), "feature is 8, allowed is 0 to 7");
+        for x in [-0.1, 1.1, f32::NAN] {
+            precision(8, 8).features(&Features { count: 1, width: 1, values: vec![x] }).unwrap_err();
+        }
+        share_equal(&[1], &[1, 2]).unwrap_err();
+    }
+
+    #[test]
+    fn the_embedded_models_stay_accurate_as_integers() {
+        let (_, test) = digits();
+        let sets = [("digits", Some((digits().0, test)), [0.92, 0.96]), ("mnist", mnist(), [0.926, 0.9895])];
+        for (dataset, images, least) in sets {
+            for (features, least) in FeatureMap::ALL.into_iter().zip(least) {
+                let model = default_model(dataset, features);
+                let Some((_, test)) = &images else { continue };
+                let values = features.extract(test).unwrap();
+                let classes = model.classify(&model.precision().features(&values).unwrap()).unwrap();
+                let real = embedded(dataset, features).unwrap().network.classify(&values).unwrap();
+                let (accuracy, agreement) = (share_equal(&classes, &test.labels).unwrap(), share_equal(&classes, &real).unwrap());
+                println!(
+                    "{dataset} {features}: {} feature bits, {} weight bits, {:.2} % of {} images, {:.2} % as f32, logits of {} bits",
+                    model.precision().feature_bits,
+                    model.precision().weight_bits,
+                    100.0 * accuracy,
+                    test.len(),
+                    100.0 * agreement,
+                    model.signed_bits()
+                );
+                assert!(accuracy >= least && agreement > 0.98, "{dataset} {features}: {accuracy}, {agreement}");
+            }
+        }
+    }
+
+    #[test]
+    fn widths_of_the_default_slots() {
+        let bits = |dataset| FeatureMap::ALL.map(|features| default_model(dataset, features).signed_bits());
+        assert_eq!((bits("mnist"), bits("digits")), ([22, 15], [19, 14]));
+    }
+
+    #[test]
+    fn the_default_clips_are_chosen_on_training_images() {
+        let Some((training, _)) = mnist() else { return };
+        let points = [(FeatureMap::Gradients, [5, 4]), (FeatureMap::Pixels, [6, 5])];
+        for (features, weight_bits) in points.into_iter().flat_map(|(features, bits)| bits.map(|bits| (features, bits))) {
+            let precision = Precision { weight_bits, ..Precision::default_for(features) };
+            let integers = precision.features(&features.extract(&training).unwrap()).unwrap();
+            let map = embedded("mnist", features).unwrap().network.collapse();
+            assert_eq!(
+                choose_clip(&map, precision, &integers, &training.labels).unwrap(),
+                precision.default_clip(features),
+                "{features}, {precision:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bounds_are_reached_and_never_passed(inputs in 1usize..20, seed in any::<u64>(), f in 1u32..=12, w in 2u32..=16, clip in 0.1f64..=1.0) {
+            let map = map(inputs, 3, seed);
+            let model = IntegerModel::new(&map, precision(f, w), clip).unwrap();
+            let (max, top) = (model.precision().max_feature(), model.precision().max_weight());
+            prop_assert!(model.weights().iter().all(|w| (-top..=top).contains(w)));
+            prop_assert_eq!(model.weights().iter().map(|w| w.abs()).max(), Some(top));
+            for class in 0..3 {
+                let (low, high) = model.range(class);
+                let extreme = |sign: i32| model.row(class).iter().map(|w| if w * sign > 0 { max } else { 0 }).collect::<Vec<u16>>();
+                prop_assert_eq!(model.logits(&extreme(1)).unwrap()[class], high);
+                prop_assert_eq!(model.logits(&extreme(-1)).unwrap()[class], low);
+                let some: Vec<u16> = noise(inputs, seed ^ 7).iter().map(|x| (x * f32::from(max)).round() as u16).collect();
+                prop_assert!((low..=high).contains(&model.logits(&some).unwrap()[class]));
+                let half = 1i64 << (model.signed_bits() - 1);
+                prop_assert!(-half < low && high < half);
+            }
+            prop_assert!(model.signed_bits() == 1 || model.worst_case() >= 1 << (model.signed_bits() - 2));
+        }
+
+        #[test]
+        fn integers_approximate_the_map(inputs in 1usize..20, seed in any::<u64>(), f in 1u32..=12, w in 2u32..=16) {
+            let map = map(inputs, 2, seed);
+            let model = IntegerModel::new(&map, precision(f, w), 1.0).unwrap();
+            let features = Features { count: 1, width: inputs, values: noise(inputs, seed ^ 3) };
+            let integers = model.precision().features(&features).unwrap();
+            let max = f64::from(model.precision().max_feature());
+            let (real, exact) = (map.logits(features.row(0)).unwrap(), model.logits(integers.row(0)).unwrap());
+            for (real, exact) in real.iter().zip(exact) {
+                // Half a step of each weight, half a step of each feature (and of f32's rounding), half a step of the bias.
+                let slack = inputs as f64 * (0.5 / model.scale() + 0.501 / max) + 1.0 / (model.scale() * max);
+                prop_assert!((exact as f64 / (model.scale() * max) - real).abs() <= slack);
+            }
+        }
+    }
 }

@@ -13,8 +13,10 @@ use crate::features::FeatureMap;
 use crate::measure::{REVISION, busy_warning};
 use crate::model;
 use crate::plan::matvec::Method;
+use crate::quantise::{IntegerModel, Precision};
 use crate::scheme::SchemeId;
 use crate::scheme::paillier::Encryption;
+use crate::workload::inference::linear_map;
 use crate::{machine, stopwatch::Stopwatch};
 
 /// Options of `verify`.
@@ -153,11 +155,23 @@ pub(super) fn list(json: bool) -> Result<bool> {
     section("schemes", &SchemeId::ALL.map(|s| (s.name(), s.summary().into())));
     section("methods", &Method::ALL.map(|m| (m.name(), m.summary().into())));
     section("encryptions", &Encryption::ALL.map(|e| (e.name(), e.summary().into())));
-    section("features", &FeatureMap::ALL.map(|f| (f.name(), String::new())));
+    section("features", &FeatureMap::ALL.map(|f| (f.name(), f.summary().into())));
     let rows: Vec<(&str, String)> = models
         .iter()
-        .map(|(dataset, features, m)| (*dataset, format!("{:<10} {:.2} % of the test images in f32", features.name(), 100.0 * m.test_accuracy())))
-        .collect();
+        .map(|(dataset, features, m)| {
+            let precision = Precision::default_for(*features);
+            let map = linear_map(&IntegerModel::new(&m.network.collapse(), precision, precision.default_clip(*features))?)?;
+            let summary = format!(
+                "{:<10} {:.2} % of the test images in f32; {}-bit features, {}-bit weights, slots of {} bits",
+                features.name(),
+                100.0 * m.test_accuracy(),
+                precision.feature_bits,
+                precision.weight_bits,
+                map.result_bits()
+            );
+            Ok((*dataset, summary))
+        })
+        .collect::<Result<_>>()?;
     section("embedded models", &rows);
     out(&text);
     Ok(true)

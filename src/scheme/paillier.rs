@@ -12,6 +12,7 @@ mod cipher;
 mod decrypt;
 mod encrypt;
 mod evaluate;
+pub mod files;
 mod key;
 mod packing;
 
@@ -26,7 +27,7 @@ use rug::Integer;
 
 use super::{Inputs, LinearInference, LinearMap};
 use crate::backend::Backend;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::matvec::Method;
 use crate::randomness::{Purpose, Tape};
 
@@ -107,8 +108,12 @@ pub fn pack_columns(packing: Packing, inputs: &Inputs<'_>) -> Result<Vec<Integer
 /// Results of `images` images, image after image, from one plaintext per group and row.
 ///
 /// # Errors
-/// When something is left above the top slot.
+/// [`Error::Size`] unless there is one plaintext for every group and row, [`Error::Decryption`] when something is left above the top slot.
 pub fn unpack_rows(packing: Packing, plaintexts: &[Integer], rows: usize, images: usize) -> Result<Vec<i64>> {
+    let expected = images.div_ceil(packing.slots()) * rows;
+    if plaintexts.len() != expected {
+        return Err(Error::Size { what: "plaintexts of the results", expected, actual: plaintexts.len() });
+    }
     let mut results = vec![0; images * rows];
     for (index, plaintext) in plaintexts.iter().enumerate() {
         let (group, row) = (index / rows, index % rows);

@@ -25,7 +25,7 @@ use super::key::{PublicKey, SecretKey, teichmueller};
 use crate::backend::{Backend, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
-use crate::modulus::Modulus;
+use crate::modulus::{Modulus, wipe};
 use crate::plan::Program;
 use crate::plan::fixed_base::FixedBase;
 use crate::randomness::{Purpose, Stream, Tape};
@@ -125,10 +125,10 @@ impl Table {
     }
 
     /// start_i * base^(e_i) for every i. Input: starts below the modulus, exponents below 2^exponent_bits.
-    fn times_power(&self, starts: &[Integer], exponents: &[Integer]) -> Result<Resident> {
+    fn times_power<'a>(&self, starts: &[Integer], exponents: impl Iterator<Item = &'a Integer>) -> Result<Resident> {
         let bits = self.plan.window_bits();
         let digit = |e: &Integer, k: usize| (0..bits).fold(0u16, |d, b| d | u16::from(e.get_bit(k as u32 * bits + b)) << b);
-        let values = exponents.iter().flat_map(|e| (0..self.plan.windows()).map(move |k| digit(e, k))).collect();
+        let values = exponents.flat_map(|e| (0..self.plan.windows()).map(move |k| digit(e, k))).collect();
         let digits = Digits::new(self.plan.windows(), values)?;
         let starts = self.ring.upload(&Limbs::from_integers(starts, self.ring.modulus().width())?)?;
         self.ring.run(self.plan.apply(), &starts, Some(Lookup { table: &self.table, digits: &digits }))
@@ -150,11 +150,16 @@ impl Encryptor {
     /// # Errors
     /// [`Error::Unsupported`] for a key without a base; when the backend cannot handle the modulus.
     pub fn djn(backend: &dyn Backend, public: &PublicKey, purpose: Purpose) -> Result<Self> {
+        Self::djn_of_length(backend, public, purpose, public.bits() / 2)
+    }
+
+    /// `djn` with exponents of another length.
+    pub(super) fn djn_of_length(backend: &dyn Backend, public: &PublicKey, purpose: Purpose, exponent_bits: u32) -> Result<Self> {
         let base = public.djn_base().ok_or_else(|| Error::Unsupported {
             subject: "a public key without hs".into(),
             feature: "djn encryption; use --encryption standard".into(),
         })?;
-        let table = Table::new(backend.ring(public.modulus()?)?, base.clone(), public.bits() / 2)?;
+        let table = Table::new(backend.ring(public.modulus()?)?, base.clone(), exponent_bits)?;
         Ok(Self { public: public.clone(), mode: Mode::Djn(table), purpose })
     }
 
@@ -205,40 +210,57 @@ impl Encryptor {
     /// # Errors
     /// [`Error::OutOfRange`] for |m| >= n/2.
     pub fn encrypt(&self, messages: &[Integer], tape: &Tape, first: u64) -> Result<Ciphertexts<Sendable>> {
+        let draws = (0..messages.len()).into_par_iter().map(|i| self.draw(&mut tape.stream(self.purpose, first + i as u64))).collect::<Vec<_>>();
+        self.encrypt_drawn(messages, &draws)
+    }
+
+    /// The randomness of one ciphertext. `standard`: r; `djn`: the exponent of the base; `owner`: the exponents modulo p - 1 and q - 1.
+    fn draw(&self, stream: &mut Stream) -> Drawn {
+        Drawn(match &self.mode {
+            Mode::Standard { .. } => vec![stream.unit(self.public.n())],
+            Mode::Djn(table) => vec![stream.bits(table.exponent_bits)],
+            Mode::Owner { halves, .. } => halves.iter().map(|half| stream.below(&half.order)).collect(),
+        })
+    }
+
+    /// Encrypts with randomness that the caller knows, as known answers need. Only tests are built with it: whoever knows the randomness reads the message.
+    #[cfg(test)]
+    pub(super) fn encrypt_given(&self, messages: &[Integer], given: Vec<Vec<Integer>>) -> Result<Ciphertexts<Sendable>> {
+        let limits = match &self.mode {
+            Mode::Standard { .. } => vec![self.public.n().clone()],
+            Mode::Djn(table) => vec![Integer::from(1) << table.exponent_bits],
+            Mode::Owner { halves, .. } => halves.iter().map(|half| half.order.clone()).collect(),
+        };
+        for (drawn, limit) in given.iter().flat_map(|g| g.iter().zip(&limits)) {
+            let unit = !matches!(self.mode, Mode::Standard { .. }) || Integer::from(drawn.gcd_ref(limit)) == 1;
+            if drawn.is_negative() || drawn >= limit || !unit {
+                return Err(Error::OutOfRange { what: "randomness", value: format!("{} bits", drawn.significant_bits()), allowed: "a unit".into() });
+            }
+        }
+        self.encrypt_drawn(messages, &given.into_iter().map(Drawn).collect::<Vec<_>>())
+    }
+
+    fn encrypt_drawn(&self, messages: &[Integer], draws: &[Drawn]) -> Result<Ciphertexts<Sendable>> {
         let public = &self.public;
         let residues = messages.iter().map(|m| public.residue(m)).collect::<Result<Vec<_>>>()?;
-        let draw = |f: &(dyn Fn(&mut Stream) -> Integer + Sync)| -> Vec<Integer> {
-            (0..messages.len()).into_par_iter().map(|i| f(&mut tape.stream(self.purpose, first + i as u64))).collect()
-        };
+        let part = |which: usize| draws.iter().map(move |drawn: &Drawn| &drawn.0[which]);
         let with_message =
             |n: &Integer, modulus: &Integer| -> Vec<Integer> { residues.par_iter().map(|m| (Integer::from(m * n) + 1u32) % modulus).collect() };
         let values = match &self.mode {
             Mode::Standard { ring, product } => {
                 let width = ring.modulus().width();
-                let r = ring.upload(&Limbs::from_integers(&draw(&|s| s.unit(public.n())), width)?)?;
+                let r = ring.upload(&Limbs::from_integers(part(0), width)?)?;
                 let randomisers = ring.pow(&r, Exponents::Shared(public.n()), Secrecy::Public)?;
                 let messages = ring.upload(&Limbs::from_integers(&with_message(public.n(), public.n_squared()), width)?)?;
                 let pairs = ring.gather(&[&messages, &randomisers], &interleaved(messages.len()))?;
                 ring.download(&ring.run(product, &pairs, None)?)?
             }
-            Mode::Djn(table) => {
-                let exponents = draw(&|s| s.bits(table.exponent_bits));
-                table.ring.download(&table.times_power(&with_message(public.n(), public.n_squared()), &exponents)?)?
-            }
+            Mode::Djn(table) => table.ring.download(&table.times_power(&with_message(public.n(), public.n_squared()), part(0))?)?,
             Mode::Owner { halves, secret } => {
-                // One stream gives both exponents, mod p first.
-                let exponents: Vec<[Integer; 2]> = (0..messages.len())
-                    .into_par_iter()
-                    .map(|i| {
-                        let mut stream = tape.stream(self.purpose, first + i as u64);
-                        [stream.below(&halves[0].order), stream.below(&halves[1].order)]
-                    })
-                    .collect();
                 let residue = |which: usize| -> Result<Limbs> {
                     let half = &halves[which];
-                    let exponents: Vec<Integer> = exponents.iter().map(|e| e[which].clone()).collect();
                     let starts = with_message(&half.n, half.table.ring.modulus().value());
-                    half.table.ring.download(&half.table.times_power(&starts, &exponents)?)
+                    half.table.ring.download(&half.table.times_power(&starts, part(which))?)
                 };
                 let (x_p, x_q) = (residue(0)?, residue(1)?);
                 let joined: Vec<Integer> =
@@ -247,6 +269,15 @@ impl Encryptor {
             }
         };
         Ok(Ciphertexts::of(public, values))
+    }
+}
+
+/// Randomness of one ciphertext; wiped when dropped.
+struct Drawn(Vec<Integer>);
+
+impl Drop for Drawn {
+    fn drop(&mut self) {
+        self.0.iter_mut().for_each(wipe);
     }
 }
 

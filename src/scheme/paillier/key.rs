@@ -4,6 +4,7 @@
 //! of section 7; I. Damgård, M. Jurik, J. B. Nielsen, *A generalization of Paillier's public-key system with applications to electronic voting*, 2010, for h.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use rug::Integer;
 use rug::integer::{IsPrime, Order};
@@ -22,13 +23,34 @@ pub const TOY_MINIMUM_BITS: u32 = 256;
 
 /// Every foreign n is divided by all primes below this.
 const TRIAL_DIVISION_LIMIT: u32 = 1 << 20;
+/// The product of those primes, 190 kB.
+static SMALL_PRIMES: LazyLock<Integer> = LazyLock::new(|| Integer::from(Integer::primorial(TRIAL_DIVISION_LIMIT)));
 /// Baillie-PSW and 40 Miller-Rabin rounds (GMP counts the first as 24).
 const PRIMALITY_REPS: u32 = 64;
 /// Cofactors k of p = 2 k p' + 1 stay below this, so that they factor at once.
 const COFACTOR_LIMIT: u32 = 1 << 22;
 
+/// Pollard's p - 1 method is tried with this bound on the primes of a secret key.
+const SMOOTH_ORDER_LIMIT: u32 = 1 << 17;
+/// A base of DJN randomisers whose order modulo p or q divides lcm(1..=this) is refused.
+const SMALL_ORDER_LIMIT: u32 = 1 << 10;
+
 fn invalid(reason: impl Into<String>) -> Error {
     Error::InvalidKey { reason: reason.into() }
+}
+
+/// Whether x is a positive prime, by Baillie-PSW and 40 Miller-Rabin rounds. (GMP alone also says yes to the negative of a prime.)
+pub(super) fn is_prime(x: &Integer) -> bool {
+    *x > 1 && x.is_probably_prime(PRIMALITY_REPS) != IsPrime::No
+}
+
+/// lcm(1..=bound).
+fn smooth_exponent(bound: u32) -> Integer {
+    let mut exponent = Integer::from(Integer::primorial(bound));
+    for l in (2..=bound.isqrt()).filter(|&l| is_prime(&Integer::from(l))) {
+        exponent *= l.pow(bound.ilog(l) - 1);
+    }
+    exponent
 }
 
 /// Estimated strength of an n of `bits` bits, as that of the largest tabulated size that is not larger. 1024, 2048, 3072, 7680: NIST SP 800-57 part 1 rev. 5,
@@ -76,7 +98,7 @@ impl fmt::Debug for PublicKey {
 
 impl PublicKey {
     /// Accepts a foreign key after the cheap tests that need no secret: size, oddness, compositeness, no perfect power, no prime factor below 2^20, and
-    /// `djn_base` a unit of Jacobi symbol 1 that is not trivial. An n of bad shape that passes (unbalanced factors, say) can only be excluded by a proof of its
+    /// `djn_base` a unit of Jacobi symbol 1 and of no small order modulo any factor of n. An n of bad shape that passes (unbalanced factors, say) can only be excluded by a proof of its
     /// owner, which this program does not ask for: the owner is taken to be honest about n.
     ///
     /// # Errors
@@ -89,10 +111,10 @@ impl PublicKey {
         if n.is_perfect_power() {
             return Err(invalid("n is a perfect power"));
         }
-        if n.is_probably_prime(PRIMALITY_REPS) != IsPrime::No {
+        if is_prime(&n) {
             return Err(invalid("n is prime"));
         }
-        let small = Integer::from(Integer::primorial(TRIAL_DIVISION_LIMIT)).gcd(&n);
+        let small = Integer::from(SMALL_PRIMES.gcd_ref(&n));
         if small != 1 {
             return Err(invalid(format!("n has a prime factor below {TRIAL_DIVISION_LIMIT}")));
         }
@@ -104,9 +126,7 @@ impl PublicKey {
     }
 
     fn assemble(n: Integer, djn_base: Option<Integer>) -> Self {
-        let digest = Sha256::new().chain_update(b"cipherlane paillier n v1").chain_update(n.to_digits::<u8>(Order::Msf)).finalize();
-        let fingerprint = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { n_squared: Integer::from(n.square_ref()), n, djn_base, fingerprint }
+        Self { n_squared: Integer::from(n.square_ref()), fingerprint: fingerprint_of(&n), n, djn_base }
     }
 
     /// n.
@@ -181,6 +201,12 @@ impl PublicKey {
     }
 }
 
+/// SHA-256 of n, 64 hex digits.
+pub(super) fn fingerprint_of(n: &Integer) -> String {
+    let digest = Sha256::new().chain_update(b"cipherlane paillier n v1").chain_update(n.to_digits::<u8>(Order::Msf)).finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn check_djn_base(base: &Integer, n: &Integer, n_squared: &Integer) -> Result<()> {
     if *base <= 1 || base >= n_squared {
         return Err(invalid("hs is not in 2 to n^2 - 1"));
@@ -194,6 +220,10 @@ fn check_djn_base(base: &Integer, n: &Integer, n_squared: &Integer) -> Result<()
     }
     if reduced.jacobi(n) != 1 {
         return Err(invalid("hs has Jacobi symbol -1, so ciphertexts would show a bit of their exponent"));
+    }
+    let power = reduced.pow_mod(&smooth_exponent(SMALL_ORDER_LIMIT), n).map_err(|_| invalid("hs has no power modulo n"))?;
+    if Integer::from(&power - 1u32).gcd(n) != 1 {
+        return Err(invalid("hs has a small order modulo a factor of n, so there are few randomisers"));
     }
     Ok(())
 }
@@ -212,7 +242,7 @@ struct Factor {
 impl Factor {
     fn new(prime: Integer, other: &Integer, large: Option<Integer>) -> Result<Self> {
         // (1 + n)^(p-1) = 1 + (p-1) q p (mod p^2), so L of it is (p-1) q = -q (mod p).
-        let minus_q = Integer::from(&prime - Integer::from(other % &prime));
+        let minus_q = &prime - Integer::from(other % &prime);
         let mu = minus_q.invert(&prime).map_err(|_| invalid("gcd(n, phi(n)) is not 1"))?;
         Ok(Self { squared: Integer::from(prime.square_ref()), prime, large, mu })
     }
@@ -223,7 +253,7 @@ impl Factor {
         let order = Integer::from(&self.prime - 1u32);
         let (cofactor, rest) = order.clone().div_rem(large.clone());
         let cofactor = cofactor.to_u32().filter(|&k| rest == 0 && k < 2 * COFACTOR_LIMIT && k.is_multiple_of(2));
-        let (Some(cofactor), IsPrime::Yes | IsPrime::Probably) = (cofactor, large.is_probably_prime(PRIMALITY_REPS)) else {
+        let Some(cofactor) = cofactor.filter(|_| is_prime(large)) else {
             return Err(invalid("the factor given for p - 1 is not a large prime factor of it"));
         };
         let mut factors: Vec<Integer> = prime_factors(cofactor).into_iter().map(Integer::from).collect();
@@ -295,7 +325,8 @@ impl SecretKey {
     /// Checks and assembles a key from its primes. `large` are the large prime factors of p - 1 and q - 1 where they are known; they allow `owner` encryption.
     ///
     /// Checked: both primes (Baillie-PSW and 40 Miller-Rabin rounds), equal length, n of even length, |p - q| > 2^(bits/2 - 100), gcd(n, phi(n)) = 1, no
-    /// smooth p - 1 (Pollard's method with bound 2^17), everything that [`PublicKey::new`] checks. gcd(p-1, q-1) may be more than 2: only DJN needs that.
+    /// smooth p - 1 (Pollard's method with bound 2^17), everything that [`PublicKey::new`] checks, the large factors. gcd(p-1, q-1) may be more than 2 without
+    /// `djn_base`; with it, p = q = 3 (mod 4), gcd(p-1, q-1) = 2, and the base must be (-x^2)^n for some x.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] with the rule that is broken, [`Error::KeyTooSmall`] for a toy without consent.
@@ -309,10 +340,10 @@ impl SecretKey {
             return Err(invalid(format!("the factors have {} and {} bits, both need {half_bits}", p.significant_bits(), q.significant_bits())));
         }
         for prime in [&p, &q] {
-            if prime.is_probably_prime(PRIMALITY_REPS) == IsPrime::No {
+            if !is_prime(prime) {
                 return Err(invalid("a factor of n is not prime"));
             }
-            if has_smooth_order(prime, &public.n) {
+            if has_smooth_order(prime) {
                 return Err(invalid("p - 1 is smooth: Pollard's p - 1 method factors n"));
             }
         }
@@ -322,16 +353,52 @@ impl SecretKey {
         if distance <= least {
             return Err(invalid(format!("|p - q| has {distance} bits, more than {least} are needed")));
         }
-        let [p_large, q_large] = large;
-        let halves = [Factor::new(p.clone(), &q, p_large)?, Factor::new(q.clone(), &p, q_large)?];
-        let phi = Integer::from(&p - 1u32) * Integer::from(&q - 1u32);
-        if phi.gcd(&public.n) != 1 {
+        let key = Self::assemble(public, p, q, large)?;
+        if let Some(base) = &key.public.djn_base {
+            key.check_djn_base(base)?;
+        }
+        for half in &key.halves {
+            half.generator()?;
+        }
+        Ok(key)
+    }
+
+    fn assemble(public: PublicKey, mut p: Integer, mut q: Integer, [p_large, q_large]: [Option<Integer>; 2]) -> Result<Self> {
+        let mut phi = Integer::from(&p - 1u32) * Integer::from(&q - 1u32);
+        if Integer::from(phi.gcd_ref(&public.n)) != 1 {
             return Err(invalid("gcd(n, phi(n)) is not 1"));
         }
+        let halves = [Factor::new(p.clone(), &q, p_large)?, Factor::new(q.clone(), &p, q_large)?];
         let inverse = |a: &Integer, m: &Integer| a.invert_ref(m).map(Integer::from).ok_or_else(|| invalid("p and q are not coprime"));
         let p_inverse = inverse(&p, &q)?;
         let p_squared_inverse = inverse(&halves[0].squared, &halves[1].squared)?;
+        [&mut p, &mut q, &mut phi].into_iter().for_each(wipe);
         Ok(Self { public, halves, p_squared_inverse, p_inverse })
+    }
+
+    /// A key of any size without any check, for tests that run through all randomness.
+    #[cfg(test)]
+    pub(super) fn unchecked(p: u32, q: u32, large: [u32; 2]) -> Result<Self> {
+        let public = PublicKey::assemble(Integer::from(p) * q, None);
+        Self::assemble(public, Integer::from(p), Integer::from(q), large.map(|l| Some(Integer::from(l))))
+    }
+
+    /// What only the owner can see of a DJN base: it must be the n-th power of -x^2, which is a non-residue modulo both primes.
+    fn check_djn_base(&self, base: &Integer) -> Result<()> {
+        let [p, q] = self.primes();
+        if p.mod_u(4) != 3 || q.mod_u(4) != 3 || Integer::from(p - 1u32).gcd(&Integer::from(q - 1u32)) != 2 {
+            return Err(invalid("hs needs p = q = 3 (mod 4) and gcd(p-1, q-1) = 2"));
+        }
+        for half in self.halves() {
+            let order = Integer::from(half.prime - 1u32);
+            if base.clone().pow_mod(&order, half.squared).ok() != Some(Integer::from(1)) {
+                return Err(invalid("hs is no n-th residue, so it would change plaintexts"));
+            }
+            if base.jacobi(half.prime) != -1 {
+                return Err(invalid("hs is a square, not of the form (-x^2)^n"));
+            }
+        }
+        Ok(())
     }
 
     /// Generates a key of exactly `bits` bits.
@@ -355,7 +422,7 @@ impl SecretKey {
             let n = Integer::from(&p * &q);
             let n_squared = Integer::from(n.square_ref());
             let x = tape.stream(Purpose::Key, 4 * attempt + 2).unit(&n);
-            let h = Integer::from(&n - x.square() % &n);
+            let h = &n - x.square() % &n;
             let Ok(djn_base) = h.pow_mod(&n, &n_squared) else { continue };
             match Self::new(p, q, [Some(p_large), Some(q_large)], Some(djn_base), allow_toy) {
                 Err(Error::InvalidKey { .. }) => {}
@@ -417,23 +484,9 @@ fn join(x_p: &Integer, x_q: &Integer, p: &Integer, q: &Integer, p_inverse: &Inte
     factor * p + x_p
 }
 
-/// Pollard's p - 1 with bound 2^17: whether the order of 2 modulo `prime` divides prod l^e over the prime powers below the bound.
-fn has_smooth_order(prime: &Integer, n: &Integer) -> bool {
-    const BOUND: u32 = 1 << 17;
-    let mut value = Integer::from(2);
-    let mut composite = vec![false; BOUND as usize];
-    for l in 2..BOUND {
-        if composite[l as usize] {
-            continue;
-        }
-        (l..BOUND).step_by(l as usize).skip(1).for_each(|m| composite[m as usize] = true);
-        let power = l.pow(BOUND.ilog(l).max(1));
-        match value.clone().pow_mod(&Integer::from(power), n) {
-            Ok(next) => value = next,
-            Err(_) => return true,
-        }
-    }
-    (value - 1u32).is_divisible(prime)
+/// Pollard's p - 1: whether the order of 2 modulo `prime` divides prod l^e over the prime powers below the bound.
+fn has_smooth_order(prime: &Integer) -> bool {
+    Integer::from(2).pow_mod(&smooth_exponent(SMOOTH_ORDER_LIMIT), prime).is_ok_and(|power| power == 1)
 }
 
 /// A prime p = 2 k p' + 1 of exactly `bits` bits with its top two bits set, and p'; k = 1 for safe primes, otherwise small and odd.
@@ -441,7 +494,6 @@ fn generate_prime(bits: u32, safe: bool, tape: &Tape, index: u64, keep_going: &(
     let mut stream = tape.stream(Purpose::Key, index);
     let lowest = Integer::from(3) << (bits - 2);
     let highest = (Integer::from(1) << bits) - 1u32;
-    let is_prime = |x: &Integer| x.is_probably_prime(PRIMALITY_REPS) != IsPrime::No;
     loop {
         if !keep_going() {
             return Err(Error::Interrupted);

@@ -1,0 +1,277 @@
+//! Ciphertext files: queries and answers.
+//!
+//! ```text
+//! cipherlane ciphertexts v1\n
+//! {"kind":"query","key":"<64 hex digits>",...}\n
+//! residues modulo n^2, big-endian, each as wide as n^2
+//! SHA-256 of everything before, 32 bytes
+//! ```
+
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use rug::Integer;
+use rug::integer::Order;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::super::cipher::{Ciphertexts, Sendable, check_fingerprint};
+use super::super::key::{PublicKey, check_bits};
+use super::super::packing::Packing;
+use crate::error::{Error, Result};
+use crate::record::write_whole;
+
+const MAGIC: &str = "cipherlane ciphertexts v1\n";
+/// Longest header line, in bytes.
+const LONGEST_HEADER: usize = 4096;
+/// Longest name in a header, in bytes.
+const LONGEST_NAME: usize = 64;
+const DIGEST_BYTES: usize = 32;
+
+/// Which way a batch of ciphertexts travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Encrypted inputs, to the server.
+    Query,
+    /// Encrypted results, to the data owner.
+    Answer,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Query => "query",
+            Self::Answer => "answer",
+        })
+    }
+}
+
+/// What a ciphertext file says of its content. Not authenticated, like the content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Images.
+    pub images: usize,
+    /// Ciphertexts of each group of images that share a plaintext: columns of a query, rows of an answer.
+    pub width: usize,
+    /// How many images share a plaintext.
+    pub packing: Packing,
+    /// Bits of a feature.
+    pub feature_bits: u32,
+    /// Name of the public feature map.
+    pub features: String,
+    /// Name of the dataset.
+    pub dataset: String,
+    /// Name of the model.
+    pub model: String,
+}
+
+impl Header {
+    /// Ciphertexts that belong to this header.
+    fn ciphertexts(&self) -> Option<usize> {
+        self.images.div_ceil(self.packing.slots()).checked_mul(self.width)
+    }
+
+    /// Refuses what no reader would take.
+    fn check(&self, ciphertexts: usize) -> Result<()> {
+        if self.images == 0 || self.width == 0 {
+            return Err(Error::OutOfRange {
+                what: "header",
+                value: format!("{} images, width {}", self.images, self.width),
+                allowed: "1 and above".into(),
+            });
+        }
+        if self.ciphertexts() != Some(ciphertexts) {
+            return Err(Error::Size { what: "ciphertexts of a file", expected: self.ciphertexts().unwrap_or(usize::MAX), actual: ciphertexts });
+        }
+        if !(1..=16).contains(&self.feature_bits) {
+            return Err(Error::OutOfRange { what: "feature", value: format!("{} bits", self.feature_bits), allowed: "1 to 16 bits".into() });
+        }
+        for name in [&self.features, &self.dataset, &self.model] {
+            if name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+                return Err(Error::OutOfRange {
+                    what: "name in a header",
+                    value: format!("{} bytes", name.len()),
+                    allowed: format!("{LONGEST_NAME} bytes without control characters"),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The header as it stands in the file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeaderLine {
+    kind: Kind,
+    key: String,
+    key_bits: u32,
+    ciphertexts: usize,
+    images: usize,
+    width: usize,
+    slots: usize,
+    slot_bits: u32,
+    feature_bits: u32,
+    features: String,
+    dataset: String,
+    model: String,
+}
+
+/// Writes encrypted inputs, whole or not at all.
+///
+/// Only [`Sendable`] ciphertexts can be written:
+///
+/// ```
+/// use cipherlane::scheme::paillier::{Ciphertexts, PublicKey, Sendable, files};
+/// fn send(header: &files::Header, batch: &Ciphertexts<Sendable>, key: &PublicKey) -> bool {
+///     files::write_answer("answer".as_ref(), header, batch, key).is_ok()
+/// }
+/// ```
+///
+/// [`Raw`](super::super::Raw) ones, from which the key owner would read the model, do not compile:
+///
+/// ```compile_fail
+/// use cipherlane::scheme::paillier::{Ciphertexts, PublicKey, Raw, files};
+/// fn send(header: &files::Header, batch: &Ciphertexts<Raw>, key: &PublicKey) -> bool {
+///     files::write_answer("answer".as_ref(), header, batch, key).is_ok()
+/// }
+/// ```
+///
+/// # Errors
+/// [`Error::WrongKey`], [`Error::Size`] or [`Error::OutOfRange`] when header and ciphertexts do not fit, [`Error::Io`].
+pub fn write_query(path: &Path, header: &Header, query: &Ciphertexts<Sendable>, key: &PublicKey) -> Result<()> {
+    write(path, Kind::Query, header, query, key)
+}
+
+/// Writes encrypted results, whole or not at all; see [`write_query`].
+///
+/// # Errors
+/// As [`write_query`].
+pub fn write_answer(path: &Path, header: &Header, answer: &Ciphertexts<Sendable>, key: &PublicKey) -> Result<()> {
+    write(path, Kind::Answer, header, answer, key)
+}
+
+/// Reads encrypted inputs for `key`, each checked to be a ciphertext.
+///
+/// # Errors
+/// [`Error::File`] for another form, a truncated or damaged file; [`Error::WrongKey`]; [`Error::InvalidCiphertext`]; [`Error::Io`].
+pub fn read_query(path: &Path, key: &PublicKey) -> Result<(Header, Ciphertexts<Sendable>)> {
+    read(path, Kind::Query, key)
+}
+
+/// Reads encrypted results for `key`, each checked to be a ciphertext.
+///
+/// # Errors
+/// As [`read_query`].
+pub fn read_answer(path: &Path, key: &PublicKey) -> Result<(Header, Ciphertexts<Sendable>)> {
+    read(path, Kind::Answer, key)
+}
+
+fn write(path: &Path, kind: Kind, header: &Header, batch: &Ciphertexts<Sendable>, key: &PublicKey) -> Result<()> {
+    batch.check_key(key)?;
+    header.check(batch.len())?;
+    check_packing(key.bits(), header.packing.slots(), header.packing.slot_bits())?;
+    let line = HeaderLine {
+        kind,
+        key: key.fingerprint().into(),
+        key_bits: key.bits(),
+        ciphertexts: batch.len(),
+        images: header.images,
+        width: header.width,
+        slots: header.packing.slots(),
+        slot_bits: header.packing.slot_bits(),
+        feature_bits: header.feature_bits,
+        features: header.features.clone(),
+        dataset: header.dataset.clone(),
+        model: header.model.clone(),
+    };
+    let width = key.ciphertext_bytes();
+    let mut bytes = Vec::with_capacity(MAGIC.len() + LONGEST_HEADER + batch.len() * width + DIGEST_BYTES);
+    bytes.extend_from_slice(MAGIC.as_bytes());
+    bytes.extend_from_slice(line.text(path)?.as_bytes());
+    for words in batch.values().iter() {
+        let value = words.iter().rev().flat_map(|word| word.to_be_bytes());
+        bytes.extend(value.skip(8 * words.len() - width));
+    }
+    let digest = Sha256::digest(&bytes);
+    bytes.extend_from_slice(&digest);
+    write_whole(path, &bytes)
+}
+
+impl HeaderLine {
+    fn text(&self, path: &Path) -> Result<String> {
+        let mut text = serde_json::to_string(self).map_err(|e| Error::file(path, "a header that can be written", e.to_string()))?;
+        text.push('\n');
+        Ok(text)
+    }
+}
+
+fn check_packing(key_bits: u32, slots: usize, slot_bits: u32) -> Result<Packing> {
+    Packing::new(key_bits, slot_bits, Some(slots))
+}
+
+fn read(path: &Path, kind: Kind, key: &PublicKey) -> Result<(Header, Ciphertexts<Sendable>)> {
+    let io = || Error::io("read", path);
+    let bad = |expected: String, found: String| Error::file(path, expected, found);
+    let file = File::open(path).map_err(io())?;
+    let length = file.metadata().map_err(io())?.len();
+    let mut reader = BufReader::new(file);
+    let mut magic = Vec::with_capacity(MAGIC.len());
+    reader.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(io())?;
+    if magic != MAGIC.as_bytes() {
+        let family = MAGIC.len() - 2;
+        let found = if magic.get(..family) == Some(&MAGIC.as_bytes()[..family]) { "another version of it" } else { "another kind of file" };
+        return Err(bad(format!("`{}`", MAGIC.trim_end()), found.into()));
+    }
+    let mut text = Vec::new();
+    reader.by_ref().take(LONGEST_HEADER as u64).read_until(b'\n', &mut text).map_err(io())?;
+    let line: HeaderLine = serde_json::from_slice(&text).map_err(|e| bad("a header line".into(), e.to_string()))?;
+    if line.text(path)?.as_bytes() != text {
+        return Err(bad(format!("a header line of at most {LONGEST_HEADER} bytes as this program writes it"), "another spelling".into()));
+    }
+    if line.kind != kind {
+        return Err(bad(format!("kind {kind}"), line.kind.to_string()));
+    }
+    check_bits(line.key_bits, true)?;
+    let packing = check_packing(line.key_bits, line.slots, line.slot_bits)?;
+    let header = Header {
+        images: line.images,
+        width: line.width,
+        packing,
+        feature_bits: line.feature_bits,
+        features: line.features,
+        dataset: line.dataset,
+        model: line.model,
+    };
+    header.check(line.ciphertexts)?;
+
+    // The file's own length bounds what is allocated.
+    let width = (2 * line.key_bits as usize).div_ceil(8);
+    let before = MAGIC.len() + text.len();
+    let expected = line.ciphertexts.checked_mul(width).and_then(|bytes| bytes.checked_add(before + DIGEST_BYTES));
+    if expected.is_none_or(|expected| expected as u64 != length) {
+        let expected = expected.map_or_else(|| "a length that fits memory".into(), |e| format!("{e} bytes"));
+        return Err(bad(expected, format!("{length} bytes")));
+    }
+    let mut hash = Sha256::new().chain_update(&magic).chain_update(&text);
+    let mut values = Vec::with_capacity(line.ciphertexts);
+    let mut bytes = vec![0; width];
+    for _ in 0..line.ciphertexts {
+        reader.read_exact(&mut bytes).map_err(io())?;
+        hash.update(&bytes);
+        values.push(Integer::from_digits(&bytes, Order::Msf));
+    }
+    let mut digest = [0; DIGEST_BYTES];
+    reader.read_exact(&mut digest).map_err(io())?;
+    if hash.finalize().as_slice() != digest {
+        return Err(bad("content that fits its SHA-256".into(), "other content: tampered or damaged".into()));
+    }
+    check_fingerprint(&line.key, key)?;
+    if line.key_bits != key.bits() {
+        return Err(bad(format!("ciphertexts of a {}-bit key", key.bits()), format!("{} bits", line.key_bits)));
+    }
+    Ok((header, Ciphertexts::import(key, &values)?))
+}

@@ -1,0 +1,201 @@
+//! Key files: the JWK form that python-paillier 1.5.0 writes and reads, with additions that it ignores.
+//!
+//! Public: `kty` "DAJ", `alg` "PAI-GN1", `key_ops` \["encrypt"\], `n`, `kid`; ours also `hs`, the base of DJN randomisers, with `hs_digest`, the SHA-256 of n and
+//! hs, because a damaged hs gives ciphertexts of other messages. Secret: `kty`, `key_ops` \["decrypt"\], `p`, `q`, `pub`, `kid`; ours also `p1`, `q1`, the large
+//! prime factors of p - 1 and q - 1. A `kid` of ours is `cipherlane` and the fingerprint of n; another program's is free text.
+
+use std::io::Write;
+use std::path::Path;
+
+use rug::Integer;
+use rug::integer::Order;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::super::key::{MAXIMUM_BITS, PublicKey, SecretKey, fingerprint_of};
+use super::read_limited;
+use super::text::{Object, Parsed, push_integer};
+use crate::error::{Error, Result};
+
+/// Largest key file, in bytes: several times what the largest key needs.
+const LARGEST: usize = 64 << 10;
+/// Longest `kid`, in bytes.
+const LONGEST_KID: usize = 256;
+const KID: &str = "cipherlane ";
+
+/// Writes a secret key, readable by its user only from the first byte on. A file that is there already is replaced only where `replace` says so.
+///
+/// # Errors
+/// [`Error::Io`] when a file is there already or the folder cannot be written.
+pub fn write_secret_key(path: &Path, key: &SecretKey, replace: bool) -> Result<()> {
+    // Large enough that it never moves and leaves no copy behind.
+    let mut text = Zeroizing::new(String::with_capacity(LARGEST));
+    text.push_str(r#"{"kty":"DAJ","key_ops":["decrypt"]"#);
+    let [p, q] = key.primes();
+    let [p_large, q_large] = key.large_factors();
+    for (name, value) in [("p", Some(p)), ("q", Some(q)), ("p1", p_large), ("q1", q_large)] {
+        if let Some(value) = value {
+            push_member(&mut text, name, value);
+        }
+    }
+    text.push_str(r#","pub":"#);
+    push_public(&mut text, key.public());
+    push_kid(&mut text, key.public());
+    text.push_str("}\n");
+    write(path, text.as_bytes(), 0o600, replace)
+}
+
+/// Writes a public key. A file that is there already is replaced only where `replace` says so.
+///
+/// # Errors
+/// [`Error::Io`] when a file is there already or the folder cannot be written.
+pub fn write_public_key(path: &Path, key: &PublicKey, replace: bool) -> Result<()> {
+    let mut text = String::new();
+    push_public(&mut text, key);
+    text.push('\n');
+    write(path, text.as_bytes(), 0o644, replace)
+}
+
+/// Reads and checks a secret key; see [`SecretKey::new`] for the rules.
+///
+/// # Errors
+/// [`Error::File`] for another form, [`Error::InvalidKey`] or [`Error::KeyTooSmall`] for a key that breaks a rule. Messages show no digit of the key.
+pub fn read_secret_key(path: &Path, allow_toy: bool) -> Result<SecretKey> {
+    let bytes = read_limited(path, LARGEST)?;
+    let form = |found: String| Error::file(path, "a secret Paillier key in JWK form", found);
+    let mut object = Object::parse(&bytes).map_err(form)?;
+    let (large, pair, public, kid) = (|| {
+        object.expect_text("kty", "DAJ")?;
+        object.expect_list("key_ops", "decrypt")?;
+        let pair = [object.integer("p")?, object.integer("q")?];
+        let large = [object.optional_integer("p1")?, object.optional_integer("q1")?];
+        let public = Public::take(object.object("pub")?)?;
+        let kid = take_kid(&mut object)?;
+        object.finish()?;
+        Ok((large, pair, public, kid))
+    })()
+    .map_err(form)?;
+    let [p, q] = pair;
+    if p.significant_bits() > MAXIMUM_BITS || q.significant_bits() > MAXIMUM_BITS {
+        return Err(Error::InvalidKey { reason: format!("the factors have {} and {} bits", p.significant_bits(), q.significant_bits()) });
+    }
+    if Integer::from(&p * &q) != public.n {
+        return Err(Error::InvalidKey { reason: "n is not p q".into() });
+    }
+    check_kid(&public.kid, &public.n)?;
+    check_kid(&kid, &public.n)?;
+    SecretKey::new(p, q, large, public.hs, allow_toy)
+}
+
+/// Reads and checks a public key; see [`PublicKey::new`] for the rules.
+///
+/// # Errors
+/// [`Error::File`] for another form, [`Error::InvalidKey`] or [`Error::KeyTooSmall`] for a key that breaks a rule.
+pub fn read_public_key(path: &Path, allow_toy: bool) -> Result<PublicKey> {
+    let bytes = read_limited(path, LARGEST)?;
+    let form = |found: String| Error::file(path, "a public Paillier key in JWK form", found);
+    let public = Object::parse(&bytes).and_then(Public::take).map_err(form)?;
+    check_kid(&public.kid, &public.n)?;
+    PublicKey::new(public.n, public.hs, allow_toy)
+}
+
+/// What a public part says, before the rules of keys are asked.
+struct Public {
+    n: Integer,
+    hs: Option<Integer>,
+    kid: String,
+}
+
+impl Public {
+    fn take(mut object: Object) -> Parsed<Self> {
+        object.expect_text("kty", "DAJ")?;
+        object.expect_text("alg", "PAI-GN1")?;
+        object.expect_list("key_ops", "encrypt")?;
+        let n = object.integer("n")?;
+        let hs = object.optional_integer("hs")?;
+        if let Some(hs) = &hs {
+            object.expect_text("hs_digest", &hs_digest(&n, hs)).map_err(|_| "an `hs_digest` that does not fit: tampered or damaged")?;
+        }
+        let kid = take_kid(&mut object)?;
+        object.finish()?;
+        Ok(Self { n, hs, kid })
+    }
+}
+
+fn take_kid(object: &mut Object) -> Parsed<String> {
+    let kid = object.optional_text("kid")?.ok_or("no `kid`")?;
+    if kid.0.len() > LONGEST_KID || kid.0.chars().any(char::is_control) {
+        return Err(format!("a `kid` of more than {LONGEST_KID} bytes or with control characters"));
+    }
+    Ok(kid.0.clone())
+}
+
+/// A `kid` of ours must name this key; another program's says nothing.
+fn check_kid(kid: &str, n: &Integer) -> Result<()> {
+    match kid.strip_prefix(KID) {
+        Some(fingerprint) if fingerprint != fingerprint_of(n) => {
+            Err(Error::InvalidKey { reason: "the fingerprint in `kid` is not that of n".into() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn hs_digest(n: &Integer, hs: &Integer) -> String {
+    let mut hash = Sha256::new().chain_update(b"cipherlane paillier hs v1");
+    for value in [n, hs] {
+        let bytes = value.to_digits::<u8>(Order::Msf);
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn push_public(text: &mut String, key: &PublicKey) {
+    text.push_str(r#"{"kty":"DAJ","alg":"PAI-GN1","key_ops":["encrypt"]"#);
+    push_member(text, "n", key.n());
+    if let Some(hs) = key.djn_base() {
+        push_member(text, "hs", hs);
+        text.push_str(r#","hs_digest":""#);
+        text.push_str(&hs_digest(key.n(), hs));
+        text.push('"');
+    }
+    push_kid(text, key);
+    text.push('}');
+}
+
+fn push_member(text: &mut String, name: &str, value: &Integer) {
+    for part in [",\"", name, "\":\""] {
+        text.push_str(part);
+    }
+    push_integer(text, value);
+    text.push('"');
+}
+
+fn push_kid(text: &mut String, key: &PublicKey) {
+    for part in [r#","kid":""#, KID, key.fingerprint(), "\""] {
+        text.push_str(part);
+    }
+}
+
+/// Writes by way of a temporary file, which only its user can read, in the same folder.
+fn write(path: &Path, bytes: &[u8], mode: u32, replace: bool) -> Result<()> {
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(Error::io("create a file in", dir))?;
+    file.write_all(bytes).map_err(Error::io("write", path))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))?;
+    }
+    #[cfg(not(unix))]
+    let _ = mode;
+    file.as_file().sync_all().map_err(Error::io("write", path))?;
+    let kept = if replace { file.persist(path) } else { file.persist_noclobber(path) };
+    kept.map(drop).map_err(|e| match e.error.kind() {
+        std::io::ErrorKind::AlreadyExists => Error::io("create", path)(std::io::Error::new(
+            std::io::ErrorKind::AlreadyExists,
+            "a file is there, and keys are replaced only on request",
+        )),
+        _ => Error::io("create", path)(e.error),
+    })
+}
