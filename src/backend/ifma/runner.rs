@@ -12,6 +12,9 @@ use super::transpose::{gather, prefetch, scatter};
 use crate::backend::Digits;
 use crate::plan::{Op, Operand, Program};
 
+/// Operations between asking for a table entry and using it.
+const LOOK_AHEAD: usize = 1;
+
 /// A program and what it reads. All residues are rows in the lazy range of the form.
 pub(super) struct Job<'a> {
     pub(super) program: &'a Program,
@@ -102,7 +105,11 @@ impl Engine {
                     }
                 };
             }
-            for &op in job.program.ops() {
+            for (number, &op) in job.program.ops().iter().enumerate() {
+                // Table entries are far away and their addresses are known: ask for those of a later operation.
+                if let Some(&Op::MulTable { window, .. }) = job.program.ops().get(number + LOOK_AHEAD) {
+                    (first..first + LANES).for_each(|item| prefetch(job.entry(item, window)));
+                }
                 match op {
                     Op::Mul { a, b, .. } => form.mul(out, operand!(a, left), operand!(b, right), work),
                     Op::Sqr { a, .. } => form.sqr(out, operand!(a, left), work),

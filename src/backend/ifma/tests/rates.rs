@@ -4,6 +4,7 @@
 use super::*;
 use crate::backend::ifma::kernel::multiply_adds;
 use crate::plan::Weights;
+use crate::plan::fixed_base::FixedBase;
 use crate::plan::matvec::{MatVec, Method};
 
 fn cpu_ns() -> f64 {
@@ -104,6 +105,33 @@ fn verbs() {
                     clock(&mut || drop(ring.pow(&few, Exponents::Shared(&exponent), secrecy))) / 8.0
                 );
             }
+        });
+    }
+}
+
+/// Powers of one base from a table, as in encryption: `windows` products by table entries for each item.
+#[test]
+#[ignore = "a measurement"]
+fn lookups() {
+    let token = token!();
+    let mut random = Random(22);
+    println!("ns per product by a table entry, one thread, thread CPU time");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    for (bits, window) in [(1024, 8), (1024, 10), (2048, 8)] {
+        let plan = FixedBase::plan(1024, window).unwrap();
+        let ring = ring(token, Modulus::square(random.odd(bits)).unwrap());
+        let m = ring.modulus().value();
+        let items = 784;
+        pool.install(|| {
+            let table = ring.run(plan.build(), &upload(&*ring, &[random.residue(m), Integer::from(1)]), None).unwrap();
+            let digits: Vec<u16> = (0..items * plan.windows()).map(|_| random.below(1 << window) as u16).collect();
+            let digits = Digits::new(plan.windows(), digits).unwrap();
+            let inputs = upload(&*ring, &(0..items).map(|_| random.residue(m)).collect::<Vec<_>>());
+            let lookup = Some(Lookup { table: &table, digits: &digits });
+            let run = || drop(ring.run(plan.apply(), &inputs, lookup));
+            let each = median((0..15).map(|_| time(1, run)).collect()) / (items * plan.windows()) as f64;
+            let megabytes = (plan.table_entries() * bits as usize * 2).div_ceil(8 << 20);
+            println!("{bits}-bit n, table of {megabytes} MB: {each:.1}");
         });
     }
 }
