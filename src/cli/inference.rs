@@ -148,7 +148,25 @@ fn backends(names: &[String]) -> Result<Vec<BackendId>> {
     Ok(ids)
 }
 
-fn specs(args: &RunArgs, dataset: &Dataset) -> Result<Vec<Spec>> {
+/// The choices of a run that need no dataset: refused before anything is fetched.
+struct Choices {
+    backends: Vec<BackendId>,
+    methods: Vec<Option<Method>>,
+}
+
+fn choices(args: &RunArgs) -> Result<Choices> {
+    args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.toy))?;
+    args.features.iter().try_for_each(|&features| precision(args, features).check())?;
+    let methods = args.method.iter().map(|m| if m == "auto" { Ok(None) } else { m.parse::<Method>().map(Some) }).collect::<Result<Vec<_>>>()?;
+    Ok(Choices { backends: backends(&args.backend)?, methods })
+}
+
+fn precision(args: &RunArgs, features: FeatureMap) -> Precision {
+    let default = Precision::default_for(features);
+    Precision { feature_bits: args.feature_bits.unwrap_or(default.feature_bits), weight_bits: args.weight_bits.unwrap_or(default.weight_bits) }
+}
+
+fn specs(args: &RunArgs, choices: &Choices, dataset: &Dataset) -> Result<Vec<Spec>> {
     let available = dataset.test.len();
     if let Some(images) = args.images.filter(|&n| n == 0 || n > available) {
         return Err(Error::OutOfRange {
@@ -157,17 +175,9 @@ fn specs(args: &RunArgs, dataset: &Dataset) -> Result<Vec<Spec>> {
             allowed: format!("1 to {available}, the images of the test set"),
         });
     }
-    let methods = args.method.iter().map(|m| if m == "auto" { Ok(None) } else { m.parse::<Method>().map(Some) }).collect::<Result<Vec<_>>>()?;
-    args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.toy))?;
-    let backends = backends(&args.backend)?;
     let mut specs = Vec::new();
     for &features in &args.features {
-        let default = Precision::default_for(features);
-        let precision = Precision {
-            feature_bits: args.feature_bits.unwrap_or(default.feature_bits),
-            weight_bits: args.weight_bits.unwrap_or(default.weight_bits),
-        };
-        precision.check()?;
+        let precision = precision(args, features);
         for &scenario in &args.scenario {
             let spec = |protection, most: usize| Spec {
                 dataset: dataset.id.to_string(),
@@ -181,9 +191,9 @@ fn specs(args: &RunArgs, dataset: &Dataset) -> Result<Vec<Spec>> {
             // One image at a time is a matter of many repetitions, not of the whole set.
             let most = if scenario == Scenario::Single { ORACLE_IMAGES } else { usize::MAX };
             specs.extend([Protection::ClearFloat, Protection::ClearInteger].map(|p| spec(p, usize::MAX)));
-            for &backend in backends.iter().rev() {
+            for &backend in choices.backends.iter().rev() {
                 for &key_bits in &args.key_bits {
-                    for &method in &methods {
+                    for &method in &choices.methods {
                         for &encryption in &args.encryption {
                             let protection = Protection::Paillier { backend, key_bits, method, encryption, packing: args.packing };
                             let slow = backend == BackendId::Reference || scenario == Scenario::Single;
@@ -206,8 +216,9 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
         Some(dir) => dir.clone(),
         None => PathBuf::from(format!("results/{}-local", timestamp().trim_end_matches('Z').replace(':', "").replace('T', "-"))),
     };
+    let choices = choices(args)?;
     let dataset = open_dataset(&args.dataset, args.offline)?;
-    let specs = specs(args, &dataset)?;
+    let specs = specs(args, &choices, &dataset)?;
     let mut models = HashMap::new();
     for &features in &args.features {
         let model = model_for(&dataset.id.to_string(), features, args.model.as_ref())?;
