@@ -331,7 +331,7 @@ fn inference(backend: &dyn Backend, bits: u32, rounds: usize) -> Result<usize> {
         let expected: Vec<i64> = (0..inputs.images()).flat_map(|i| map.apply(inputs.image(i))).collect();
         for encryption in Encryption::ALL {
             let run = |backend: &dyn Backend, method| -> Result<(Limbs, Vec<i64>)> {
-                let options = Options { encryption, method, packing: None };
+                let options = Options { method, images: inputs.images(), ..Options::new(encryption) };
                 let mut service = Paillier::new(backend, &secret, map.clone(), options, Tape::replayable(round))?;
                 let plaintexts = service.encode(&inputs)?;
                 let query = service.encrypt(plaintexts)?;

@@ -472,9 +472,21 @@ impl SecretKey {
         join(x_p, x_q, &self.halves[0].prime, &self.halves[1].prime, &self.p_inverse)
     }
 
-    /// The x mod n^2 with the given residues mod p^2 and q^2. Input: below p^2 and q^2.
-    pub(super) fn join_ciphertext(&self, x_p: &Integer, x_q: &Integer) -> Integer {
-        join(x_p, x_q, &self.halves[0].squared, &self.halves[1].squared, &self.p_squared_inverse)
+    /// (q^2)^-1 mod p^2 and (p^2)^-1 mod q^2.
+    pub(super) fn crt_factors(&self) -> Result<[Integer; 2]> {
+        let [p, q] = [0, 1].map(|i| &self.halves[i].squared);
+        let inverse = q.invert_ref(p).map(Integer::from).ok_or_else(|| invalid("p and q are not coprime"))?;
+        Ok([inverse, self.p_squared_inverse.clone()])
+    }
+
+    /// The x mod n^2 with x = x_p q^2 (mod p^2) and x = x_q p^2 (mod q^2): x_p q^2 + x_q p^2, less n^2 if need be. Input: below p^2 and q^2.
+    pub(super) fn join_scaled_ciphertext(&self, x_p: &Integer, x_q: &Integer) -> Integer {
+        let mut sum = Integer::from(x_p * &self.halves[1].squared);
+        sum += x_q * &self.halves[0].squared;
+        if sum >= self.public.n_squared {
+            sum -= &self.public.n_squared;
+        }
+        sum
     }
 }
 
