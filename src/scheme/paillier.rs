@@ -15,6 +15,8 @@ mod evaluate;
 pub mod files;
 mod key;
 mod packing;
+#[cfg(test)]
+mod vectors;
 
 pub use cipher::{Ciphertexts, OnDevice, Raw, Sendable, State, check_fingerprint};
 pub use decrypt::Decryptor;
