@@ -16,6 +16,8 @@ pub mod files;
 mod key;
 mod packing;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod vectors;
 
 pub use cipher::{Ciphertexts, OnDevice, Raw, Sendable, State, check_fingerprint};
