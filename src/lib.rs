@@ -1,12 +1,67 @@
 //! cipherlane: benchmarking and research harness for neural networks on encrypted data.
+//!
+//! # The idea
+//!
+//! A [`workload::Spec`] (what is computed, how it is protected, what does the arithmetic, which sizes) goes in, [`record`]s come out. The source is listed in
+//! the order the data travels:
+//!
+//! ```text
+//! dataset → features → model → quantise │ plan, limbs → modulus → backend │ scheme │ workload │ measure → record → report → plot
+//!           cleartext side                     arithmetic side              meets     drives     harness
+//! ```
+//!
+//! | room | what is in it | may import |
+//! |---|---|---|
+//! | [`error`], [`stopwatch`], [`record`], [`machine`], [`randomness`] | the one error type; the only clock; rows and files of results; facts about the machine; random streams | `error` |
+//! | [`dataset`], [`features`], [`model`], [`quantise`] | images; public feature maps; networks in f32 and their training; integers | each other to the left, `record` for files |
+//! | [`plan`] | programs of products and the planners that write them | nothing |
+//! | [`limbs`], [`modulus`] | batches of integers; odd moduli | `limbs` |
+//! | [`backend`] | what does the arithmetic: `reference` (textbook, the oracle), `gmp` | `plan`, `limbs`, `modulus`, `machine` |
+//! | [`scheme`] | how the data is protected: `clear`, `paillier`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `record` for files |
+//! | [`workload`] | what is computed: `inference` | all of the above but the harness |
+//! | [`conformance`] | the equivalence suite: backends against the oracle | the arithmetic side and `scheme` |
+//! | [`measure`], [`report`], [`plot`] | runs specs into records; derives tables; draws figures | `measure` ← `workload`, `record`, `stopwatch`; `report` ← `record`; `plot` ← `report` |
+//! | [`cli`] | the only place that prints | these |
+//!
+//! A test reads the `use crate::` lines and holds every file to this table.
+//!
+//! # The narrow waist
+//!
+//! Everything that a backend computes is a [`plan::Program`]: a straight-line list of modular products over numbered slots, in levels of independent
+//! operations, or one of four batched verbs beside it (power, inverse, gather, and moving data). Planners know no modulus, backends know no scheme. Every
+//! backend returns the same bits, which [`conformance`] checks, so methods and backends can be compared for speed alone.
+//!
+//! # To add something
+//!
+//! | to add | write | touch | done when |
+//! |---|---|---|---|
+//! | a backend | `backend/<name>.rs` | a variant and an arm in `backend.rs` | `cipherlane verify --backend <name>` passes |
+//! | a plan | a function in `plan/matvec.rs` | a variant of `Method` | the planner's tests and `verify` pass |
+//! | a scheme | `scheme/<name>.rs` | a variant in `scheme.rs`, an arm in `workload/inference.rs` | its results equal the integers in the clear |
+//! | a feature map | a variant in `features.rs` | nothing | a trained model is committed |
+//!
+//! # What is not promised
+//!
+//! Security against servers that do not follow the protocol, authenticity of ciphertexts, hiding a linear model from a client with many queries, constant time
+//! outside the powers with secret exponents, a proof that a foreign n is honest. See the README.
 
 pub mod backend;
+pub mod cli;
+pub mod conformance;
 pub mod dataset;
 pub mod error;
+pub mod features;
 pub mod limbs;
 pub mod machine;
+pub mod measure;
+pub mod model;
 pub mod modulus;
 pub mod plan;
+pub mod plot;
+pub mod quantise;
 pub mod randomness;
 pub mod record;
+pub mod report;
 pub mod scheme;
+pub mod stopwatch;
+pub mod workload;

@@ -113,6 +113,12 @@ impl Limbs {
         self.iter().map(|words| Integer::from_digits(words, Order::Lsf)).collect()
     }
 
+    /// Integers `first..first + count` as a batch of their own.
+    #[must_use]
+    pub fn part(&self, first: usize, count: usize) -> Self {
+        Self { words: self.words[first * self.width..(first + count) * self.width].to_vec(), width: self.width }
+    }
+
     /// Appends the integers of another batch of the same width.
     ///
     /// # Errors

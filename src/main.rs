@@ -1,3 +1,5 @@
 //! The program: see `cipherlane --help`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cipherlane::cli::run()
+}

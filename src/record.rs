@@ -24,8 +24,10 @@ pub const RUN: &str = "run.toml";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// Key generation, tables and plans.
+    /// Key generation.
     Keygen,
+    /// Tables, plans and whatever else is made once per key and model.
+    Prepare,
     /// Cleartext numbers to plaintext integers.
     Encode,
     /// Plaintexts to ciphertexts.
@@ -46,14 +48,25 @@ pub enum Stage {
 
 impl Stage {
     /// All stages in order.
-    pub const ALL: [Self; 9] =
-        [Self::Keygen, Self::Encode, Self::Encrypt, Self::Upload, Self::Evaluate, Self::Download, Self::Exchange, Self::Decrypt, Self::Decode];
+    pub const ALL: [Self; 10] = [
+        Self::Keygen,
+        Self::Prepare,
+        Self::Encode,
+        Self::Encrypt,
+        Self::Upload,
+        Self::Evaluate,
+        Self::Download,
+        Self::Exchange,
+        Self::Decrypt,
+        Self::Decode,
+    ];
 
     /// The name in records.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Keygen => "keygen",
+            Self::Prepare => "prepare",
             Self::Encode => "encode",
             Self::Encrypt => "encrypt",
             Self::Upload => "upload",

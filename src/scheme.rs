@@ -210,7 +210,7 @@ pub trait LinearInference {
     ///
     /// # Errors
     /// When the query does not belong to this key and map.
-    fn upload(&self, query: &Self::Query) -> Result<Self::Loaded>;
+    fn upload(&self, query: Self::Query) -> Result<Self::Loaded>;
     /// Server: the map on ciphertexts, re-randomisation included.
     ///
     /// # Errors
@@ -225,7 +225,7 @@ pub trait LinearInference {
     ///
     /// # Errors
     /// When a result does not decrypt.
-    fn decrypt(&self, answer: &Self::Answer) -> Result<Self::Decrypted>;
+    fn decrypt(&self, answer: Self::Answer) -> Result<Self::Decrypted>;
     /// Owner: plaintexts to results, image after image, row after row; `images` as many as were encoded.
     ///
     /// # Errors

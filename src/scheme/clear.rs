@@ -35,8 +35,8 @@ impl LinearInference for Clear {
         Ok(plaintexts)
     }
 
-    fn upload(&self, query: &Vec<u16>) -> Result<Vec<u16>> {
-        Ok(query.clone())
+    fn upload(&self, query: Vec<u16>) -> Result<Vec<u16>> {
+        Ok(query)
     }
 
     fn evaluate(&mut self, loaded: Vec<u16>) -> Result<Vec<i64>> {
@@ -47,8 +47,8 @@ impl LinearInference for Clear {
         Ok(evaluated)
     }
 
-    fn decrypt(&self, answer: &Vec<i64>) -> Result<Vec<i64>> {
-        Ok(answer.clone())
+    fn decrypt(&self, answer: Vec<i64>) -> Result<Vec<i64>> {
+        Ok(answer)
     }
 
     fn decode(&self, decrypted: Vec<i64>, _images: usize) -> Result<Vec<i64>> {

@@ -150,8 +150,8 @@ impl LinearInference for Paillier {
         Ok(query)
     }
 
-    fn upload(&self, query: &Ciphertexts<Sendable>) -> Result<OnDevice<Sendable>> {
-        self.evaluator.upload(query)
+    fn upload(&self, query: Ciphertexts<Sendable>) -> Result<OnDevice<Sendable>> {
+        self.evaluator.upload(&query)
     }
 
     fn evaluate(&mut self, loaded: OnDevice<Sendable>) -> Result<OnDevice<Sendable>> {
@@ -165,8 +165,8 @@ impl LinearInference for Paillier {
         self.evaluator.download(&evaluated)
     }
 
-    fn decrypt(&self, answer: &Ciphertexts<Sendable>) -> Result<Vec<Integer>> {
-        self.decryptor.decrypt(answer)
+    fn decrypt(&self, answer: Ciphertexts<Sendable>) -> Result<Vec<Integer>> {
+        self.decryptor.decrypt(&answer)
     }
 
     fn decode(&self, decrypted: Vec<Integer>, images: usize) -> Result<Vec<i64>> {
@@ -202,10 +202,10 @@ mod tests {
         let mut service = Paillier::new(backend.as_ref(), secret, map.clone(), options, Tape::replayable(9)).unwrap();
         let inputs = Inputs::new(values, map.weights().cols()).unwrap();
         let query = service.encode(&inputs).and_then(|p| service.encrypt(p)).unwrap();
-        let evaluated = service.upload(&query).and_then(|l| service.evaluate(l)).unwrap();
+        let evaluated = service.upload(query).and_then(|l| service.evaluate(l)).unwrap();
         let answer = service.download(evaluated).unwrap();
-        let results = service.decode(service.decrypt(&answer).unwrap(), inputs.images()).unwrap();
-        (service.answer_words(&answer).to_vec(), results)
+        let words = service.answer_words(&answer).to_vec();
+        (words, service.decode(service.decrypt(answer).unwrap(), inputs.images()).unwrap())
     }
 
     #[test]

@@ -93,6 +93,24 @@ impl<S: State> Ciphertexts<S> {
         &self.values
     }
 
+    /// Ciphertexts `first..first + count` as a batch of their own.
+    #[must_use]
+    pub fn part(&self, first: usize, count: usize) -> Self {
+        Self { fingerprint: self.fingerprint.clone(), values: self.values.part(first, count), state: PhantomData }
+    }
+
+    /// Appends ciphertexts of the same key.
+    ///
+    /// # Errors
+    /// [`Error::WrongKey`] for those of another key.
+    pub fn append(&mut self, other: &Self) -> Result<()> {
+        if self.fingerprint != other.fingerprint {
+            let short = |fingerprint: &str| fingerprint.chars().take(16).collect();
+            return Err(Error::WrongKey { expected: short(&self.fingerprint), actual: short(&other.fingerprint) });
+        }
+        self.values.append(&other.values)
+    }
+
     /// Refuses another key than the one that these ciphertexts were made for.
     ///
     /// # Errors

@@ -1,0 +1,62 @@
+//! The stages of encrypted inference under a 2048-bit key, on every backend of this machine: `cargo bench --bench schemes`.
+//!
+//! Fixed sizes and seeds; results are decrypted and compared with the integers before anything is timed. Throughput is in ciphertexts per second.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "benchmarks end at the first error; criterion's macros write items without documentation")]
+
+use std::time::Duration;
+
+use cipherlane::backend::{self, BackendId};
+use cipherlane::plan::Weights;
+use cipherlane::randomness::{Purpose, Tape};
+use cipherlane::scheme::LinearMap;
+use cipherlane::scheme::paillier::{Decryptor, Encryption, Encryptor, Evaluator, Packing, SecretKey};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use rug::Integer;
+
+fn stages(c: &mut Criterion) {
+    let tape = Tape::replayable(1);
+    let secret = SecretKey::generate(2048, false, false, &tape, &|| true).unwrap();
+    let mut stream = tape.stream(Purpose::Sample, 0);
+    let messages: Vec<Integer> = (0..64).map(|_| stream.bits(2000)).collect();
+    for id in BackendId::ALL {
+        let Ok(backend) = backend::open(id) else { continue };
+        let decryptor = Decryptor::new(backend.as_ref(), &secret, false).unwrap();
+        let mut group = c.benchmark_group("encrypt-2048");
+        group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+        for encryption in Encryption::ALL {
+            let encryptor = Encryptor::new(backend.as_ref(), encryption, &secret, Purpose::Encryption).unwrap();
+            let batch = if encryption == Encryption::Standard { &messages[..16] } else { &messages[..] };
+            assert_eq!(decryptor.decrypt(&encryptor.encrypt(batch, &tape, 0).unwrap()).unwrap(), batch);
+            group.throughput(Throughput::Elements(batch.len() as u64));
+            group.bench_function(BenchmarkId::new(encryption.name(), id.name()), |b| b.iter(|| encryptor.encrypt(batch, &tape, 0).unwrap()));
+        }
+        group.finish();
+
+        let encryptor = Encryptor::new(backend.as_ref(), Encryption::Owner, &secret, Purpose::Encryption).unwrap();
+        let batch = encryptor.encrypt(&messages[..32], &tape, 0).unwrap();
+        let mut group = c.benchmark_group("decrypt-2048");
+        group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).throughput(Throughput::Elements(32));
+        group.bench_function(id.name(), |b| b.iter(|| decryptor.decrypt(&batch).unwrap()));
+        group.finish();
+
+        let weights = (0..640).map(|i| (i * 37 % 255) - 127).collect();
+        let map = LinearMap::new(Weights::new(10, 64, weights).unwrap(), vec![5; 10], 255).unwrap();
+        let packing = Packing::new(2048, map.result_bits(), None).unwrap();
+        let evaluator = Evaluator::new(backend.as_ref(), secret.public(), &map, packing, None).unwrap();
+        let inputs: Vec<u16> = (0..64).map(|i| i * 4).collect();
+        let plaintexts: Vec<Integer> = inputs.iter().map(|&x| packing.pack(std::iter::repeat_n(i64::from(x), packing.slots())).unwrap()).collect();
+        let loaded = evaluator.upload(&encryptor.encrypt(&plaintexts, &tape, 0).unwrap()).unwrap();
+        let evaluate = || evaluator.add_bias(&evaluator.multiply(&loaded).unwrap(), &tape, 0).unwrap();
+        let results = decryptor.decrypt(&evaluator.download(&evaluate()).unwrap()).unwrap();
+        let expected = map.apply(&inputs);
+        assert!(results.iter().zip(&expected).all(|(r, e)| packing.unpack(r, 0).unwrap().iter().all(|v| v == e)));
+        let mut group = c.benchmark_group("evaluate-2048-10x64");
+        group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).throughput(Throughput::Elements(10));
+        group.bench_function(id.name(), |b| b.iter(&evaluate));
+        group.finish();
+    }
+}
+
+criterion_group!(benches, stages);
+criterion_main!(benches);

@@ -1,0 +1,42 @@
+//! Notes where a build comes from, so that every record can say so: revision, compiler, flags, versions of the libraries that do the arithmetic.
+
+use std::process::Command;
+use std::{env, fs};
+
+fn main() {
+    // Without these the script would run for every change of any file.
+    for path in ["build.rs", "src", "Cargo.lock", ".git/HEAD", ".git/index", ".git/refs/heads"] {
+        println!("cargo:rerun-if-changed={path}");
+    }
+    set("CIPHERLANE_REVISION", revision());
+    set("CIPHERLANE_RUSTC", output(&env::var("RUSTC").unwrap_or_else(|_| "rustc".into()), &["--version"]));
+    set("CIPHERLANE_FLAGS", env::var("CARGO_ENCODED_RUSTFLAGS").ok().map(|flags| flags.replace('\u{1f}', " ")));
+    set(
+        "CIPHERLANE_PROFILE",
+        env::var("PROFILE").ok().zip(env::var("OPT_LEVEL").ok()).map(|(profile, level)| format!("{profile}, opt-level {level}")),
+    );
+    set("CIPHERLANE_TARGET", env::var("TARGET").ok());
+    set("CIPHERLANE_RUG", locked_version("rug"));
+}
+
+fn set(name: &str, value: Option<String>) {
+    println!("cargo:rustc-env={name}={}", value.unwrap_or_else(|| "unknown".into()));
+}
+
+fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The commit, with `-dirty` when tracked files differ from it.
+fn revision() -> Option<String> {
+    let commit = output("git", &["rev-parse", "--short=12", "HEAD"])?;
+    let changes = output("git", &["status", "--porcelain", "--untracked-files=no"])?;
+    Some(if changes.is_empty() { commit } else { format!("{commit}-dirty") })
+}
+
+fn locked_version(package: &str) -> Option<String> {
+    let lock = fs::read_to_string("Cargo.lock").ok()?;
+    let mut lines = lock.lines().skip_while(|line| *line != format!("name = \"{package}\""));
+    lines.nth(1)?.strip_prefix("version = \"")?.strip_suffix('"').map(str::to_owned)
+}

@@ -1,0 +1,116 @@
+//! `fetch`, `train`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::inference::open_dataset;
+use super::progress::Meter;
+use super::{note, out, out_json, should_stop};
+use crate::dataset::fetch::{self, Limits, Part};
+use crate::dataset::{DatasetChoice, cache_dir};
+use crate::error::{Error, Result};
+use crate::features::FeatureMap;
+use crate::model::{self, Recipe};
+
+/// Options of `fetch`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct FetchArgs {
+    /// Folder for the files [default: the user's cache]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Downloads MNIST.
+pub(super) fn fetch(args: &FetchArgs, json: bool) -> Result<bool> {
+    let dir = args
+        .out
+        .clone()
+        .or_else(cache_dir)
+        .ok_or_else(|| Error::Unsupported { subject: "this system".into(), feature: "a cache folder; pass --out DIR".into() })?;
+    let meter = Meter::start("fetch", 0, "bytes");
+    let files = fetch::fetch(
+        &dir,
+        Part::All,
+        Limits::PATIENT,
+        &|p| {
+            meter.set_total(p.total_bytes.unwrap_or(0));
+            meter.set(p.url, p.bytes);
+        },
+        &should_stop,
+    )?;
+    drop(meter);
+    if json {
+        out_json(&json!(files.iter().map(|f| json!({ "path": f.path, "downloaded": f.downloaded })).collect::<Vec<_>>()));
+    } else {
+        files
+            .iter()
+            .for_each(|f| out(&format!("{} ({})", f.path.display(), if f.downloaded { "downloaded, checked" } else { "was there, checked" })));
+    }
+    Ok(true)
+}
+
+/// Options of `train`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct TrainArgs {
+    /// auto, mnist, digits, or a folder with IDX files, the training set included
+    #[arg(long, default_value = "auto")]
+    dataset: DatasetChoice,
+    /// Public feature map: pixels or gradients
+    #[arg(long, default_value = "pixels")]
+    features: FeatureMap,
+    /// Model file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Seed of the initial weights and of the order of the images
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Passes over the training images
+    #[arg(long, value_name = "N")]
+    epochs: Option<u32>,
+    /// Widths of the hidden layers, for example 128,64; `none` for a linear model
+    #[arg(long, value_name = "WIDTHS")]
+    hidden: Option<String>,
+}
+
+/// Trains a model and writes it.
+pub(super) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
+    let dataset = open_dataset(&args.dataset, true)?;
+    let name = dataset.id.to_string();
+    let training = dataset.training()?;
+    let mut recipe = Recipe::default_for(&name, args.features);
+    recipe.seed = args.seed.unwrap_or(recipe.seed);
+    recipe.epochs = args.epochs.unwrap_or(recipe.epochs);
+    if let Some(hidden) = &args.hidden {
+        let bad = || Error::Unknown { what: "--hidden", value: hidden.clone(), known: "widths such as 128,64, or none".into() };
+        recipe.hidden = match hidden.as_str() {
+            "none" => Vec::new(),
+            widths => widths.split(',').map(|w| w.parse().ok().filter(|w| (1..=4096).contains(w)).ok_or_else(bad)).collect::<Result<_>>()?,
+        };
+    }
+    let meter = Meter::start("train", u64::from(recipe.epochs), "epochs");
+    let trained = model::train(
+        &name,
+        &training,
+        &dataset.test,
+        args.features,
+        &recipe,
+        &mut |p| meter.set(&format!("loss {:.4}, training accuracy {:.2} %", p.loss, 100.0 * p.accuracy), u64::from(p.epoch)),
+        &should_stop,
+    )?;
+    drop(meter);
+    trained.write(&args.out)?;
+    let embedded = model::embedded(&name, args.features).ok().map(|m| m == trained);
+    if json {
+        out_json(&json!({ "path": args.out, "test_accuracy": trained.test_accuracy(), "equals_embedded": embedded }));
+    } else {
+        out(&format!("{}: {:.2} % of {} test images", args.out.display(), 100.0 * trained.test_accuracy(), dataset.test.len()));
+        match embedded {
+            Some(true) => note("equal to the embedded model, bit for bit"),
+            Some(false) => note("not the embedded model"),
+            None => {}
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,178 @@
+//! `verify`, `doctor`, `list`.
+
+use clap::Args;
+use serde_json::json;
+
+use super::progress::Meter;
+use super::{check_stop, note, out, out_json};
+use crate::backend::{self, BackendId};
+use crate::conformance::{Effort, suite};
+use crate::dataset::{self, Dataset};
+use crate::error::{Error, Result};
+use crate::features::FeatureMap;
+use crate::measure::{REVISION, busy_warning};
+use crate::model;
+use crate::plan::matvec::Method;
+use crate::quantise::{IntegerModel, Precision};
+use crate::scheme::SchemeId;
+use crate::scheme::paillier::Encryption;
+use crate::workload::inference::linear_map;
+use crate::{machine, stopwatch::Stopwatch};
+
+/// Options of `verify`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct VerifyArgs {
+    /// The backend to check [default: every one of this machine]
+    #[arg(long)]
+    backend: Option<BackendId>,
+    /// Larger moduli and many more operands: minutes in place of seconds
+    #[arg(long)]
+    long: bool,
+}
+
+/// Compares backends with the oracle.
+pub(super) fn verify(args: &VerifyArgs, json: bool) -> Result<bool> {
+    let effort = if args.long { Effort::Long } else { Effort::Quick };
+    let mut results = Vec::new();
+    let mut all_equal = true;
+    for id in BackendId::ALL.into_iter().filter(|id| args.backend.map_or(*id != BackendId::Reference, |b| b == *id)) {
+        let backend = match backend::open(id) {
+            Ok(backend) => backend,
+            Err(error @ Error::BackendUnavailable { .. }) if args.backend.is_none() => {
+                note(&format!("{id}: {error}"));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let meter = Meter::start(&format!("verify {id}"), 0, "results");
+        let watch = Stopwatch::start();
+        let (mut checks, mut cases) = (0usize, 0usize);
+        let result = suite(backend.as_ref(), effort, &mut |check| {
+            checks += 1;
+            cases += check.cases;
+            meter.set(&format!("{} equal results; {}", cases, check.name), 0);
+            check_stop()
+        });
+        drop(meter);
+        let seconds = watch.elapsed().wall_ns as f64 / 1e9;
+        let error = match result {
+            Ok(()) => None,
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => Some(error.to_string()),
+        };
+        all_equal &= error.is_none();
+        if !json {
+            match &error {
+                None => out(&format!("{id}: equal to the oracle in {cases} results of {checks} checks ({seconds:.1} s)")),
+                Some(error) => out(&format!("{id}: FAILED after {cases} equal results: {error}")),
+            }
+        }
+        results.push(json!({ "backend": id.name(), "checks": checks, "results": cases, "equal": error.is_none(), "error": error }));
+    }
+    if json {
+        out_json(&json!(results));
+    }
+    Ok(all_equal)
+}
+
+/// Facts about this machine and build.
+pub(super) fn doctor(json: bool) -> Result<bool> {
+    let backends: Vec<_> = BackendId::ALL.into_iter().map(|id| (id, backend::open(id).map(|b| b.device()))).collect();
+    let data: Vec<_> = dataset::places().into_iter().map(|place| (place.clone(), Dataset::read(&place).map(|d| d.origin))).collect();
+    let gib = |bytes: Option<u64>| bytes.map_or_else(|| "unknown".into(), |b| format!("{:.1} GiB", b as f64 / f64::from(1u32 << 30)));
+    if json {
+        out_json(&json!({
+            "version": env!("CARGO_PKG_VERSION"), "revision": REVISION, "compiler": env!("CIPHERLANE_RUSTC"), "profile": env!("CIPHERLANE_PROFILE"),
+            "cpu": machine::processor(), "cpu_features": machine::processor_features(), "hardware_threads": machine::hardware_threads(),
+            "threads": rayon::current_num_threads(), "memory_bytes": machine::memory_bytes(), "load": machine::load_average(),
+            "backends": backends.iter().map(|(id, device)| match device {
+                Ok(device) => json!({ "name": id.name(), "device": device.name, "detail": device.detail }),
+                Err(error) => json!({ "name": id.name(), "error": error.to_string() }),
+            }).collect::<Vec<_>>(),
+            "mnist": data.iter().map(|(place, origin)| json!({ "place": place, "found": origin.is_ok() })).collect::<Vec<_>>(),
+        }));
+        return Ok(true);
+    }
+    let mut text = format!("cipherlane {} ({REVISION}), {}, {}\n", env!("CARGO_PKG_VERSION"), env!("CIPHERLANE_RUSTC"), env!("CIPHERLANE_PROFILE"));
+    text += &format!("processor: {}\n", machine::processor());
+    text += &format!("  instruction sets: {}\n", machine::processor_features().join(", "));
+    text += &format!(
+        "  {} threads, {} in the pool; memory {}; load {}\n",
+        machine::hardware_threads(),
+        rayon::current_num_threads(),
+        gib(machine::memory_bytes()),
+        machine::load_average().map_or_else(|| "unknown".into(), |l| format!("{l:.2}"))
+    );
+    text += "backends:\n";
+    for (id, device) in &backends {
+        match device {
+            Ok(device) => text += &format!("  {:<10} {}\n", id.name(), device.detail),
+            Err(error) => text += &format!("  {:<10} not here: {error}\n", id.name()),
+        }
+    }
+    text += "MNIST:\n";
+    for (place, origin) in &data {
+        match origin {
+            Ok(origin) => text += &format!("  {}: {origin}\n", place.display()),
+            Err(error) => text += &format!("  {}: {error}\n", place.display()),
+        }
+    }
+    if data.iter().all(|(_, origin)| origin.is_err()) {
+        text += "  not here: `cipherlane fetch` downloads it; until then the embedded digits are used\n";
+    }
+    if cfg!(debug_assertions) {
+        text += "note: this is a debug build; times mean nothing. Use `cargo run --release`.\n";
+    }
+    if let Some(warning) = busy_warning(machine::load_average()) {
+        text += &format!("note: {warning}\n");
+    }
+    out(&text);
+    Ok(true)
+}
+
+/// The names that options take.
+pub(super) fn list(json: bool) -> Result<bool> {
+    let models: Vec<_> = ["mnist", "digits"]
+        .into_iter()
+        .flat_map(|dataset| FeatureMap::ALL.map(|features| (dataset, features)))
+        .map(|(dataset, features)| model::embedded(dataset, features).map(|m| (dataset, features, m)))
+        .collect::<Result<_>>()?;
+    if json {
+        out_json(&json!({
+            "backends": BackendId::ALL.map(BackendId::name), "schemes": SchemeId::ALL.map(SchemeId::name), "methods": Method::ALL.map(Method::name),
+            "encryptions": Encryption::ALL.map(Encryption::name), "features": FeatureMap::ALL.map(FeatureMap::name),
+            "models": models.iter().map(|(d, f, m)| json!({ "dataset": d, "features": f.name(), "test_accuracy": m.test_accuracy() })).collect::<Vec<_>>(),
+        }));
+        return Ok(true);
+    }
+    let mut text = String::new();
+    let mut section = |title: &str, rows: &[(&str, String)]| {
+        text += &format!("{title}:\n");
+        rows.iter().for_each(|(name, summary)| text += &format!("  {name:<10} {summary}\n"));
+    };
+    let available = |id: BackendId| backend::open(id).err().map_or_else(String::new, |e| format!(" ({e})"));
+    section("backends", &BackendId::ALL.map(|id| (id.name(), format!("{}{}", id.summary(), available(id)))));
+    section("schemes", &SchemeId::ALL.map(|s| (s.name(), s.summary().into())));
+    section("methods", &Method::ALL.map(|m| (m.name(), m.summary().into())));
+    section("encryptions", &Encryption::ALL.map(|e| (e.name(), e.summary().into())));
+    section("features", &FeatureMap::ALL.map(|f| (f.name(), f.summary().into())));
+    let rows: Vec<(&str, String)> = models
+        .iter()
+        .map(|(dataset, features, m)| {
+            let precision = Precision::default_for(*features);
+            let map = linear_map(&IntegerModel::new(&m.network.collapse(), precision, precision.default_clip(*features))?)?;
+            let summary = format!(
+                "{:<10} {:.2} % of the test images in f32; {}-bit features, {}-bit weights, slots of {} bits",
+                features.name(),
+                100.0 * m.test_accuracy(),
+                precision.feature_bits,
+                precision.weight_bits,
+                map.result_bits()
+            );
+            Ok((*dataset, summary))
+        })
+        .collect::<Result<_>>()?;
+    section("embedded models", &rows);
+    out(&text);
+    Ok(true)
+}

@@ -1,0 +1,381 @@
+//! `run`, `report`, `plot`.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::progress::Meter;
+use super::{check_stop, note, out, out_json};
+use crate::backend::{self, BackendId};
+use crate::dataset::{Dataset, DatasetChoice};
+use crate::error::{Error, Result};
+use crate::features::FeatureMap;
+use crate::measure::{Run, Source, busy_warning};
+use crate::model::{self, TrainedModel};
+use crate::plan::matvec::Method;
+use crate::quantise::Precision;
+use crate::record::{Records, SAMPLES, write_whole};
+use crate::report::{self, Format};
+use crate::scheme::paillier::{Encryption, check_bits};
+use crate::stopwatch::timestamp;
+use crate::workload::inference::Bench;
+use crate::workload::{PackingChoice, Protection, Scenario, Spec};
+use crate::{machine, plot as figures};
+
+/// Images that the oracle gets when the user names no number: enough for one set of ciphertexts.
+const ORACLE_IMAGES: usize = 100;
+
+/// Options of `run`. Lists are separated by commas; every combination is run.
+#[derive(Args, Clone, Debug)]
+pub(super) struct RunArgs {
+    /// auto (MNIST if it is here or quickly fetched, else digits), mnist, digits, or a folder with IDX files
+    #[arg(long, default_value = "auto")]
+    dataset: DatasetChoice,
+    /// Public feature maps, computed in clear by the image's owner: pixels, gradients
+    #[arg(long, value_delimiter = ',', default_value = "pixels,gradients")]
+    features: Vec<FeatureMap>,
+    /// Bits of a feature, 1 to 12 [default: 8 for pixels, 4 for gradients]
+    #[arg(long, value_name = "N")]
+    feature_bits: Option<u32>,
+    /// Bits of a weight with its sign, 2 to 16 [default: 8 for pixels, 5 for gradients]
+    #[arg(long, value_name = "N")]
+    weight_bits: Option<u32>,
+    /// A trained model file in place of the embedded models; needed for other datasets than mnist and digits
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Bits of the Paillier modulus n
+    #[arg(long, value_delimiter = ',', default_value = "2048", value_name = "BITS")]
+    key_bits: Vec<u32>,
+    /// Backends: all, reference, gmp
+    #[arg(long, value_delimiter = ',', default_value = "all")]
+    backend: Vec<String>,
+    /// Plans of the encrypted product: auto (fewest products), buckets, straus, naive
+    #[arg(long, value_delimiter = ',', default_value = "auto")]
+    method: Vec<String>,
+    /// How randomisers are made: owner (exact, by the key owner), djn, standard (r^n)
+    #[arg(long, value_delimiter = ',', default_value = "owner")]
+    encryption: Vec<Encryption>,
+    /// Images in one ciphertext: auto (as many as fit), off, or a number
+    #[arg(long, default_value = "auto")]
+    packing: PackingChoice,
+    /// offline (full batches: throughput) or single (one image at a time: latency)
+    #[arg(long, value_delimiter = ',', default_value = "offline")]
+    scenario: Vec<Scenario>,
+    /// Images from the start of the test set [default: all; the reference backend gets at most 100]
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// Seed of keys and randomisers: equal seeds give equal ciphertexts
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Results folder [default: results/DATE-TIME-local]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Allow keys under 2048 bits, which protect nothing
+    #[arg(long)]
+    toy: bool,
+    /// Do not use the network
+    #[arg(long)]
+    offline: bool,
+}
+
+impl Default for RunArgs {
+    fn default() -> Self {
+        Self {
+            dataset: DatasetChoice::Auto,
+            features: FeatureMap::ALL.to_vec(),
+            feature_bits: None,
+            weight_bits: None,
+            model: None,
+            key_bits: vec![2048],
+            backend: vec!["all".into()],
+            method: vec!["auto".into()],
+            encryption: vec![Encryption::Owner],
+            packing: PackingChoice::Auto,
+            scenario: vec![Scenario::Offline],
+            images: None,
+            seed: 1,
+            out: None,
+            toy: false,
+            offline: false,
+        }
+    }
+}
+
+/// Opens a dataset, with progress when it has to be fetched, and says which it is.
+pub(super) fn open_dataset(choice: &DatasetChoice, offline: bool) -> Result<Dataset> {
+    let meter = Meter::start("fetching MNIST", 0, "bytes");
+    let dataset = choice.open(
+        offline,
+        &|p| {
+            meter.set_total(p.total_bytes.unwrap_or(0));
+            meter.set(p.url, p.bytes);
+        },
+        &super::should_stop,
+    )?;
+    drop(meter);
+    note(&format!("dataset: {}{}", dataset.origin, if dataset.note.is_empty() { String::new() } else { format!(" ({})", dataset.note) }));
+    Ok(dataset)
+}
+
+/// The model for a dataset and feature map: the file where one is given, else the embedded one.
+pub(super) fn model_for(dataset: &str, features: FeatureMap, file: Option<&PathBuf>) -> Result<TrainedModel> {
+    match file {
+        Some(path) => TrainedModel::read(path),
+        None => model::embedded(dataset, features),
+    }
+}
+
+/// The backends that the user named; `all` stands for those of this machine.
+fn backends(names: &[String]) -> Result<Vec<BackendId>> {
+    let mut ids = Vec::new();
+    for name in names {
+        if name == "all" {
+            ids.extend(BackendId::ALL.into_iter().filter(|&id| backend::open(id).is_ok()));
+        } else {
+            let id = name.parse()?;
+            backend::open(id)?;
+            ids.push(id);
+        }
+    }
+    let mut seen = Vec::new();
+    ids.retain(|id| {
+        !seen.contains(id) && {
+            seen.push(*id);
+            true
+        }
+    });
+    Ok(ids)
+}
+
+/// The choices of a run that need no dataset: refused before anything is fetched.
+struct Choices {
+    backends: Vec<BackendId>,
+    methods: Vec<Option<Method>>,
+}
+
+fn choices(args: &RunArgs) -> Result<Choices> {
+    args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.toy))?;
+    args.features.iter().try_for_each(|&features| precision(args, features).check())?;
+    let methods = args.method.iter().map(|m| if m == "auto" { Ok(None) } else { m.parse::<Method>().map(Some) }).collect::<Result<Vec<_>>>()?;
+    Ok(Choices { backends: backends(&args.backend)?, methods })
+}
+
+fn precision(args: &RunArgs, features: FeatureMap) -> Precision {
+    let default = Precision::default_for(features);
+    Precision { feature_bits: args.feature_bits.unwrap_or(default.feature_bits), weight_bits: args.weight_bits.unwrap_or(default.weight_bits) }
+}
+
+fn specs(args: &RunArgs, choices: &Choices, dataset: &Dataset) -> Result<Vec<Spec>> {
+    let available = dataset.test.len();
+    if let Some(images) = args.images.filter(|&n| n == 0 || n > available) {
+        return Err(Error::OutOfRange {
+            what: "--images",
+            value: images.to_string(),
+            allowed: format!("1 to {available}, the images of the test set"),
+        });
+    }
+    let mut specs = Vec::new();
+    for &features in &args.features {
+        let precision = precision(args, features);
+        for &scenario in &args.scenario {
+            let spec = |protection, most: usize| Spec {
+                dataset: dataset.id.to_string(),
+                features,
+                precision,
+                protection,
+                scenario,
+                images: args.images.unwrap_or_else(|| available.min(most)),
+                seed: args.seed,
+            };
+            // One image at a time is a matter of many repetitions, not of the whole set.
+            let most = if scenario == Scenario::Single { ORACLE_IMAGES } else { usize::MAX };
+            specs.extend([Protection::ClearFloat, Protection::ClearInteger].map(|p| spec(p, usize::MAX)));
+            for &backend in choices.backends.iter().rev() {
+                for &key_bits in &args.key_bits {
+                    for &method in &choices.methods {
+                        for &encryption in &args.encryption {
+                            let protection = Protection::Paillier { backend, key_bits, method, encryption, packing: args.packing };
+                            let slow = backend == BackendId::Reference || scenario == Scenario::Single;
+                            specs.push(spec(protection, if slow { most.min(ORACLE_IMAGES) } else { most }));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(specs)
+}
+
+/// Runs all specs, prints the table and writes the results folder.
+pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
+    let out_dir = match &args.out {
+        Some(dir) if dir.join(SAMPLES).exists() => {
+            return Err(Error::file(dir, "a folder without results", format!("{SAMPLES} of another run; choose another --out or remove it")));
+        }
+        Some(dir) => dir.clone(),
+        None => PathBuf::from(format!("results/{}-local", timestamp().trim_end_matches('Z').replace(':', "").replace('T', "-"))),
+    };
+    let choices = choices(args)?;
+    let dataset = open_dataset(&args.dataset, args.offline)?;
+    let specs = specs(args, &choices, &dataset)?;
+    let mut models = HashMap::new();
+    for &features in &args.features {
+        let model = model_for(&dataset.id.to_string(), features, args.model.as_ref())?;
+        if model.origin.features != features {
+            return Err(Error::Unsupported {
+                subject: format!("a model for {}", model.origin.features.name()),
+                feature: format!("{}; pass --features {}", features.name(), model.origin.features.name()),
+            });
+        }
+        models.insert(features, model);
+    }
+    if let Some(warning) = busy_warning(machine::load_average()) {
+        note(&format!("warning: {warning}"));
+    }
+    let source = Source { dataset: dataset.id.to_string(), dataset_sha256: dataset.sha256.clone(), seed: args.seed };
+    let mut bench = Bench::new(dataset.test, models, args.toy);
+    let mut run = Run::start();
+    let mut failed = 0;
+    for (number, spec) in specs.iter().enumerate() {
+        check_stop()?;
+        let meter = Meter::start(&format!("[{}/{}] {}", number + 1, specs.len(), short(spec)), spec.images as u64, "images");
+        let outcome = run.measure(&mut bench, spec, &mut |progress| {
+            meter.set(progress.stage.name(), progress.done as u64);
+            check_stop()
+        })?;
+        let error = outcome.error.clone();
+        drop(meter);
+        match error {
+            None => note(&format!("[{}/{}] {}: verified", number + 1, specs.len(), short(spec))),
+            Some(error) => {
+                failed += 1;
+                note(&format!("[{}/{}] {}: {error}", number + 1, specs.len(), short(spec)));
+            }
+        }
+    }
+    run.write(&out_dir, source)?;
+    let drawn = figures::draw(run.records(), &out_dir)?;
+    if json {
+        out(&report::json(run.records())?);
+    } else {
+        out(&format!("\n{}", report::table(run.records(), Format::Text)));
+        out(
+            "accuracy: share of images classified as labelled. agreement: share classified as the quantised plaintext model does; every logit was compared.",
+        );
+        out(&format!(
+            "\n{}: samples.csv, outcomes.csv, run.toml and {} figures. `cipherlane report {} --details` shows spread and ratios.",
+            out_dir.display(),
+            drawn.len(),
+            out_dir.display()
+        ));
+    }
+    Ok(failed == 0)
+}
+
+/// A spec in a few words for progress lines.
+fn short(spec: &Spec) -> String {
+    let features = spec.features.name();
+    match spec.protection {
+        Protection::ClearFloat => format!("plaintext f32, {features}"),
+        Protection::ClearInteger => format!("plaintext integers, {features}"),
+        Protection::Paillier { backend, key_bits, method, encryption, .. } => {
+            let single = if spec.scenario == Scenario::Single { ", one by one" } else { "" };
+            format!("paillier {key_bits} {backend} {} {encryption}, {features}{single}", method.map_or("auto", Method::name))
+        }
+    }
+}
+
+/// Forms of a table.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatArg {
+    /// Aligned columns
+    Text,
+    /// GitHub Markdown
+    Md,
+    /// LaTeX with booktabs
+    Latex,
+    /// Comma-separated
+    Csv,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Text => Self::Text,
+            FormatArg::Md => Self::Markdown,
+            FormatArg::Latex => Self::Latex,
+            FormatArg::Csv => Self::Csv,
+        }
+    }
+}
+
+/// Options of `report`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ReportArgs {
+    /// Results folder
+    dir: PathBuf,
+    /// Form of the table
+    #[arg(long, value_enum, default_value = "text")]
+    format: FormatArg,
+    /// Spread, processor time, setup and ratios in place of the main table
+    #[arg(long)]
+    details: bool,
+    /// Explain every column
+    #[arg(long)]
+    legend: bool,
+    /// Put the Markdown table into FILE between <!-- cipherlane:begin NAME --> and <!-- cipherlane:end NAME -->
+    #[arg(long, value_name = "FILE")]
+    splice: Option<PathBuf>,
+    /// NAME of the markers for --splice
+    #[arg(long, default_value = "results", value_name = "NAME")]
+    name: String,
+}
+
+/// Prints the tables of a results folder.
+pub(super) fn report(args: &ReportArgs, json: bool) -> Result<bool> {
+    let records = Records::read(&args.dir)?;
+    let tables = |format| if args.details { report::details(&records, format) } else { report::table(&records, format) };
+    if let Some(path) = &args.splice {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let command = records_command(&args.dir);
+        write_whole(path, report::splice(&text, &args.name, &tables(Format::Markdown), &command)?.as_bytes())?;
+    } else if json {
+        out(&report::json(&records)?);
+    } else {
+        out(&tables(args.format.into()));
+        if args.legend {
+            out(&report::legend(args.format.into()));
+        }
+    }
+    Ok(records.outcomes.iter().all(|o| o.verified))
+}
+
+/// The command that made a results folder, by its run.toml.
+fn records_command(dir: &std::path::Path) -> String {
+    let command = std::fs::read_to_string(dir.join(crate::record::RUN)).ok().and_then(|text| {
+        let table: toml::Table = text.parse().ok()?;
+        let command = table.get("command")?.as_str()?;
+        let arguments = command.split_once(' ').map_or("", |(_, arguments)| arguments);
+        Some(format!("cargo run --release -- {arguments}"))
+    });
+    command.unwrap_or_else(|| format!("cipherlane report {}", dir.display()))
+}
+
+/// Options of `plot`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct PlotArgs {
+    /// Results folder
+    dir: PathBuf,
+}
+
+/// Draws the figures of a results folder again.
+pub(super) fn plot(args: &PlotArgs, json: bool) -> Result<bool> {
+    let drawn = figures::draw(&Records::read(&args.dir)?, &args.dir)?;
+    if json {
+        out_json(&serde_json::json!(drawn));
+    } else {
+        drawn.iter().for_each(|path| out(&path.display().to_string()));
+    }
+    Ok(true)
+}

@@ -1,0 +1,420 @@
+//! `keygen`, `encrypt`, `evaluate`, `decrypt`: the same pipeline through files, one party at a time, with randomness of the operating system.
+//!
+//! The data owner holds the secret key and the images, the server holds the model. What travels is a query file and an answer file.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rug::Integer;
+use serde_json::json;
+
+use super::inference::{model_for, open_dataset};
+use super::progress::Meter;
+use super::{check_stop, note, out, out_json};
+use crate::backend::{self, Backend, BackendId};
+use crate::dataset::{DatasetChoice, Images};
+use crate::error::{Error, Result};
+use crate::features::FeatureMap;
+use crate::model::argmax;
+use crate::plan::matvec::Method;
+use crate::quantise::{IntegerModel, Precision};
+use crate::randomness::{Purpose, Tape};
+use crate::record::write_whole;
+use crate::scheme::Inputs;
+use crate::scheme::paillier::files::{self, Header};
+use crate::scheme::paillier::{Ciphertexts, Decryptor, Encryption, Encryptor, Evaluator, Packing, SecretKey, check_bits, pack_columns, unpack_rows};
+use crate::workload::PackingChoice;
+use crate::workload::inference::linear_map;
+
+/// Ciphertexts between two looks at the clock and at Ctrl-C.
+const CHUNK: usize = 256;
+
+/// Options that all steps share.
+#[derive(Args, Clone, Debug)]
+struct Common {
+    /// Backend [default: the fastest of this machine]
+    #[arg(long)]
+    backend: Option<BackendId>,
+    /// Allow keys under 2048 bits, which protect nothing
+    #[arg(long)]
+    toy: bool,
+}
+
+impl Common {
+    fn open(&self) -> Result<Box<dyn Backend>> {
+        self.backend.map_or_else(backend::fastest, backend::open)
+    }
+}
+
+/// Options of `keygen`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct KeygenArgs {
+    /// Bits of n
+    #[arg(long, default_value_t = 2048, value_name = "N")]
+    bits: u32,
+    /// Safe primes: slower, needed for nothing here, asked for by some protocols
+    #[arg(long)]
+    safe: bool,
+    /// Names the files: PREFIX.secret.json and PREFIX.public.json
+    #[arg(long, default_value = "paillier", value_name = "PREFIX")]
+    out: PathBuf,
+    /// Replace files that are there
+    #[arg(long)]
+    replace: bool,
+    /// Allow keys under 2048 bits, which protect nothing
+    #[arg(long)]
+    toy: bool,
+}
+
+fn with_ending(prefix: &Path, ending: &str) -> PathBuf {
+    let mut name = prefix.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Makes a key pair and checks it by encrypting and decrypting.
+pub(super) fn keygen(args: &KeygenArgs, json: bool) -> Result<bool> {
+    check_bits(args.bits, args.toy)?;
+    let (secret_path, public_path) = (with_ending(&args.out, ".secret.json"), with_ending(&args.out, ".public.json"));
+    if let Some(there) = [&secret_path, &public_path].into_iter().find(|p| !args.replace && p.exists()) {
+        return Err(Error::file(there, "no file of this name", "a key; choose another --out or pass --replace"));
+    }
+    let meter = Meter::start("keygen", 0, "primes");
+    meter.set(&format!("two primes of {} bits", args.bits / 2), 0);
+    let secret = SecretKey::generate(args.bits, args.safe, args.toy, &Tape::from_system()?, &|| !super::should_stop())?;
+    let backend = backend::fastest()?;
+    let messages = [Integer::from(0), Integer::from(-1), Integer::from(1) << (args.bits - 3)];
+    for encryption in [Encryption::Djn, Encryption::Standard] {
+        let encryptor = Encryptor::new(backend.as_ref(), encryption, &secret, Purpose::Encryption)?;
+        let decrypted = Decryptor::new(backend.as_ref(), &secret, true)?.decrypt(&encryptor.encrypt(&messages, &Tape::from_system()?, 0)?)?;
+        if decrypted != messages {
+            return Err(Error::Disagreement { what: "decryption with the new key".into(), expected: "the message".into(), actual: "another".into() });
+        }
+    }
+    drop(meter);
+    files::write_secret_key(&secret_path, &secret, args.replace)?;
+    files::write_public_key(&public_path, secret.public(), args.replace)?;
+    if json {
+        out_json(&json!({ "secret": secret_path, "public": public_path, "bits": args.bits, "fingerprint": secret.public().fingerprint() }));
+    } else {
+        out(&format!("{}: keep it secret\n{}: for everybody", secret_path.display(), public_path.display()));
+        out(&format!(
+            "{} bits, about {} bits of security, fingerprint {}",
+            args.bits,
+            secret.public().security_bits(),
+            &secret.public().fingerprint()[..16]
+        ));
+    }
+    Ok(true)
+}
+
+/// Options of `encrypt`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct EncryptArgs {
+    /// The owner's secret key: encrypts fastest
+    #[arg(long, value_name = "FILE", required_unless_present = "public", conflicts_with = "public")]
+    secret: Option<PathBuf>,
+    /// The public key, for anybody else
+    #[arg(long, value_name = "FILE")]
+    public: Option<PathBuf>,
+    /// auto, mnist, digits, or a folder with IDX files
+    #[arg(long, default_value = "auto")]
+    dataset: DatasetChoice,
+    /// First image of the test set, from 0
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    first: usize,
+    /// Images [default: as many as one ciphertext holds, or all that are left]
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// Public feature map: pixels or gradients
+    #[arg(long, default_value = "pixels")]
+    features: FeatureMap,
+    /// Bits of a feature, 1 to 12 [default: 8 for pixels, 4 for gradients]
+    #[arg(long, value_name = "N")]
+    feature_bits: Option<u32>,
+    /// Bits of a slot, as the server's model needs them [default: those of the embedded model; see `cipherlane list`]
+    #[arg(long, value_name = "N")]
+    slot_bits: Option<u32>,
+    /// Images in one ciphertext: auto (as many as fit), off, or a number
+    #[arg(long, default_value = "auto")]
+    packing: PackingChoice,
+    /// owner, djn or standard [default: owner with the secret key, else djn where the key allows it]
+    #[arg(long)]
+    encryption: Option<Encryption>,
+    /// Do not use the network
+    #[arg(long)]
+    offline: bool,
+    /// Query file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Encrypts test images into a query file.
+pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
+    let backend = args.common.open()?;
+    let secret = args.secret.as_ref().map(|path| files::read_secret_key(path, args.common.toy)).transpose()?;
+    let public = match (&secret, &args.public) {
+        (Some(secret), _) => secret.public().clone(),
+        (None, Some(path)) => files::read_public_key(path, args.common.toy)?,
+        (None, None) => return Err(Error::Unsupported { subject: "encrypt".into(), feature: "no key; pass --secret or --public".into() }),
+    };
+    let dataset = open_dataset(&args.dataset, args.offline)?;
+    let name = dataset.id.to_string();
+    let default = Precision::default_for(args.features);
+    let precision = Precision { feature_bits: args.feature_bits.unwrap_or(default.feature_bits), ..default };
+    precision.check()?;
+    let slot_bits = match args.slot_bits {
+        Some(bits) => bits,
+        None => linear_map(&integer_model(&name, args.features, None, precision)?)?.result_bits(),
+    };
+    let packing = Packing::new(public.bits(), slot_bits, args.packing.slots())?;
+    packing.check_result_bits(precision.feature_bits + 1)?;
+    let left = dataset.test.len().saturating_sub(args.first);
+    let images = args.images.unwrap_or_else(|| left.min(packing.slots()));
+    if images == 0 || images > left {
+        return Err(Error::OutOfRange {
+            what: "--first and --images",
+            value: format!("{} and {images}", args.first),
+            allowed: format!("1 image and more, within the {} of the test set", dataset.test.len()),
+        });
+    }
+    let features = precision.features(&args.features.extract(&slice(&dataset.test, args.first, images))?)?;
+    let plaintexts = pack_columns(packing, &Inputs::new(&features.values, features.width)?)?;
+
+    let meter = Meter::start("encrypt", plaintexts.len() as u64, "ciphertexts");
+    meter.set("tables", 0);
+    let encryption = args.encryption.unwrap_or(match (&secret, public.djn_base()) {
+        (Some(_), _) => Encryption::Owner,
+        (None, Some(_)) => Encryption::Djn,
+        (None, None) => Encryption::Standard,
+    });
+    let encryptor = match (&secret, encryption) {
+        (Some(secret), _) => Encryptor::new(backend.as_ref(), encryption, secret, Purpose::Encryption)?,
+        (None, Encryption::Djn) => Encryptor::djn(backend.as_ref(), &public, Purpose::Encryption)?,
+        (None, Encryption::Standard) => Encryptor::standard(backend.as_ref(), &public, Purpose::Encryption)?,
+        (None, Encryption::Owner) => {
+            return Err(Error::Unsupported {
+                subject: "a public key".into(),
+                feature: "owner encryption; pass --secret, or --encryption djn or standard".into(),
+            });
+        }
+    };
+    let tape = Tape::from_system()?;
+    let mut query: Option<Ciphertexts<_>> = None;
+    for (number, chunk) in plaintexts.chunks(CHUNK).enumerate() {
+        check_stop()?;
+        meter.set(encryption.name(), (number * CHUNK) as u64);
+        let part = encryptor.encrypt(chunk, &tape, (number * CHUNK) as u64)?;
+        match &mut query {
+            None => query = Some(part),
+            Some(query) => query.append(&part)?,
+        }
+    }
+    drop(meter);
+    let Some(query) = query else { return Err(Error::Size { what: "values of an image", expected: 1, actual: 0 }) };
+    let header = Header {
+        images,
+        width: features.width,
+        packing,
+        feature_bits: precision.feature_bits,
+        features: args.features.name().into(),
+        dataset: name,
+        model: String::new(),
+    };
+    files::write_query(&args.out, &header, &query, &public)?;
+    let bytes = query.wire_bytes(&public);
+    if json {
+        out_json(&json!({ "query": args.out, "images": images, "ciphertexts": query.len(), "slots": packing.slots(), "slot_bits": slot_bits,
+            "encryption": encryption.name(), "ciphertext_bytes": bytes, "fingerprint": public.fingerprint() }));
+    } else {
+        out(&format!(
+            "{}: {images} images in {} ciphertexts ({} per ciphertext, slots of {slot_bits} bits), {:.1} kB, key {}",
+            args.out.display(),
+            query.len(),
+            packing.slots(),
+            bytes as f64 / 1e3,
+            &public.fingerprint()[..16]
+        ));
+    }
+    Ok(true)
+}
+
+fn slice(images: &Images, first: usize, count: usize) -> Images {
+    let size = images.rows * images.cols;
+    Images {
+        pixels: images.pixels[first * size..(first + count) * size].to_vec(),
+        labels: images.labels[first..first + count].to_vec(),
+        rows: images.rows,
+        cols: images.cols,
+        max_pixel: images.max_pixel,
+    }
+}
+
+fn integer_model(dataset: &str, features: FeatureMap, file: Option<&PathBuf>, precision: Precision) -> Result<IntegerModel> {
+    let model = model_for(dataset, features, file)?;
+    if model.origin.features != features {
+        return Err(Error::Unsupported {
+            subject: format!("a model for {}", model.origin.features.name()),
+            feature: format!("a query of {}", features.name()),
+        });
+    }
+    IntegerModel::new(&model.network.collapse(), precision, precision.default_clip(features))
+}
+
+/// Options of `evaluate`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct EvaluateArgs {
+    /// The public key that the query was made with
+    #[arg(long, value_name = "FILE")]
+    public: PathBuf,
+    /// Query file
+    #[arg(long, value_name = "FILE")]
+    query: PathBuf,
+    /// Model file [default: the embedded model of the query's dataset and features]
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Bits of a weight with its sign, 2 to 16 [default: 8 for pixels, 5 for gradients]
+    #[arg(long, value_name = "N")]
+    weight_bits: Option<u32>,
+    /// Plan of the product: auto (fewest products), buckets, straus, naive
+    #[arg(long, default_value = "auto")]
+    method: String,
+    /// Answer file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Applies a model to a query file.
+pub(super) fn evaluate(args: &EvaluateArgs, json: bool) -> Result<bool> {
+    let backend = args.common.open()?;
+    let public = files::read_public_key(&args.public, args.common.toy)?;
+    let (header, query) = files::read_query(&args.query, &public)?;
+    let features: FeatureMap = header.features.parse()?;
+    let method = if args.method == "auto" { None } else { Some(args.method.parse::<Method>()?) };
+    let default = Precision::default_for(features);
+    let precision = Precision { feature_bits: header.feature_bits, weight_bits: args.weight_bits.unwrap_or(default.weight_bits) };
+    let model = integer_model(&header.dataset, features, args.model.as_ref(), precision)?;
+    if header.width != model.width() {
+        return Err(Error::Size { what: "values of an image in the query", expected: model.width(), actual: header.width });
+    }
+    let meter = Meter::start("evaluate", query.len() as u64, "ciphertexts");
+    meter.set("plan", 0);
+    let evaluator = Evaluator::new(backend.as_ref(), &public, &linear_map(&model)?, header.packing, method)?;
+    let tape = Tape::from_system()?;
+    let mut answer: Option<Ciphertexts<_>> = None;
+    let sets = query.len() / header.width;
+    let step = rayon::current_num_threads().max(1);
+    for first in (0..sets).step_by(step) {
+        check_stop()?;
+        meter.set(evaluator.method().name(), (first * header.width) as u64);
+        let part = query.part(first * header.width, step.min(sets - first) * header.width);
+        let raw = evaluator.multiply(&evaluator.upload(&part)?)?;
+        let part = evaluator.download(&evaluator.add_bias(&raw, &tape, (first * model.classes()) as u64)?)?;
+        match &mut answer {
+            None => answer = Some(part),
+            Some(answer) => answer.append(&part)?,
+        }
+    }
+    drop(meter);
+    let Some(answer) = answer else { return Err(Error::Size { what: "ciphertexts of a query", expected: header.width, actual: 0 }) };
+    let name = args
+        .model
+        .as_ref()
+        .and_then(|p| p.file_stem())
+        .map_or_else(|| header.dataset.clone(), |stem| stem.to_string_lossy().chars().take(64).collect());
+    let answer_header = Header { width: model.classes(), model: name, ..header };
+    files::write_answer(&args.out, &answer_header, &answer, &public)?;
+    if json {
+        out_json(&json!({ "answer": args.out, "images": answer_header.images, "ciphertexts": answer.len(), "method": evaluator.method().name(),
+            "products": evaluator.products(), "ciphertext_bytes": answer.wire_bytes(&public) }));
+    } else {
+        out(&format!(
+            "{}: {} images in {} ciphertexts, {:.1} kB; {} products per set by {}",
+            args.out.display(),
+            answer_header.images,
+            answer.len(),
+            answer.wire_bytes(&public) as f64 / 1e3,
+            evaluator.products(),
+            evaluator.method()
+        ));
+    }
+    Ok(true)
+}
+
+/// Options of `decrypt`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct DecryptArgs {
+    /// The owner's secret key
+    #[arg(long, value_name = "FILE")]
+    secret: PathBuf,
+    /// Answer file
+    #[arg(long, value_name = "FILE")]
+    answer: PathBuf,
+    /// CSV file to write: image, class, and the logit of each class [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Compare with the labels of this dataset's test set
+    #[arg(long)]
+    dataset: Option<DatasetChoice>,
+    /// The first image of the query in that test set
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    first: usize,
+    /// Check every plaintext by a second decryption without CRT
+    #[arg(long)]
+    verify: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Decrypts an answer file into classes.
+pub(super) fn decrypt(args: &DecryptArgs, json: bool) -> Result<bool> {
+    let backend = args.common.open()?;
+    let secret = files::read_secret_key(&args.secret, args.common.toy)?;
+    let (header, answer) = files::read_answer(&args.answer, secret.public())?;
+    let labels = match &args.dataset {
+        None => None,
+        Some(choice) => {
+            let labels = open_dataset(choice, true)?.test.labels;
+            let range = args.first..args.first + header.images;
+            Some(labels.get(range).map(<[u8]>::to_vec).ok_or(Error::Size {
+                what: "labels of the dataset",
+                expected: args.first + header.images,
+                actual: labels.len(),
+            })?)
+        }
+    };
+    let meter = Meter::start("decrypt", answer.len() as u64, "ciphertexts");
+    let decryptor = Decryptor::new(backend.as_ref(), &secret, args.verify)?;
+    let mut plaintexts = Vec::with_capacity(answer.len());
+    for first in (0..answer.len()).step_by(CHUNK) {
+        check_stop()?;
+        meter.set("powers", first as u64);
+        plaintexts.extend(decryptor.decrypt(&answer.part(first, CHUNK.min(answer.len() - first)))?);
+    }
+    drop(meter);
+    let logits = unpack_rows(header.packing, &plaintexts, header.width, header.images)?;
+    let classes: Vec<u8> = logits.chunks_exact(header.width).map(argmax).collect();
+    let mut text = format!("image,class,{}\n", (0..header.width).map(|j| format!("logit_{j}")).collect::<Vec<_>>().join(","));
+    for (image, (class, row)) in classes.iter().zip(logits.chunks_exact(header.width)).enumerate() {
+        text += &format!("{},{class},{}\n", args.first + image, row.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+    }
+    let correct = labels.map(|labels| classes.iter().zip(&labels).filter(|(a, b)| a == b).count());
+    if let Some(path) = &args.out {
+        write_whole(path, text.as_bytes())?;
+    }
+    if json {
+        out_json(&json!({ "images": header.images, "classes": classes, "correct": correct, "out": args.out }));
+    } else if let Some(path) = &args.out {
+        out(&format!("{}: {} images", path.display(), header.images));
+    } else {
+        out(&text);
+    }
+    if let Some(correct) = correct {
+        note(&format!("{correct} of {} images as labelled ({:.2} %)", header.images, 100.0 * correct as f64 / header.images as f64));
+    }
+    Ok(true)
+}

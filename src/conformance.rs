@@ -1,0 +1,456 @@
+//! The equivalence suite: what every backend owes, checked against the oracle bit for bit. `cargo test` and `cipherlane verify` both run it.
+//!
+//! Random operands do not find lazy carries, so moduli and operands are chosen at the edges: all ones, 2^(b-1) + 1, values next to 0, to the modulus and to
+//! its root, in batches around the lane counts.
+
+use std::sync::Arc;
+
+use rug::Integer;
+
+use crate::backend::{self, Backend, BackendId, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
+use crate::error::{Error, Result};
+use crate::limbs::Limbs;
+use crate::modulus::Modulus;
+use crate::plan::fixed_base::FixedBase;
+use crate::plan::matvec::{MatVec, Method};
+use crate::plan::{Op, Program, Weights};
+use crate::randomness::{Purpose, Stream, Tape};
+use crate::scheme::paillier::{Encryption, Options, Paillier, SecretKey};
+use crate::scheme::{Inputs, LinearInference, LinearMap};
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Seconds: moduli up to 2048 bits.
+    Quick,
+    /// Minutes: moduli up to 8192 bits and many more random operands.
+    Long,
+}
+
+/// One passed check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was compared.
+    pub name: String,
+    /// Results compared.
+    pub cases: usize,
+}
+
+/// Batch lengths around the lane counts of all backends.
+const LENGTHS: [usize; 10] = [0, 1, 2, 7, 8, 9, 15, 16, 17, 33];
+
+/// Compares a backend with the oracle. `report` hears of every passed check and may end the suite by an error.
+///
+/// # Errors
+/// [`Error::Disagreement`] at the first difference; whatever the backend itself reports.
+pub fn suite(backend: &dyn Backend, effort: Effort, report: &mut dyn FnMut(&Check) -> Result<()>) -> Result<()> {
+    let oracle = backend::open(BackendId::Reference)?;
+    let mut stream = Tape::replayable(2024).stream(Purpose::Sample, 0);
+    for modulus in moduli(effort, &mut stream)? {
+        let name = format!("{} bits{}{}", modulus.bits(), if modulus.root().is_some() { ", square" } else { "" }, shape(&modulus));
+        let pair = Pair { oracle: oracle.ring(modulus.clone())?, candidate: backend.ring(modulus.clone())?, name };
+        for (what, check) in [
+            ("products", products as fn(&Pair, Effort, &mut Stream) -> Result<usize>),
+            ("chains", chains),
+            ("powers", powers),
+            ("tables", tables),
+            ("inverses", inverses),
+            ("refusals", refusals),
+        ] {
+            report(&Check { cases: check(&pair, effort, &mut stream)?, name: format!("{what}, {}", pair.name) })?;
+        }
+    }
+    for (bits, count) in if effort == Effort::Long { vec![(512, 3), (2048, 1)] } else { vec![(512, 1)] } {
+        report(&Check { cases: inference(backend, bits, count)?, name: format!("encrypted inference, {bits}-bit key") })?;
+    }
+    Ok(())
+}
+
+/// The same ring on both sides.
+struct Pair {
+    oracle: Arc<dyn Ring>,
+    candidate: Arc<dyn Ring>,
+    name: String,
+}
+
+impl Pair {
+    fn modulus(&self) -> &Modulus {
+        self.oracle.modulus()
+    }
+
+    fn limbs(&self, values: &[Integer]) -> Result<Limbs> {
+        Limbs::from_integers(values, self.modulus().width())
+    }
+
+    /// Runs `work` on both rings over the same values and compares all bits.
+    fn same(&self, what: &str, values: &[Integer], work: &dyn Fn(&dyn Ring, Resident) -> Result<Resident>) -> Result<usize> {
+        let limbs = self.limbs(values)?;
+        let run = |ring: &dyn Ring| ring.upload(&limbs).and_then(|v| work(ring, v)).and_then(|r| ring.download(&r));
+        compare(&format!("{what} ({})", self.name), &run(self.oracle.as_ref())?, &run(self.candidate.as_ref())?)
+    }
+}
+
+/// Compares two batches bit for bit; the number of integers compared.
+///
+/// # Errors
+/// [`Error::Disagreement`] naming the first integer that differs.
+pub fn compare(what: &str, expected: &Limbs, actual: &Limbs) -> Result<usize> {
+    let disagreement = |at: String, expected: String, actual: String| Error::Disagreement { what: format!("{what}{at}"), expected, actual };
+    if (expected.len(), expected.width()) != (actual.len(), actual.width()) {
+        let shape = |l: &Limbs| format!("{} integers of {} words", l.len(), l.width());
+        return Err(disagreement(String::new(), shape(expected), shape(actual)));
+    }
+    match expected.iter().zip(actual.iter()).position(|(e, a)| e != a) {
+        None => Ok(expected.len()),
+        Some(i) => Err(disagreement(format!(", result {i}"), format!("0x{:x}", expected.integer(i)), format!("0x{:x}", actual.integer(i)))),
+    }
+}
+
+fn all_ones(bits: u32) -> Integer {
+    (Integer::from(1) << bits) - 1u32
+}
+
+fn shape(modulus: &Modulus) -> &'static str {
+    let base = modulus.root().unwrap_or_else(|| modulus.value());
+    let bits = base.significant_bits();
+    if *base == all_ones(bits) {
+        ", all ones"
+    } else if base.count_ones() == Some(2) {
+        ", 2^k + 1"
+    } else {
+        ""
+    }
+}
+
+/// Moduli at the edges: all ones, 2^(b-1) + 1 and a random one, plain and as squares.
+fn moduli(effort: Effort, stream: &mut Stream) -> Result<Vec<Modulus>> {
+    let sizes: &[u32] = if effort == Effort::Long { &[64, 256, 512, 1024, 1536, 2048, 3072, 4096] } else { &[64, 512, 1024] };
+    let mut moduli = Vec::new();
+    for &bits in sizes {
+        let mut random = stream.bits(bits);
+        random.set_bit(0, true).set_bit(bits - 1, true);
+        for base in [all_ones(bits), (Integer::from(1) << (bits - 1)) + 1u32, random] {
+            moduli.push(Modulus::square(base.clone())?);
+            moduli.push(Modulus::new(base)?);
+        }
+    }
+    Ok(moduli)
+}
+
+/// Residues at the edges, and `random` random ones.
+fn operands(modulus: &Modulus, random: usize, stream: &mut Stream) -> Vec<Integer> {
+    let m = modulus.value();
+    let mut values: Vec<Integer> = [0u32, 1, 2, 3].map(Integer::from).to_vec();
+    values.extend([1u32, 2, 3].map(|d| Integer::from(m - d)));
+    values.extend([
+        Integer::from(m >> 1u32),
+        Integer::from(m >> 1u32) + 1u32,
+        all_ones(m.significant_bits() - 1),
+        Integer::from(1) << (m.significant_bits() - 1),
+    ]);
+    if let Some(n) = modulus.root() {
+        // Digits at both ends of base n.
+        values.extend([Integer::from(n - 1u32), n.clone(), Integer::from(n + 1u32), Integer::from(n - 1u32) * n, Integer::from(m - n)]);
+    }
+    values.extend((0..random).map(|_| stream.below(m)));
+    values.into_iter().map(|v| v % m).collect()
+}
+
+fn products(pair: &Pair, effort: Effort, stream: &mut Stream) -> Result<usize> {
+    let random = if effort == Effort::Long { 40 } else { 6 };
+    let values = operands(pair.modulus(), random, stream);
+    let pairs: Vec<Integer> = values.iter().flat_map(|a| values.iter().flat_map(move |b| [a.clone(), b.clone()])).collect();
+    let single = Program::single_product()?;
+    let mut cases = pair.same("a b", &pairs, &|ring, v| ring.run(&single, &v, None))?;
+    for length in LENGTHS {
+        cases +=
+            pair.same("a b in a short batch", &pairs[pairs.len() - 2 * length.min(pairs.len() / 2)..], &|ring, v| ring.run(&single, &v, None))?;
+    }
+    let square = Program::new(1, vec![Op::Sqr { dst: 1, a: 0 }], vec![1], vec![1, 0], 0, 0)?;
+    Ok(cases + pair.same("a^2", &values, &|ring, v| ring.run(&square, &v, None))?)
+}
+
+/// Many operations in a row without a look at the result, in place and with recycled slots; one item alone and several together.
+fn chains(pair: &Pair, effort: Effort, stream: &mut Stream) -> Result<usize> {
+    let mut ops = vec![Op::Mul { dst: 4, a: 0, b: 1 }, Op::Mul { dst: 5, a: 2, b: 3 }];
+    let mut levels = vec![2];
+    for step in 0..if effort == Effort::Long { 400 } else { 60 } {
+        ops.extend([Op::Sqr { dst: 4, a: 4 }, Op::Mul { dst: 5, a: 5, b: step % 4 }]);
+        levels.push(ops.len());
+        ops.push(Op::Mul { dst: 4, a: 4, b: 5 });
+        levels.push(ops.len());
+    }
+    let program = Program::new(4, ops, levels, vec![4, 5, 0], 0, 0)?;
+    let mut cases = 0;
+    for items in [1, 2, 9] {
+        let mut values = operands(pair.modulus(), 4 * items, stream);
+        values.reverse();
+        values.truncate(4 * items);
+        cases += pair.same("chain", &values, &|ring, v| ring.run(&program, &v, None))?;
+    }
+    let weights: Vec<i32> = (0..3 * 24).map(|i| [0, 1, -1, 127, -128, 5, -77, 64][i % 8] * (1 - (i / 40) as i32 * 2)).collect();
+    let weights = Weights::new(3, 24, weights)?;
+    for method in Method::ALL {
+        let plan = MatVec::plan(&weights, Some(method))?;
+        for items in [1, 3] {
+            let values: Vec<Integer> = (0..24 * items).map(|_| stream.below(pair.modulus().value())).collect();
+            cases += pair.same(method.name(), &values, &|ring, v| ring.run(&plan.program, &v, None))?;
+        }
+    }
+    Ok(cases)
+}
+
+fn powers(pair: &Pair, effort: Effort, stream: &mut Stream) -> Result<usize> {
+    let m = pair.modulus();
+    let bases = operands(m, if effort == Effort::Long { 16 } else { 2 }, stream);
+    let bits = m.bits().min(if effort == Effort::Long { 512 } else { 96 });
+    let mut exponents: Vec<Integer> = [0u32, 1, 2, 3, 65_537].map(Integer::from).to_vec();
+    exponents.extend([all_ones(bits), Integer::from(1) << (bits - 1), stream.bits(bits)]);
+    let mut cases = 0;
+    for secrecy in [Secrecy::Public, Secrecy::Secret] {
+        for exponent in &exponents {
+            cases += pair.same("power", &bases, &|ring, v| ring.pow(&v, Exponents::Shared(exponent), secrecy))?;
+        }
+        let each: Vec<Integer> = (0..bases.len()).map(|i| exponents[i % exponents.len()].clone()).collect();
+        cases += pair.same("powers with exponents of their own", &bases, &|ring, v| ring.pow(&v, Exponents::Each(&each), secrecy))?;
+    }
+    for length in LENGTHS.iter().filter(|&&l| l <= bases.len()) {
+        cases +=
+            pair.same("powers in a short batch", &bases[..*length], &|ring, v| ring.pow(&v, Exponents::Shared(&exponents[4]), Secrecy::Public))?;
+    }
+    Ok(cases)
+}
+
+fn tables(pair: &Pair, _effort: Effort, stream: &mut Stream) -> Result<usize> {
+    let plan = FixedBase::plan(20, 3)?;
+    let m = pair.modulus().value();
+    let mut cases = 0;
+    for items in [0, 1, 8, 9] {
+        let starts: Vec<Integer> = (0..items).map(|_| stream.below(m)).collect();
+        let base = [stream.below(m), Integer::from(1) % m];
+        let digits: Vec<u16> = (0..items * plan.windows())
+            .map(|i| {
+                if i < 7 {
+                    7
+                } else if i < 14 {
+                    0
+                } else {
+                    stream.bits(3).to_u16().unwrap_or(0)
+                }
+            })
+            .collect();
+        cases += pair.same("table", &base, &|ring, v| ring.run(plan.build(), &v, None))?;
+        let base = pair.limbs(&base)?;
+        cases += pair.same("times a power by table", &starts, &|ring, v| {
+            let table = ring.run(plan.build(), &ring.upload(&base)?, None)?;
+            let digits = Digits::new(plan.windows(), digits.clone())?;
+            ring.run(plan.apply(), &v, Some(Lookup { table: &table, digits: &digits }))
+        })?;
+    }
+    Ok(cases)
+}
+
+fn inverses(pair: &Pair, _effort: Effort, stream: &mut Stream) -> Result<usize> {
+    let m = pair.modulus().value();
+    let units: Vec<Integer> = operands(pair.modulus(), 12, stream).into_iter().filter(|v| Integer::from(v.gcd_ref(m)) == 1).collect();
+    let mut cases = 0;
+    for length in LENGTHS.iter().filter(|&&l| l <= units.len()) {
+        cases += pair.same("inverse", &units[..*length], &|ring, v| ring.invert(&v))?;
+    }
+    // A value without an inverse must be named, wherever it stands.
+    for position in [0, units.len() / 2, units.len()] {
+        let mut values = units.clone();
+        values.insert(position, pair.modulus().root().cloned().unwrap_or_default());
+        let limbs = pair.limbs(&values)?;
+        match pair.candidate.upload(&limbs).and_then(|v| pair.candidate.invert(&v)) {
+            Err(Error::NotInvertible { index, .. }) if index == position => cases += 1,
+            other => {
+                return Err(Error::Disagreement {
+                    what: format!("inverse of a non-unit ({})", pair.name),
+                    expected: format!("an error naming value {position}"),
+                    actual: other.map_or_else(|e| e.to_string(), |_| "a result".into()),
+                });
+            }
+        }
+    }
+    Ok(cases)
+}
+
+/// What must be refused: values that are not reduced, batches of another width, inputs that do not divide into items, negative exponents.
+fn refusals(pair: &Pair, _effort: Effort, _stream: &mut Stream) -> Result<usize> {
+    let ring = pair.candidate.as_ref();
+    let m = pair.modulus();
+    let one = ring.upload(&pair.limbs(&[Integer::from(1)])?)?;
+    let mut attempts: Vec<(&str, Result<Resident>)> = vec![
+        ("a value of modulus size", ring.upload(&pair.limbs(&[m.value().clone()])?)),
+        ("a batch of another width", ring.upload(&Limbs::zeros(1, m.width() + 1))),
+        ("half an item", ring.run(&Program::single_product()?, &one, None)),
+        ("a negative exponent", ring.pow(&one, Exponents::Shared(&Integer::from(-1)), Secrecy::Public)),
+        ("too few exponents", ring.pow(&one, Exponents::Each(&[]), Secrecy::Public)),
+        ("a table that is missing", ring.run(FixedBase::plan(4, 2)?.apply(), &one, None)),
+        ("a pick beyond the end", ring.gather(&[&one], &[(0, 1)])),
+    ];
+    let top = all_ones(64 * m.width() as u32);
+    if top != *m.value() {
+        attempts.push(("all ones", ring.upload(&pair.limbs(&[top])?)));
+    }
+    for (what, result) in &attempts {
+        if result.is_ok() {
+            return Err(Error::Disagreement { what: format!("{what} ({})", pair.name), expected: "an error".into(), actual: "a result".into() });
+        }
+    }
+    Ok(attempts.len())
+}
+
+/// The whole of encrypted inference on edge weights and inputs, every encryption and plan: results equal the integers', ciphertexts equal the oracle's.
+fn inference(backend: &dyn Backend, bits: u32, rounds: usize) -> Result<usize> {
+    let oracle = backend::open(BackendId::Reference)?;
+    let secret = SecretKey::generate(bits, false, true, &Tape::replayable(u64::from(bits)), &|| true)?;
+    let mut weights = vec![0; 5];
+    weights.extend([0, 1, 0, 0, 0]);
+    weights.extend([-1; 5]);
+    weights.extend([-128; 5]);
+    weights.extend([127; 5]);
+    weights.extend([3, -128, 0, 77, -1]);
+    let map = LinearMap::new(Weights::new(6, 5, weights)?, vec![0, -5, 1 << 20, 0, -(1 << 20), 17], 255)?;
+    let mut stream = Tape::replayable(3).stream(Purpose::Sample, 1);
+    let mut cases = 0;
+    for round in 0..rounds as u64 {
+        let values: Vec<u16> = (0..5 * 23)
+            .map(|i| {
+                if i < 5 {
+                    255
+                } else if i < 10 {
+                    0
+                } else {
+                    stream.bits(8).to_u16().unwrap_or(0)
+                }
+            })
+            .collect();
+        let inputs = Inputs::new(&values, 5)?;
+        let expected: Vec<i64> = (0..inputs.images()).flat_map(|i| map.apply(inputs.image(i))).collect();
+        for encryption in Encryption::ALL {
+            let run = |backend: &dyn Backend, method| -> Result<(Limbs, Vec<i64>)> {
+                let options = Options { encryption, method, packing: None };
+                let mut service = Paillier::new(backend, &secret, map.clone(), options, Tape::replayable(round))?;
+                let plaintexts = service.encode(&inputs)?;
+                let query = service.encrypt(plaintexts)?;
+                let loaded = service.upload(query)?;
+                let evaluated = service.evaluate(loaded)?;
+                let answer = service.download(evaluated)?;
+                let values = answer.values().clone();
+                let decrypted = service.decrypt(answer)?;
+                Ok((values, service.decode(decrypted, inputs.images())?))
+            };
+            let (bits_expected, _) = run(oracle.as_ref(), Some(Method::Naive))?;
+            for method in Method::ALL {
+                let (bits_actual, results) = run(backend, Some(method))?;
+                cases += compare(&format!("ciphertexts of {method}, {encryption}"), &bits_expected, &bits_actual)?;
+                if results != expected {
+                    return Err(Error::Disagreement {
+                        what: format!("results of {method}, {encryption}"),
+                        expected: format!("{expected:?}"),
+                        actual: format!("{results:?}"),
+                    });
+                }
+            }
+        }
+    }
+    Ok(cases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(id: BackendId, effort: Effort) {
+        let backend = match backend::open(id) {
+            Ok(backend) => backend,
+            Err(Error::BackendUnavailable { reason, .. }) => return println!("skipped: {id} is not available here: {reason}"),
+            Err(other) => panic!("{other}"),
+        };
+        let mut cases = 0;
+        suite(backend.as_ref(), effort, &mut |check| {
+            cases += check.cases;
+            Ok(())
+        })
+        .unwrap();
+        println!("{id}: {cases} results compared");
+        assert!(cases > 10_000, "{cases}");
+    }
+
+    #[test]
+    fn every_backend_gives_the_bits_of_the_oracle() {
+        BackendId::ALL.into_iter().filter(|&id| id != BackendId::Reference).for_each(|id| check(id, Effort::Quick));
+    }
+
+    #[test]
+    #[ignore = "minutes"]
+    fn every_backend_gives_the_bits_of_the_oracle_at_length() {
+        BackendId::ALL.into_iter().filter(|&id| id != BackendId::Reference).for_each(|id| check(id, Effort::Long));
+    }
+
+    #[test]
+    fn a_single_wrong_bit_is_caught() {
+        let right = Limbs::from_integers(&[Integer::from(5), Integer::from(6)], 3).unwrap();
+        for at in 0..right.words().len() {
+            let mut wrong = right.clone();
+            wrong.words_mut()[at] ^= 1 << (7 * at);
+            assert!(matches!(compare("planted", &right, &wrong), Err(Error::Disagreement { .. })));
+        }
+        assert!(compare("lengths", &right, &Limbs::zeros(1, 3)).is_err());
+        assert!(compare("widths", &right, &Limbs::zeros(2, 2)).is_err());
+    }
+
+    #[test]
+    fn a_backend_that_errs_in_one_product_of_many_is_caught() {
+        struct Faulty(Box<dyn Backend>);
+        struct FaultyRing(Arc<dyn Ring>);
+        impl Backend for Faulty {
+            fn id(&self) -> BackendId {
+                self.0.id()
+            }
+            fn device(&self) -> backend::Device {
+                self.0.device()
+            }
+            fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
+                Ok(Arc::new(FaultyRing(self.0.ring(modulus)?)))
+            }
+        }
+        impl Ring for FaultyRing {
+            fn modulus(&self) -> &Modulus {
+                self.0.modulus()
+            }
+            fn upload(&self, values: &Limbs) -> Result<Resident> {
+                self.0.upload(values)
+            }
+            fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident> {
+                let right = self.0.run(program, inputs, lookup)?;
+                if right.len() < 300 {
+                    return Ok(right);
+                }
+                let mut limbs = self.0.download(&right)?;
+                // One less in a single limb keeps the value reduced.
+                let middle = limbs.words().len() / 2;
+                if let Some(word) = limbs.words_mut()[middle..].iter_mut().find(|word| **word > 0) {
+                    *word -= 1;
+                }
+                self.0.upload(&limbs)
+            }
+            fn pow(&self, bases: &Resident, exponents: Exponents<'_>, secrecy: Secrecy) -> Result<Resident> {
+                self.0.pow(bases, exponents, secrecy)
+            }
+            fn invert(&self, values: &Resident) -> Result<Resident> {
+                self.0.invert(values)
+            }
+            fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident> {
+                self.0.gather(sources, picks)
+            }
+            fn download(&self, values: &Resident) -> Result<Limbs> {
+                self.0.download(values)
+            }
+        }
+        let faulty = Faulty(backend::open(BackendId::Gmp).unwrap());
+        assert!(matches!(suite(&faulty, Effort::Quick, &mut |_| Ok(())), Err(Error::Disagreement { .. })));
+    }
+}

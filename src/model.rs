@@ -1,0 +1,191 @@
+//! Models: networks with identity activations in f32, their training, their collapse into one affine map, and their files.
+//!
+//! Without activation functions a chain of layers is one affine map, and softmax keeps the order of its inputs: the server needs neither, which is what
+//! makes inference under an additive scheme possible (after Perekos, *Privacy-preserving neural networks learning*, CryptoWiki 2019; sizes and
+//! training are our own). [`Network::collapse`] is that step.
+//!
+//! Training gives **the same bits on every machine**, so the model files in this repository are reproducible from their recipe; [`train`] says how.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::dataset::Images;
+use crate::error::{Error, Result};
+use crate::features::FeatureMap;
+
+mod file;
+mod network;
+#[cfg(test)]
+pub(crate) mod testdata;
+#[cfg(test)]
+mod tests;
+mod train;
+
+pub use file::embedded;
+pub use network::{Collapsed, Layer, Network, argmax, count_equal};
+
+/// Classes of the datasets: the ten digits.
+pub const CLASSES: usize = 10;
+
+/// How a model is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Widths of the hidden layers; empty for a linear model.
+    pub hidden: Vec<usize>,
+    /// Whether the mean of the training features is taken off first (it ends up in the first bias). Helps dense features, costs the sparsity of pixels.
+    pub centre: bool,
+    /// Passes over the training images.
+    pub epochs: u32,
+    /// Images per step of Adam.
+    pub batch: usize,
+    /// Adam's step size at the start; falls to zero along a cosine.
+    pub learning_rate: f64,
+    /// Times the weight, added to its gradient.
+    pub weight_decay: f64,
+    /// Largest absolute weight, enforced after each step: keeps narrow quantisation exact.
+    pub weight_clip: Option<f64>,
+    /// Seed of the initial weights and of the order of the images.
+    pub seed: u64,
+}
+
+impl Recipe {
+    /// The recipe of the embedded model of a dataset (`mnist`, `digits`); other datasets get MNIST's.
+    ///
+    /// The numbers, the seed among them, are chosen by the accuracy on the last 10,000 training images (300 for the digits) after training on the
+    /// others.
+    #[must_use]
+    pub fn default_for(dataset: &str, features: FeatureMap) -> Self {
+        let is_small = dataset == "digits";
+        let (epochs, batch) = if is_small { (60, 32) } else { (15, 256) };
+        match features {
+            FeatureMap::Pixels => Self {
+                hidden: vec![128, 64],
+                centre: false,
+                epochs,
+                batch,
+                learning_rate: 1e-3,
+                weight_decay: if is_small { 3e-3 } else { 2e-5 },
+                weight_clip: None,
+                seed: 2,
+            },
+            FeatureMap::Gradients => Self {
+                hidden: Vec::new(),
+                centre: true,
+                epochs: epochs.max(30),
+                batch,
+                learning_rate: if is_small { 1e-2 } else { 2e-2 },
+                weight_decay: if is_small { 1e-3 } else { 2e-5 },
+                weight_clip: None,
+                seed: 1,
+            },
+        }
+    }
+}
+
+/// How far training is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Number of the pass that just ended, from 1.
+    pub epoch: u32,
+    /// Passes in all.
+    pub epochs: u32,
+    /// Mean cross-entropy over the pass, in nats, each image seen with the weights of its batch.
+    pub loss: f64,
+    /// Share of training images classified correctly during the pass, 0 to 1.
+    pub accuracy: f64,
+}
+
+/// A network and where it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainedModel {
+    /// The layers.
+    pub network: Network,
+    /// What it is and how it came about.
+    pub origin: Origin,
+}
+
+/// Everything about a trained model but its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// Name of the dataset.
+    pub dataset: String,
+    /// SHA-256 in hex of the training images as an uncompressed IDX file: see [`images_sha256`].
+    pub dataset_sha256: String,
+    /// Rows of pixels of an image.
+    pub rows: usize,
+    /// Columns of pixels of an image.
+    pub cols: usize,
+    /// Largest pixel value.
+    pub max_pixel: u8,
+    /// What the network takes.
+    pub features: FeatureMap,
+    /// How it was trained.
+    pub recipe: Recipe,
+    /// Images it was tested on after training.
+    pub test_images: usize,
+    /// How many of them it classified correctly, in f32 and layer after layer.
+    pub test_correct: usize,
+}
+
+impl TrainedModel {
+    /// Share of test images classified correctly after training, 0 to 1; 0 without test images.
+    #[must_use]
+    pub fn test_accuracy(&self) -> f64 {
+        self.origin.test_correct as f64 / self.origin.test_images.max(1) as f64
+    }
+}
+
+/// SHA-256 in lower-case hex of the images as an IDX file (big-endian header of magic number 0x803, count, rows and columns, then the pixels). For MNIST
+/// this is the digest of the uncompressed file.
+#[must_use]
+pub fn images_sha256(images: &Images) -> String {
+    let mut hash = Sha256::new();
+    for number in [0x803, images.len(), images.rows, images.cols] {
+        hash.update((number as u32).to_be_bytes());
+    }
+    hash.update(&images.pixels);
+    file::hex(&hash.finalize())
+}
+
+/// Trains a model and tests it. Equal arguments give equal bytes on every machine, whatever its processor and number of threads.
+///
+/// `progress` hears of each pass over the images; `stop` is asked before each batch.
+///
+/// # Errors
+/// [`Error::Interrupted`] when `stop` returns true; [`Error::Size`] when training and test images differ in shape or labels are missing;
+/// [`Error::OutOfRange`] when there are no images, a label is 10 or more, or a pixel or a number of the recipe is out of range.
+pub fn train(
+    dataset: &str,
+    images: &Images,
+    test: &Images,
+    features: FeatureMap,
+    recipe: &Recipe,
+    progress: &mut dyn FnMut(Progress),
+    stop: &dyn Fn() -> bool,
+) -> Result<TrainedModel> {
+    for (what, expected, actual) in [
+        ("rows of a test image", images.rows, test.rows),
+        ("columns of a test image", images.cols, test.cols),
+        ("largest pixel value of the test images", images.max_pixel.into(), test.max_pixel.into()),
+    ] {
+        if expected != actual {
+            return Err(Error::Size { what, expected, actual });
+        }
+    }
+    let network = train::fit(&features.extract(images)?, &images.labels, CLASSES, recipe, progress, stop)?;
+    let classes = network.classify(&features.extract(test)?)?;
+    let origin = Origin {
+        dataset: dataset.into(),
+        dataset_sha256: images_sha256(images),
+        rows: images.rows,
+        cols: images.cols,
+        max_pixel: images.max_pixel,
+        features,
+        recipe: recipe.clone(),
+        test_images: test.len(),
+        test_correct: count_equal(&classes, &test.labels),
+    };
+    Ok(TrainedModel { network, origin })
+}

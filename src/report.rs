@@ -1,0 +1,373 @@
+//! What records say: medians, throughput and ratios per spec, and the tables that show them.
+//!
+//! Nothing here is stored: [`derive()`] turns [`Records`] into [`Row`]s, one per spec, and [`table`], [`details`] and [`json`] print rows. A spec that was
+//! run again counts with its last outcome; samples join their outcome by spec and run.
+//!
+//! Times are per image (per operation for kernels): the wall time of a stage on a batch divided by the images of the batch. A [`Spread`] is the median
+//! over the samples with the least and the greatest value; with the few samples that slow specs allow, no narrower interval can be claimed.
+
+mod render;
+mod splice;
+#[cfg(test)]
+pub(crate) mod synthetic;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::record::{Outcome, Phase, Records, Sample, Stage};
+
+pub use render::{Format, details, legend, table};
+pub use splice::splice;
+
+/// Keys with fewer bits than this are toys.
+const LEAST_KEY_BITS: u32 = 2048;
+
+/// Median with extremes of what several samples measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// The middle value, or the mean of the two middle ones.
+    pub median: f64,
+    /// The least value.
+    pub min: f64,
+    /// The greatest value.
+    pub max: f64,
+    /// Number of values.
+    pub count: usize,
+}
+
+impl Spread {
+    /// Of any number of values; nothing of none.
+    fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (&min, &max, count) = (values.first()?, values.last()?, values.len());
+        let median = (values[(count - 1) / 2] + values[count / 2]) / 2.0;
+        Some(Self { median, min, max, count })
+    }
+}
+
+/// What one stage costs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct StageTime {
+    /// The step.
+    pub stage: Stage,
+    /// When it happens.
+    pub phase: Phase,
+    /// Wall time in nanoseconds per image; of the whole stage in the setup phase.
+    pub wall_ns: Spread,
+    /// Processor time of all threads in nanoseconds per image; of the whole stage in the setup phase.
+    pub cpu_ns: Spread,
+}
+
+/// How many times faster than another spec, by median wall time per image.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Speedup {
+    /// By the evaluate stage alone.
+    pub evaluate: Option<f64>,
+    /// By all online stages together.
+    pub online: f64,
+}
+
+/// Everything derived for one spec.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// The stored facts.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// The key is shorter than any that protects.
+    pub toy: bool,
+    /// The adapter imitates a GPU in software.
+    pub software: bool,
+    /// Costs of the stages, in the order of the phases and then of the data.
+    pub stages: Vec<StageTime>,
+    /// Wall time of all setup stages together in nanoseconds, medians added.
+    pub setup_ns: Option<f64>,
+    /// Wall time of all offline stages in nanoseconds per image.
+    pub offline_ns: Option<Spread>,
+    /// Wall time of all online stages in nanoseconds per image.
+    pub online_ns: Option<Spread>,
+    /// Processor time of all online stages in nanoseconds per image.
+    pub online_cpu_ns: Option<Spread>,
+    /// Images of all samples by the wall time of all online stages of all samples.
+    pub images_per_second: Option<f64>,
+    /// Bytes to the server per image.
+    pub bytes_up_per_image: Option<f64>,
+    /// Bytes back per image.
+    pub bytes_down_per_image: Option<f64>,
+    /// Over the spec that differs in `method = naive` only.
+    pub over_naive: Option<Speedup>,
+    /// Over the spec that differs in `backend = reference` only.
+    pub over_reference: Option<Speedup>,
+    /// How many times slower than the fastest plaintext spec of the same workload, dataset, features and scenario, by online time.
+    pub slower_than_clear: Option<f64>,
+}
+
+impl Row {
+    /// Median wall time of an online stage in nanoseconds per image.
+    #[must_use]
+    pub fn online_stage_ns(&self, stage: Stage) -> Option<f64> {
+        self.stages.iter().find(|s| s.phase == Phase::Online && s.stage == stage).map(|s| s.wall_ns.median)
+    }
+
+    /// The data is not protected.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        self.outcome.scheme == "clear"
+    }
+
+    /// What an item of this workload is called.
+    pub(crate) fn unit(&self) -> &'static str {
+        if self.outcome.workload == "kernel" { "operation" } else { "image" }
+    }
+}
+
+/// Derives one row per spec, in the order of the outcomes.
+#[must_use]
+pub fn derive(records: &Records) -> Vec<Row> {
+    let mut samples: HashMap<(&str, &str), Vec<&Sample>> = HashMap::new();
+    for sample in &records.samples {
+        samples.entry((&sample.spec, &sample.run_id)).or_default().push(sample);
+    }
+    let last: HashMap<&str, usize> = records.outcomes.iter().enumerate().map(|(at, o)| (o.spec.as_str(), at)).collect();
+    let latest = records.outcomes.iter().enumerate().filter(|(at, o)| last.get(o.spec.as_str()) == Some(at));
+    let mut rows: Vec<Row> = latest
+        .map(|(_, outcome)| {
+            // A spec that failed has no times, even if stages ran before the failure.
+            let own = if outcome.error.is_some() { None } else { samples.get(&(outcome.spec.as_str(), outcome.run_id.as_str())) };
+            row(outcome, own.map_or(&[], Vec::as_slice))
+        })
+        .collect();
+    compare(&mut rows);
+    rows
+}
+
+/// The derived rows as JSON, for machines.
+///
+/// # Errors
+/// [`Error::Unsupported`] when a number has no JSON form.
+pub fn json(records: &Records) -> Result<String> {
+    serde_json::to_string_pretty(&derive(records)).map_err(|e| Error::Unsupported { subject: "JSON".into(), feature: e.to_string() })
+}
+
+/// Times of one stage in one sample.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    wall: f64,
+    cpu: f64,
+    items: u32,
+}
+
+impl Cost {
+    /// Rounds of one stage may come as several rows about the same items.
+    fn add(&mut self, wall: f64, cpu: f64, items: u32) {
+        self.wall += wall;
+        self.cpu += cpu;
+        self.items = self.items.max(items);
+    }
+
+    fn per_item(self, ns: f64) -> f64 {
+        ns / f64::from(self.items.max(1))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds and bytes of one run stay far below 2^53")]
+fn row(outcome: &Outcome, samples: &[&Sample]) -> Row {
+    let mut stages: BTreeMap<(Phase, Stage), BTreeMap<u32, Cost>> = BTreeMap::new();
+    let mut phases: BTreeMap<Phase, BTreeMap<u32, Cost>> = BTreeMap::new();
+    for s in samples {
+        let (wall, cpu) = (s.wall_ns as f64, s.cpu_ns as f64);
+        stages.entry((s.phase, s.stage)).or_default().entry(s.sample).or_default().add(wall, cpu, s.items);
+        phases.entry(s.phase).or_default().entry(s.sample).or_default().add(wall, cpu, s.items);
+    }
+    let stages: Vec<StageTime> = stages
+        .into_iter()
+        .filter_map(|((phase, stage), costs)| {
+            // Setup is paid once and shared by all images.
+            let share = |c: &Cost, ns| if phase == Phase::Setup { ns } else { c.per_item(ns) };
+            let wall_ns = Spread::of(costs.values().map(|c| share(c, c.wall)).collect())?;
+            let cpu_ns = Spread::of(costs.values().map(|c| share(c, c.cpu)).collect())?;
+            Some(StageTime { stage, phase, wall_ns, cpu_ns })
+        })
+        .collect();
+    let per_item = |phase: Phase, ns: fn(&Cost) -> f64| Spread::of(phases.get(&phase)?.values().map(|c| c.per_item(ns(c))).collect());
+    let setup: Vec<f64> = stages.iter().filter(|s| s.phase == Phase::Setup).map(|s| s.wall_ns.median).collect();
+    let images_per_second = phases.get(&Phase::Online).and_then(|online| {
+        let items: f64 = online.values().map(|c| f64::from(c.items)).sum();
+        let wall: f64 = online.values().map(|c| c.wall).sum();
+        (wall > 0.0).then(|| items * 1e9 / wall)
+    });
+    let traffic = |bytes: u64| (outcome.images > 0 && outcome.error.is_none()).then(|| bytes as f64 / f64::from(outcome.images));
+    Row {
+        toy: outcome.key_bits.is_some_and(|bits| bits < LEAST_KEY_BITS),
+        software: outcome.adapter_type == "software",
+        setup_ns: (!setup.is_empty()).then(|| setup.iter().sum()),
+        offline_ns: per_item(Phase::Offline, |c| c.wall),
+        online_ns: per_item(Phase::Online, |c| c.wall),
+        online_cpu_ns: per_item(Phase::Online, |c| c.cpu),
+        images_per_second,
+        bytes_up_per_image: traffic(outcome.bytes_up),
+        bytes_down_per_image: traffic(outcome.bytes_down),
+        over_naive: None,
+        over_reference: None,
+        slower_than_clear: None,
+        outcome: outcome.clone(),
+        stages,
+    }
+}
+
+/// Fills in the ratios between rows.
+fn compare(rows: &mut [Row]) {
+    // Everything of a spec but its method and its backend.
+    let rest = |o: &Outcome| {
+        let names = [&o.workload, &o.scheme, &o.dataset, &o.features, &o.encryption, &o.scenario, &o.division].map(Clone::clone);
+        (names, o.key_bits, o.packing, o.slot_bits, o.feature_bits, o.weight_bits)
+    };
+    let times: Vec<_> = rows.iter().map(|r| (r.online_ns.map(|s| s.median), r.online_stage_ns(Stage::Evaluate))).collect();
+    let keys: Vec<_> = rows.iter().map(|r| rest(&r.outcome)).collect();
+    let names: Vec<_> = rows.iter().map(|r| (r.outcome.backend.clone(), r.outcome.method.clone())).collect();
+    let speedup = |base: usize, of: usize| -> Option<Speedup> {
+        let ((base_online, base_evaluate), (online, evaluate)) = (times[base], times[of]);
+        Some(Speedup { evaluate: ratio(base_evaluate, evaluate), online: ratio(base_online, online)? })
+    };
+    let partner =
+        |of: usize, backend: &str, method: &str| (0..keys.len()).find(|&i| names[i].0 == backend && names[i].1 == method && keys[i] == keys[of]);
+    let mut baselines: HashMap<[String; 4], f64> = HashMap::new();
+    let group = |o: &Outcome| [&o.workload, &o.dataset, &o.features, &o.scenario].map(Clone::clone);
+    for (row, (online, _)) in rows.iter().zip(&times) {
+        if let (true, Some(online)) = (row.is_clear(), *online) {
+            baselines.entry(group(&row.outcome)).and_modify(|least| *least = least.min(online)).or_insert(online);
+        }
+    }
+    for (at, row) in rows.iter_mut().enumerate().filter(|(_, row)| !row.is_clear()) {
+        let (backend, method) = (&names[at].0, &names[at].1);
+        row.over_naive = if method == "naive" { None } else { partner(at, backend, "naive").and_then(|base| speedup(base, at)) };
+        row.over_reference = if backend == "reference" { None } else { partner(at, "reference", method).and_then(|base| speedup(base, at)) };
+        row.slower_than_clear = ratio(times[at].0, baselines.get(&group(&row.outcome)).copied());
+    }
+}
+
+fn ratio(over: Option<f64>, under: Option<f64>) -> Option<f64> {
+    let (over, under) = (over?, under?);
+    (over > 0.0 && under > 0.0).then(|| over / under)
+}
+
+/// What of the key belongs to a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// Key and packing.
+    Whole,
+    /// The packing: a heading says the key.
+    WithinKey,
+    /// Neither: an axis shows the key, and the packing usually follows from it.
+    OverKeys,
+}
+
+/// Names for rows that stand side by side: what they share is left out, what tells them apart is said.
+///
+/// What a reader must not overlook (toy key, software adapter, open division, failed verification) is always part of the name, unless `naming` says that
+/// the key stands elsewhere.
+pub(crate) fn labels(rows: &[&Row], naming: Naming) -> Vec<String> {
+    let key = naming == Naming::Whole;
+    let varies = |encrypted_only: bool, part: &dyn Fn(&Outcome) -> String| {
+        let distinct: BTreeSet<String> = rows.iter().filter(|r| !(encrypted_only && r.is_clear())).map(|r| part(&r.outcome)).collect();
+        distinct.len() > 1
+    };
+    let scheme = varies(true, &|o| o.scheme.clone());
+    let clear: BTreeSet<&str> = rows.iter().filter(|r| r.is_clear()).map(|r| r.outcome.backend.as_str()).collect();
+    let encryption = varies(true, &|o| o.encryption.clone());
+    let key_bits = key && varies(true, &|o| format!("{:?}", o.key_bits));
+    let packing = naming != Naming::OverKeys && varies(true, &|o| o.packing.to_string());
+    let shared: [&dyn Fn(&Outcome) -> String; 4] =
+        [&|o| o.workload.clone(), &|o| o.dataset.clone(), &|o| o.features.clone(), &|o| o.scenario.clone()];
+    let shared: Vec<_> = shared.into_iter().filter(|part| varies(false, part)).collect();
+    let mut labels: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let o = &row.outcome;
+            let mut parts: Vec<String> = Vec::new();
+            if row.is_clear() {
+                parts.push("plaintext".into());
+                if clear.len() > 1 {
+                    parts.push(o.backend.clone());
+                }
+                parts.push(o.method.clone());
+            } else {
+                if scheme {
+                    parts.push(o.scheme.clone());
+                }
+                parts.push(o.backend.clone());
+                if row.software {
+                    parts.push("(software)".into());
+                }
+                parts.push(o.method.clone());
+                if encryption {
+                    parts.push(o.encryption.clone());
+                }
+                if let Some(bits) = o.key_bits.filter(|_| key_bits || (key && row.toy)) {
+                    parts.push(format!("{bits} bit"));
+                }
+                if key && row.toy {
+                    parts.push("toy".into());
+                }
+                if packing {
+                    parts.push(format!("{}/ct", o.packing));
+                }
+            }
+            parts.extend(shared.iter().map(|part| part(o)));
+            if o.division != "closed" && !row.is_clear() {
+                parts.push(o.division.clone());
+            }
+            if !o.verified && o.error.is_none() {
+                parts.push("unverified".into());
+            }
+            parts.retain(|part| !part.is_empty());
+            parts.join(" ")
+        })
+        .collect();
+    // Sizes that specs seldom differ in are said only where names would be equal without them.
+    let sizes: [fn(&Outcome) -> Option<String>; 4] = [
+        |o| o.feature_bits.map(|b| format!("{b}-bit features")),
+        |o| o.weight_bits.map(|b| format!("{b}-bit weights")),
+        |o| o.slot_bits.map(|b| format!("{b}-bit slots")),
+        |o| Some(format!("{} threads", o.threads)),
+    ];
+    for size in sizes {
+        let mut same: HashMap<String, BTreeSet<Option<String>>> = HashMap::new();
+        for (label, row) in labels.iter().zip(rows) {
+            same.entry(label.clone()).or_default().insert(size(&row.outcome));
+        }
+        for (label, row) in labels.iter_mut().zip(rows) {
+            if let (true, Some(size)) = (same.get(label).is_some_and(|sizes| sizes.len() > 1), size(&row.outcome)) {
+                *label = format!("{label} {size}");
+            }
+        }
+    }
+    labels
+}
+
+/// Three significant digits, the shortest way that keeps them; whole numbers from 100 to 99999.
+pub(crate) fn digits3(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return if value == 0.0 { "0".into() } else { "?".into() };
+    }
+    // The exponent after rounding, so that 9.996 becomes 10.0 and not 10.00.
+    let scientific = format!("{value:.2e}");
+    match scientific.split_once('e').and_then(|(_, e)| e.parse::<i32>().ok()) {
+        Some(e @ -3..=1) => format!("{value:.*}", usize::try_from(2 - e).unwrap_or(0)),
+        Some(2..=4) => format!("{value:.0}"),
+        _ => scientific,
+    }
+}
+
+/// A share of a number of images in percent, no finer than the number makes meaningful. 100 is said of the whole only, so a single miss stays visible.
+pub(crate) fn percent(share: f64, images: u32) -> String {
+    if share >= 1.0 {
+        return "100".into();
+    }
+    let (decimals, most) = if images >= 1000 { (2, 99.99) } else { (1, 99.9) };
+    format!("{:.decimals$}", (share * 100.0).min(most))
+}
+
+#[cfg(test)]
+mod tests;

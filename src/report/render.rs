@@ -1,0 +1,486 @@
+//! Rows as tables for people: plain text, Markdown, LaTeX, CSV.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::{Naming, Row, derive, digits3, labels, percent};
+use crate::record::{Outcome, Records, Stage};
+
+/// Widest line of a text table, in characters.
+const WIDTH: usize = 120;
+
+/// Longest name, in characters, that the second table of that width has room for.
+const LONGEST_NAME: usize = 30;
+
+/// How a table is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Aligned columns for a terminal, at most 120 characters wide.
+    Text,
+    /// A GitHub table.
+    Markdown,
+    /// A `tabular` with booktabs rules.
+    Latex,
+    /// Comma-separated values with one header line; no captions, no notes.
+    Csv,
+}
+
+/// A column of a table.
+struct Column {
+    name: &'static str,
+    /// Unit below the name.
+    unit: &'static str,
+    /// Numbers stand right-aligned, words left-aligned.
+    number: bool,
+    /// May leave a text table that is too wide; the lowest number leaves first. Zero stays.
+    drop: u8,
+    /// What the column says.
+    meaning: &'static str,
+}
+
+/// A table before it has a form.
+struct Table {
+    /// What holds for all rows.
+    caption: String,
+    columns: Vec<Column>,
+    /// A heading and the rows below it.
+    groups: Vec<(String, Vec<Vec<String>>)>,
+    notes: Vec<String>,
+}
+
+const fn words(name: &'static str, unit: &'static str, meaning: &'static str) -> Column {
+    Column { name, unit, number: false, drop: 0, meaning }
+}
+
+const fn numbers(name: &'static str, unit: &'static str, drop: u8, meaning: &'static str) -> Column {
+    Column { name, unit, number: true, drop, meaning }
+}
+
+/// The main table: one row per spec.
+///
+/// What all rows share stands in a caption and takes no column. Failed specs show no numbers; their reasons stand below.
+#[must_use]
+pub fn table(records: &Records, format: Format) -> String {
+    render(main_table(&derive(records), format), format)
+}
+
+/// The second table: spread, processor time, setup, and the ratios between specs.
+#[must_use]
+pub fn details(records: &Records, format: Format) -> String {
+    render(details_table(&derive(records), format), format)
+}
+
+/// One line per column of [`table`] and [`details`], for readers who ask.
+#[must_use]
+pub fn legend(format: Format) -> String {
+    let mut seen = BTreeSet::new();
+    let columns = main_columns().into_iter().chain(details_columns()).filter(|c| seen.insert((c.name, c.unit)));
+    let lines = columns.map(|c| (heading(&c), c.meaning));
+    let mut out = String::new();
+    for (name, meaning) in lines {
+        // Writing to a String cannot fail.
+        let _ = match format {
+            Format::Text => write!(out, "{}", wrap(&format!("{name:<18} {meaning}"))),
+            Format::Markdown => writeln!(out, "- **{}**: {}", escape(&name, format), escape(meaning, format)),
+            Format::Latex => writeln!(out, "\\textbf{{{}}}: {}.\\\\", escape(&name, format), escape(meaning, format)),
+            Format::Csv => writeln!(out, "{},{}", escape(&name, format), escape(meaning, format)),
+        };
+    }
+    out
+}
+
+fn heading(column: &Column) -> String {
+    if column.unit.is_empty() || column.unit.starts_with('/') {
+        format!("{}{}", column.name, column.unit)
+    } else {
+        format!("{} ({})", column.name, column.unit)
+    }
+}
+
+/// All columns of the main table, in order.
+fn main_columns() -> Vec<Column> {
+    vec![
+        words("scheme", "", "how the data is protected; clear: not at all"),
+        words("backend", "", "what does the arithmetic; * marks a software adapter"),
+        words("method", "", "how the encrypted matrix-vector product is planned"),
+        words("encr.", "", "how the randomisers of ciphertexts are made"),
+        numbers("key", "bits", 0, "bits of the modulus n; toy: under 2048, protects nothing"),
+        numbers("img", "/ct", 0, "images that share a ciphertext"),
+        numbers("images", "", 1, "images classified for the accuracy"),
+        numbers("acc", "%", 0, "share of images classified as labelled"),
+        numbers("agree", "%", 2, "share of predictions equal to those of the quantised plaintext model"),
+        numbers("offline", "ms", 3, "wall time per image before the input is known, median; not in the total"),
+        numbers("encrypt", "ms", 0, "wall time per image of online encryption, median"),
+        numbers("evaluate", "ms", 0, "wall time per image of the computation on ciphertexts, median"),
+        numbers("decrypt", "ms", 0, "wall time per image of decryption, median"),
+        numbers("total", "ms", 0, "wall time per image (kernels: per operation) of all online stages, encode, transfers and decode included, median"),
+        numbers("img/s", "", 0, "images of all samples by the wall time of their online stages"),
+        numbers("up", "kB", 0, "kilobytes (1000 bytes) per image to the server"),
+        numbers("down", "kB", 0, "kilobytes per image from the server"),
+        words("ok", "", "yes: every result equals the quantised plaintext model's; a number points to the reason of a failure"),
+    ]
+}
+
+fn main_table(rows: &[Row], format: Format) -> Table {
+    let mut columns = main_columns();
+    let mut notes = Vec::new();
+    let mut groups: Vec<(String, Vec<Vec<String>>)> = Vec::new();
+    let titles: Vec<Vec<String>> = rows.iter().map(|r| group_title(&r.outcome)).collect();
+    let common: Vec<bool> = (0..5).map(|at| titles.iter().all(|t| t.get(at) == titles.first().and_then(|f| f.get(at)))).collect();
+    let title = |row: usize, shared: bool| {
+        let parts = titles.get(row).into_iter().flatten().zip(&common).filter(|(part, common)| **common == shared && !part.is_empty());
+        parts.map(|(part, _)| part.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let mut failures = 0;
+    for (at, row) in rows.iter().enumerate() {
+        let mut cells = cells(row, format);
+        if let Some(error) = &row.outcome.error {
+            failures += 1;
+            cells.pop();
+            cells.push(format!("[{failures}]"));
+            notes.push(format!("[{failures}] {}", one_line(error)));
+        }
+        let title = title(at, false);
+        match groups.iter_mut().find(|(t, _)| *t == title) {
+            Some((_, rows)) => rows.push(cells),
+            None => groups.push((title, vec![cells])),
+        }
+    }
+    let mut caption: Vec<String> = Vec::new();
+    if !rows.is_empty() {
+        caption.push(title(0, true));
+    }
+    // With one row nothing is shared, it is just said: the columns stay.
+    if rows.len() > 1 {
+        caption.extend(hoist(rows, &mut columns, &mut groups));
+    }
+    if rows.iter().all(|r| r.offline_ns.is_none()) {
+        remove(&mut columns, &mut groups, "offline");
+    }
+    if rows.iter().any(|r| r.toy) {
+        notes.push("toy: a key under 2048 bits protects nothing; its numbers serve tests only".into());
+    }
+    let software: BTreeSet<&str> = rows.iter().filter(|r| r.software).map(|r| r.outcome.adapter.as_str()).collect();
+    if !software.is_empty() {
+        notes.push(format!("* software adapter, not a GPU: {}", software.into_iter().collect::<Vec<_>>().join(", ")));
+    }
+    caption.retain(|part| !part.is_empty());
+    Table { caption: caption.join(", "), columns, groups, notes }
+}
+
+/// What a group of rows has in common; the cells of a row do not repeat it.
+fn group_title(o: &Outcome) -> Vec<String> {
+    vec![o.workload.clone(), o.dataset.clone(), o.features.clone(), o.scenario.clone(), o.division.clone()]
+}
+
+/// Takes columns whose value is the same wherever there is one out of the table, and returns what they said.
+fn hoist(rows: &[Row], columns: &mut Vec<Column>, groups: &mut [(String, Vec<Vec<String>>)]) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut take = |name: &'static str, value: &dyn Fn(&Row) -> String, say: &dyn Fn(&str) -> String| {
+        let distinct: BTreeSet<String> = rows.iter().map(value).filter(|v| !v.is_empty()).collect();
+        if distinct.len() <= 1 {
+            said.extend(distinct.iter().map(|v| say(v)));
+            remove(columns, groups, name);
+        }
+    };
+    take("encr.", &|r| if r.is_clear() { String::new() } else { r.outcome.encryption.clone() }, &|v| format!("{v} encryption"));
+    take("key", &key_cell, &|v| format!("{v}-bit key"));
+    take("img", &packing_cell, &|v| format!("{v} images per ciphertext"));
+    take("images", &|r| if r.outcome.error.is_some() { String::new() } else { r.outcome.images.to_string() }, &|v| format!("{v} images"));
+    said
+}
+
+/// Takes one column out of all rows.
+fn remove(columns: &mut Vec<Column>, groups: &mut [(String, Vec<Vec<String>>)], name: &str) {
+    if let Some(at) = columns.iter().position(|c| c.name == name) {
+        columns.remove(at);
+        for row in groups.iter_mut().flat_map(|(_, rows)| rows) {
+            row.remove(at);
+        }
+    }
+}
+
+fn key_cell(row: &Row) -> String {
+    row.outcome.key_bits.map_or_else(String::new, |bits| if row.toy { format!("{bits} toy") } else { bits.to_string() })
+}
+
+fn packing_cell(row: &Row) -> String {
+    if row.is_clear() { String::new() } else { row.outcome.packing.to_string() }
+}
+
+/// The cells of a row, one per column of [`main_columns`]; what was not measured is a dash.
+fn cells(row: &Row, format: Format) -> Vec<String> {
+    let o = &row.outcome;
+    let dash = || String::from(if format == Format::Csv { "" } else { "-" });
+    let or_dash = |text: String| if text.is_empty() { dash() } else { text };
+    let number = |value: Option<f64>, scale: f64| value.map_or_else(dash, |v| digits3(v * scale));
+    let stage = |stage| number(row.online_stage_ns(stage), 1e-6);
+    // In the clear nothing is encrypted: the time of passing numbers on says nothing.
+    let protected = |name| if row.is_clear() { dash() } else { stage(name) };
+    let good = o.error.is_none();
+    vec![
+        o.scheme.clone(),
+        if row.software { format!("{}*", o.backend) } else { o.backend.clone() },
+        or_dash(o.method.clone()),
+        or_dash(if row.is_clear() { String::new() } else { o.encryption.clone() }),
+        or_dash(key_cell(row)),
+        or_dash(packing_cell(row)),
+        if good { o.images.to_string() } else { dash() },
+        o.accuracy.filter(|_| good).map_or_else(dash, |share| percent(share, o.images)),
+        o.agreement.filter(|_| good).map_or_else(dash, |share| percent(share, o.images)),
+        number(row.offline_ns.map(|s| s.median), 1e-6),
+        protected(Stage::Encrypt),
+        stage(Stage::Evaluate),
+        protected(Stage::Decrypt),
+        number(row.online_ns.map(|s| s.median), 1e-6),
+        number(row.images_per_second, 1.0),
+        number(row.bytes_up_per_image, 1e-3),
+        number(row.bytes_down_per_image, 1e-3),
+        if o.verified { "yes" } else { "no" }.into(),
+    ]
+}
+
+/// All columns of the second table, in order.
+fn details_columns() -> Vec<Column> {
+    vec![
+        words("spec", "", "what tells the spec apart from the others"),
+        numbers("samples", "", 0, "repetitions of the online stages"),
+        numbers("total", "ms", 0, "wall time per image (kernels: per operation) of all online stages, encode, transfers and decode included, median"),
+        numbers("min", "ms", 0, "the fastest sample"),
+        numbers("max", "ms", 0, "the slowest sample"),
+        numbers("cpu", "ms", 0, "processor time of all threads per image, online stages, median"),
+        numbers("setup", "s", 0, "wall time of key generation, tables and plans, once per key or model"),
+        numbers("vs naive", "evaluate", 0, "times faster than method naive on the same backend, evaluate stage"),
+        numbers("vs naive", "all", 0, "the same, all online stages"),
+        numbers("vs ref.", "evaluate", 0, "times faster than backend reference with the same method, evaluate stage"),
+        numbers("vs ref.", "all", 0, "the same, all online stages"),
+        numbers("vs clear", "slower", 0, "times slower than the fastest plaintext spec, all online stages"),
+    ]
+}
+
+fn details_table(rows: &[Row], format: Format) -> Table {
+    let timed: Vec<&Row> = rows.iter().filter(|r| r.online_ns.is_some()).collect();
+    let number = |value: Option<f64>, scale: f64| value.map_or_else(|| "-".into(), |v| digits3(v * scale));
+    let cells = |(row, label): (&&Row, String)| {
+        let total = row.online_ns;
+        vec![
+            label,
+            total.map_or_else(|| "-".into(), |s| s.count.to_string()),
+            number(total.map(|s| s.median), 1e-6),
+            number(total.map(|s| s.min), 1e-6),
+            number(total.map(|s| s.max), 1e-6),
+            number(row.online_cpu_ns.map(|s| s.median), 1e-6),
+            number(row.setup_ns, 1e-9),
+            number(row.over_naive.and_then(|s| s.evaluate), 1.0),
+            number(row.over_naive.map(|s| s.online), 1.0),
+            number(row.over_reference.and_then(|s| s.evaluate), 1.0),
+            number(row.over_reference.map(|s| s.online), 1.0),
+            number(row.slower_than_clear, 1.0),
+        ]
+    };
+    let mut names = labels(&timed, Naming::Whole);
+    let mut notes = Vec::new();
+    // Long names would push the numbers off a terminal; they move below the table.
+    if format == Format::Text && names.iter().any(|name| name.chars().count() > LONGEST_NAME) {
+        for (at, name) in names.iter_mut().enumerate() {
+            notes.push(format!("({}) {name}", at + 1));
+            *name = format!("({})", at + 1);
+        }
+    }
+    let body = timed.iter().zip(names).map(cells).collect();
+    Table { caption: String::new(), columns: details_columns(), groups: vec![(String::new(), body)], notes }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn render(mut table: Table, format: Format) -> String {
+    if table.groups.iter().all(|(_, rows)| rows.is_empty()) {
+        return if format == Format::Csv { String::new() } else { "no results\n".into() };
+    }
+    match format {
+        Format::Text => text(&mut table),
+        Format::Markdown => markdown(&table),
+        Format::Latex => latex(&table),
+        Format::Csv => csv(&table),
+    }
+}
+
+fn text(table: &mut Table) -> String {
+    let fits = |widths: &[usize], gap: usize| widths.iter().sum::<usize>() + gap * (widths.len() - 1) <= WIDTH;
+    let mut dropped = Vec::new();
+    let (widths, gap) = loop {
+        let widths = widths(table);
+        if fits(&widths, 2) {
+            break (widths, 2);
+        }
+        if fits(&widths, 1) {
+            break (widths, 1);
+        }
+        let Some(next) = table.columns.iter().filter(|c| c.drop > 0).min_by_key(|c| c.drop).map(|c| c.name) else { break (widths, 1) };
+        remove(&mut table.columns, &mut table.groups, next);
+        dropped.push(next);
+    };
+    let mut out = String::new();
+    let line = |out: &mut String, cells: &mut dyn Iterator<Item = &str>| {
+        let padded = cells.zip(&widths).zip(&table.columns).map(
+            |((cell, &width), column)| {
+                if column.number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+            },
+        );
+        let joined = padded.collect::<Vec<_>>().join(&" ".repeat(gap));
+        out.push_str(joined.trim_end());
+        out.push('\n');
+    };
+    if !table.caption.is_empty() {
+        out.push_str(&wrap(&table.caption));
+    }
+    line(&mut out, &mut table.columns.iter().map(|c| c.name));
+    line(&mut out, &mut table.columns.iter().map(|c| c.unit));
+    for (heading, rows) in &table.groups {
+        if !heading.is_empty() {
+            out.push_str(&wrap(&format!("-- {heading}")));
+        }
+        for row in rows {
+            line(&mut out, &mut row.iter().map(String::as_str));
+        }
+    }
+    for note in &table.notes {
+        out.push_str(&wrap(note));
+    }
+    if !dropped.is_empty() {
+        out.push_str(&wrap(&format!("left out for width: {}", dropped.join(", "))));
+    }
+    out
+}
+
+fn widths(table: &Table) -> Vec<usize> {
+    let cells = |at: usize| table.groups.iter().flat_map(|(_, rows)| rows).filter_map(move |row| row.get(at));
+    let width = |(at, c): (usize, &Column)| cells(at).map(|t| t.chars().count()).max().unwrap_or(0).max(c.name.len()).max(c.unit.len());
+    table.columns.iter().enumerate().map(width).collect()
+}
+
+/// Breaks a line between words so that it fits; what follows the first line is indented.
+fn wrap(text: &str) -> String {
+    let (mut out, mut used) = (String::new(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > WIDTH {
+            out.push_str("\n    ");
+            used = 4;
+        } else if used > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += length;
+    }
+    out.push('\n');
+    out
+}
+
+fn markdown(table: &Table) -> String {
+    let mut out = String::new();
+    let join = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let escaped = |text: &str| escape(text, Format::Markdown);
+    if !table.caption.is_empty() {
+        let _ = writeln!(out, "{}.\n", escaped(&table.caption));
+    }
+    for (heading_text, rows) in &table.groups {
+        if !heading_text.is_empty() {
+            let _ = writeln!(out, "**{}**\n", escaped(heading_text));
+        }
+        out.push_str(&join(table.columns.iter().map(|c| escaped(&heading(c))).collect()));
+        out.push_str(&join(table.columns.iter().map(|c| if c.number { "---:" } else { ":---" }.into()).collect()));
+        for row in rows {
+            out.push_str(&join(row.iter().map(|cell| escaped(cell)).collect()));
+        }
+        out.push('\n');
+    }
+    for note in &table.notes {
+        let _ = writeln!(out, "{}  ", escaped(note));
+    }
+    format!("{}\n", out.trim_end())
+}
+
+fn latex(table: &Table) -> String {
+    let escaped = |text: &str| escape(text, Format::Latex);
+    let row = |cells: Vec<String>| format!("{} \\\\\n", cells.join(" & "));
+    let mut out = String::new();
+    if !table.caption.is_empty() {
+        let _ = writeln!(out, "% {}", one_line(&table.caption));
+    }
+    let shape: String = table.columns.iter().map(|c| if c.number { 'r' } else { 'l' }).collect();
+    let _ = writeln!(out, "\\begin{{tabular}}{{@{{}}{shape}@{{}}}}\n\\toprule");
+    out.push_str(&row(table.columns.iter().map(|c| escaped(c.name)).collect()));
+    out.push_str(&row(table.columns.iter().map(|c| escaped(c.unit)).collect()));
+    for (heading, rows) in &table.groups {
+        out.push_str("\\midrule\n");
+        if !heading.is_empty() {
+            let _ = writeln!(out, "\\multicolumn{{{}}}{{@{{}}l}}{{\\emph{{{}}}}} \\\\", table.columns.len(), escaped(heading));
+        }
+        for cells in rows {
+            // A bracket after `\\` would be read as its argument, so every row starts with an empty group.
+            out.push_str("{}");
+            out.push_str(&row(cells.iter().map(|cell| escaped(cell)).collect()));
+        }
+    }
+    out.push_str("\\bottomrule\n");
+    for note in &table.notes {
+        let _ = writeln!(out, "\\multicolumn{{{}}}{{@{{}}l}}{{\\footnotesize {}}} \\\\", table.columns.len(), escaped(note));
+    }
+    out.push_str("\\end{tabular}\n");
+    out
+}
+
+fn csv(table: &Table) -> String {
+    let escaped = |text: &str| escape(text, Format::Csv);
+    let titled = table.groups.iter().any(|(heading, _)| !heading.is_empty());
+    let mut header: Vec<String> = table.columns.iter().map(|c| escaped(&heading(c))).collect();
+    if titled {
+        header.insert(0, "group".into());
+    }
+    let mut out = format!("{}\n", header.join(","));
+    for (heading, rows) in &table.groups {
+        for row in rows {
+            let group = titled.then(|| escaped(heading));
+            let cells: Vec<String> = group.into_iter().chain(row.iter().map(|cell| escaped(cell))).collect();
+            let _ = writeln!(out, "{}", cells.join(","));
+        }
+    }
+    out
+}
+
+/// `text` with what the format would read as its own marks made harmless.
+fn escape(text: &str, format: Format) -> String {
+    match format {
+        Format::Text => text.into(),
+        Format::Csv if text.contains([',', '"', '\n', '\r']) => format!("\"{}\"", text.replace('"', "\"\"")),
+        Format::Csv => text.into(),
+        Format::Markdown => text.chars().fold(String::new(), |mut out, c| {
+            match c {
+                '|' | '*' | '_' | '`' | '\\' | '<' | '[' | ']' | '~' => out.extend(['\\', c]),
+                '\n' | '\r' => out.push(' '),
+                _ => out.push(c),
+            }
+            out
+        }),
+        Format::Latex => text.chars().fold(String::new(), |mut out, c| {
+            match c {
+                '&' | '%' | '$' | '#' | '_' | '{' | '}' => out.extend(['\\', c]),
+                '~' => out.push_str("\\textasciitilde{}"),
+                '^' => out.push_str("\\textasciicircum{}"),
+                '\\' => out.push_str("\\textbackslash{}"),
+                '<' => out.push_str("\\textless{}"),
+                '>' => out.push_str("\\textgreater{}"),
+                '|' => out.push_str("\\textbar{}"),
+                '"' => out.push_str("\\textquotedbl{}"),
+                '`' => out.push_str("\\textasciigrave{}"),
+                '\n' | '\r' => out.push(' '),
+                _ => out.push(c),
+            }
+            out
+        }),
+    }
+}

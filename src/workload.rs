@@ -1,0 +1,236 @@
+//! Workloads: what is computed, and the [`Spec`] that says so in one line.
+
+pub mod inference;
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::backend::BackendId;
+use crate::error::{Error, Result};
+use crate::features::FeatureMap;
+use crate::plan::matvec::Method;
+use crate::quantise::Precision;
+use crate::scheme::paillier::Encryption;
+
+/// Whether many images are worked on at once or one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scenario {
+    /// Full batches: throughput.
+    Offline,
+    /// One image at a time: latency.
+    Single,
+}
+
+impl Scenario {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Offline, Self::Single];
+
+    /// The name on the command line and in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::Single => "single",
+        }
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Scenario {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == text).ok_or_else(|| Error::Unknown {
+            what: "scenario",
+            value: text.into(),
+            known: Self::ALL.map(Self::name).join(", "),
+        })
+    }
+}
+
+/// Images in one ciphertext; its text form is `auto`, `off` or a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PackingChoice {
+    /// As many as fit.
+    #[default]
+    Auto,
+    /// One.
+    Off,
+    /// This many.
+    Slots(usize),
+}
+
+impl PackingChoice {
+    /// The number of slots asked for, none for as many as fit.
+    #[must_use]
+    pub const fn slots(self) -> Option<usize> {
+        match self {
+            Self::Auto => None,
+            Self::Off => Some(1),
+            Self::Slots(slots) => Some(slots),
+        }
+    }
+}
+
+impl fmt::Display for PackingChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Off => f.write_str("off"),
+            Self::Slots(slots) => slots.fmt(f),
+        }
+    }
+}
+
+impl FromStr for PackingChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            number => number.parse().ok().filter(|&n| n > 0).map(Self::Slots).ok_or_else(|| Error::Unknown {
+                what: "packing",
+                value: text.into(),
+                known: "auto, off or a number of images per ciphertext".into(),
+            }),
+        }
+    }
+}
+
+/// How the data is protected, with the choices that belong to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protection {
+    /// The trained network in f32, layer after layer, in the clear.
+    ClearFloat,
+    /// The quantised collapsed model in the clear.
+    ClearInteger,
+    /// Paillier.
+    Paillier {
+        /// What does the arithmetic.
+        backend: BackendId,
+        /// Bits of n.
+        key_bits: u32,
+        /// Plan of the product; the one with the fewest products when not given.
+        method: Option<Method>,
+        /// How randomisers are made.
+        encryption: Encryption,
+        /// Images in one ciphertext.
+        packing: PackingChoice,
+    },
+}
+
+/// One measurement: everything that defines it but the machine. Its text form names it in records.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Spec {
+    /// Name of the dataset.
+    pub dataset: String,
+    /// Public feature map.
+    pub features: FeatureMap,
+    /// Precision of the integers.
+    pub precision: Precision,
+    /// How the data is protected.
+    pub protection: Protection,
+    /// Throughput or latency.
+    pub scenario: Scenario,
+    /// Images, from the start of the test set.
+    pub images: usize,
+    /// Seed of keys and randomisers.
+    pub seed: u64,
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.protection {
+            Protection::ClearFloat => f.write_str("inference/clear/float")?,
+            Protection::ClearInteger => f.write_str("inference/clear/integer")?,
+            Protection::Paillier { backend, key_bits, method, encryption, packing } => {
+                let method = method.map_or("auto", Method::name);
+                write!(f, "inference/paillier/{backend}/{key_bits}/{method}/{encryption}/{packing}")?;
+            }
+        }
+        let Precision { feature_bits, weight_bits } = self.precision;
+        write!(f, "/{}/{}-{feature_bits}-{weight_bits}/{}/{}/{}", self.dataset, self.features.name(), self.scenario, self.images, self.seed)
+    }
+}
+
+impl FromStr for Spec {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = || Error::Unknown {
+            what: "spec",
+            value: text.into(),
+            known: "inference/clear/float|integer/... or inference/paillier/BACKEND/KEY_BITS/METHOD/ENCRYPTION/PACKING/..., then \
+                    DATASET/FEATURES-BITS-BITS/SCENARIO/IMAGES/SEED"
+                .into(),
+        };
+        let parts: Vec<&str> = text.split('/').collect();
+        let (protection, rest) = match parts.as_slice() {
+            ["inference", "clear", "float", rest @ ..] => (Protection::ClearFloat, rest),
+            ["inference", "clear", "integer", rest @ ..] => (Protection::ClearInteger, rest),
+            ["inference", "paillier", backend, key_bits, method, encryption, packing, rest @ ..] => {
+                let protection = Protection::Paillier {
+                    backend: backend.parse()?,
+                    key_bits: key_bits.parse().map_err(|_| bad())?,
+                    method: if *method == "auto" { None } else { Some(method.parse()?) },
+                    encryption: encryption.parse()?,
+                    packing: packing.parse()?,
+                };
+                (protection, rest)
+            }
+            _ => return Err(bad()),
+        };
+        let [dataset, features, scenario, images, seed] = rest else { return Err(bad()) };
+        let [map, feature_bits, weight_bits] = features.split('-').collect::<Vec<_>>()[..] else { return Err(bad()) };
+        let number = |text: &str| text.parse().map_err(|_| bad());
+        Ok(Self {
+            dataset: (*dataset).into(),
+            features: map.parse()?,
+            precision: Precision { feature_bits: number(feature_bits)?, weight_bits: number(weight_bits)? },
+            protection,
+            scenario: scenario.parse()?,
+            images: images.parse().map_err(|_| bad())?,
+            seed: seed.parse().map_err(|_| bad())?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_form_survives_the_round_trip() {
+        let spec = Spec {
+            dataset: "mnist".into(),
+            features: FeatureMap::Gradients,
+            precision: Precision { feature_bits: 4, weight_bits: 5 },
+            protection: Protection::Paillier {
+                backend: BackendId::Gmp,
+                key_bits: 2048,
+                method: Some(Method::Buckets),
+                encryption: Encryption::Owner,
+                packing: PackingChoice::Slots(78),
+            },
+            scenario: Scenario::Offline,
+            images: 10_000,
+            seed: 1,
+        };
+        let text = "inference/paillier/gmp/2048/buckets/owner/78/mnist/gradients-4-5/offline/10000/1";
+        assert_eq!(spec.to_string(), text);
+        assert_eq!(text.parse::<Spec>().unwrap(), spec);
+        for protection in [Protection::ClearFloat, Protection::ClearInteger] {
+            let clear = Spec { protection, ..spec.clone() };
+            assert_eq!(clear.to_string().parse::<Spec>().unwrap(), clear);
+        }
+        for bad in ["", "inference", "training/x", &text.replace("owner", "nobody"), &text.replace("/1", ""), &text.replace("-4-5", "-4")] {
+            assert!(bad.parse::<Spec>().is_err(), "{bad}");
+        }
+    }
+}

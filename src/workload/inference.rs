@@ -1,0 +1,345 @@
+//! Inference: test images through the stages of a scheme, every result checked against the quantised model in the clear.
+//!
+//! Timed is what each party does with its data, stage by stage; not timed are the check of the results and the bookkeeping. Wrong results give an error and no
+//! times.
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+
+use super::{Protection, Scenario, Spec};
+use crate::backend::{self, Device};
+use crate::dataset::Images;
+use crate::error::{Error, Result};
+use crate::features::FeatureMap;
+use crate::model::{TrainedModel, argmax};
+use crate::plan::Weights;
+use crate::quantise::{IntegerModel, Precision};
+use crate::randomness::Tape;
+use crate::record::{Phase, Stage};
+use crate::scheme::clear::Clear;
+use crate::scheme::paillier::{Options, Paillier, SecretKey};
+use crate::scheme::{Inputs, LinearInference, LinearMap};
+use crate::stopwatch::{Elapsed, Stopwatch};
+
+/// A timed stage of one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StageTime {
+    /// The step.
+    pub stage: Stage,
+    /// When it happens.
+    pub phase: Phase,
+    /// Number of the batch.
+    pub batch: u32,
+    /// Images of the batch.
+    pub images: u32,
+    /// How long it took.
+    pub elapsed: Elapsed,
+}
+
+/// What came of a spec.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// All stage times, in order.
+    pub times: Vec<StageTime>,
+    /// Images whose largest logit is at their label.
+    pub correct: usize,
+    /// Images whose largest logit is that of the quantised model in the clear.
+    pub agreeing: usize,
+    /// Images.
+    pub images: usize,
+    /// Bytes to the server.
+    pub bytes_up: u64,
+    /// Bytes back.
+    pub bytes_down: u64,
+    /// Messages to the server and back.
+    pub rounds: u32,
+    /// SHA-256 of all result ciphertexts; none in the clear.
+    pub digest: Option<String>,
+    /// SHA-256 of the result ciphertexts of the first batch of images in one set of ciphertexts, and how many images it has.
+    pub first_digest: Option<(usize, String)>,
+    /// What the encrypted product came to.
+    pub product: Option<Product>,
+    /// What did the arithmetic.
+    pub device: Device,
+}
+
+/// Facts on an encrypted product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// The plan's name.
+    pub method: &'static str,
+    /// Modular multiplications for one set of ciphertexts.
+    pub multiplications: usize,
+    /// Images in one ciphertext.
+    pub slots: usize,
+    /// Bits of a slot.
+    pub slot_bits: u32,
+}
+
+/// How far a spec is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The stage that begins.
+    pub stage: Stage,
+    /// Images done.
+    pub done: usize,
+    /// Images in all.
+    pub images: usize,
+}
+
+/// Hears of progress; an error ends the work.
+pub type Report<'a> = dyn FnMut(Progress) -> Result<()> + 'a;
+
+/// Test images and models, and the keys made so far: specs of one run share them.
+pub struct Bench {
+    images: Images,
+    models: HashMap<FeatureMap, TrainedModel>,
+    keys: HashMap<(u32, u64), (SecretKey, Elapsed)>,
+    allow_toy: bool,
+}
+
+impl Bench {
+    /// `images` is the test set, `models` one trained model for each feature map in use.
+    #[must_use]
+    pub fn new(images: Images, models: HashMap<FeatureMap, TrainedModel>, allow_toy: bool) -> Self {
+        Self { images, models, keys: HashMap::new(), allow_toy }
+    }
+
+    /// Images of the test set.
+    #[must_use]
+    pub fn images(&self) -> usize {
+        self.images.len()
+    }
+
+    /// The quantised model of a feature map.
+    ///
+    /// # Errors
+    /// When there is no model or the precision is out of range.
+    pub fn integer_model(&self, features: FeatureMap, precision: Precision) -> Result<IntegerModel> {
+        IntegerModel::new(&self.model(features)?.network.collapse(), precision, precision.default_clip(features))
+    }
+
+    fn model(&self, features: FeatureMap) -> Result<&TrainedModel> {
+        self.models
+            .get(&features)
+            .ok_or_else(|| Error::Unsupported { subject: "this run".into(), feature: format!("{} without a trained model", features.name()) })
+    }
+
+    /// Runs one spec.
+    ///
+    /// # Errors
+    /// [`Error::Disagreement`] when a result differs from the quantised model's; whatever the stages report; [`Error::Interrupted`] through `report`.
+    pub fn run(&mut self, spec: &Spec, report: &mut Report<'_>) -> Result<Measured> {
+        if spec.images == 0 || spec.images > self.images.len() {
+            return Err(Error::OutOfRange {
+                what: "number of images",
+                value: spec.images.to_string(),
+                allowed: format!("1 to {}", self.images.len()),
+            });
+        }
+        let model = self.integer_model(spec.features, spec.precision)?;
+        match spec.protection {
+            Protection::ClearFloat => self.run_float(spec, &model, report),
+            Protection::ClearInteger => {
+                let map = linear_map(&model)?;
+                let batch = if spec.scenario == Scenario::Single { 1 } else { spec.images };
+                let times = Vec::new();
+                self.drive(spec, &model, Clear::new(map), Job { batch, set: None, times, product: None, device: clear_device() }, report)
+            }
+            Protection::Paillier { backend, key_bits, method, encryption, packing } => {
+                let start = Progress { stage: Stage::Keygen, done: 0, images: spec.images };
+                report(start)?;
+                let (secret, keygen) = self.key(key_bits, spec.seed)?;
+                report(Progress { stage: Stage::Prepare, ..start })?;
+                let backend = backend::open(backend)?;
+                let packing = if spec.scenario == Scenario::Single { Some(1) } else { packing.slots() };
+                let options = Options { encryption, method, packing };
+                let (service, prepare) =
+                    Stopwatch::time(|| Paillier::new(backend.as_ref(), &secret, linear_map(&model)?, options, Tape::replayable(spec.seed)));
+                let service = service?;
+                let setup = |stage, elapsed| StageTime { stage, phase: Phase::Setup, batch: 0, images: spec.images as u32, elapsed };
+                let slots = service.packing().slots();
+                let product = Product {
+                    method: service.evaluator().method().name(),
+                    multiplications: service.evaluator().products(),
+                    slots,
+                    slot_bits: service.packing().slot_bits(),
+                };
+                let batch = if spec.scenario == Scenario::Single { 1 } else { slots * sets_per_batch() };
+                let times = vec![setup(Stage::Keygen, keygen), setup(Stage::Prepare, prepare)];
+                self.drive(spec, &model, service, Job { batch, set: Some(slots), times, product: Some(product), device: backend.device() }, report)
+            }
+        }
+    }
+
+    fn key(&mut self, bits: u32, seed: u64) -> Result<(SecretKey, Elapsed)> {
+        if let Some((secret, elapsed)) = self.keys.get(&(bits, seed)) {
+            return Ok((secret.clone(), *elapsed));
+        }
+        let (secret, elapsed) = Stopwatch::time(|| SecretKey::generate(bits, false, self.allow_toy, &Tape::replayable(seed), &|| true));
+        let secret = secret?;
+        self.keys.insert((bits, seed), (secret.clone(), elapsed));
+        Ok((secret, elapsed))
+    }
+
+    /// Images `first..first + count` as a set of their own.
+    fn slice(&self, first: usize, count: usize) -> Images {
+        let size = self.images.rows * self.images.cols;
+        Images {
+            pixels: self.images.pixels[first * size..(first + count) * size].to_vec(),
+            labels: self.images.labels[first..first + count].to_vec(),
+            ..Images { pixels: Vec::new(), labels: Vec::new(), ..self.images }
+        }
+    }
+
+    fn run_float(&self, spec: &Spec, model: &IntegerModel, report: &mut Report<'_>) -> Result<Measured> {
+        let network = &self.model(spec.features)?.network;
+        let batch = if spec.scenario == Scenario::Single { 1 } else { spec.images };
+        let mut result = Measured::empty(clear_device());
+        for (number, first) in (0..spec.images).step_by(batch).enumerate() {
+            let images = self.slice(first, batch.min(spec.images - first));
+            let mut stage = |stage, elapsed| {
+                result.times.push(StageTime { stage, phase: Phase::Online, batch: number as u32, images: images.len() as u32, elapsed })
+            };
+            report(Progress { stage: Stage::Evaluate, done: first, images: spec.images })?;
+            let (features, elapsed) = Stopwatch::time(|| spec.features.extract(&images));
+            let features = features?;
+            stage(Stage::Encode, elapsed);
+            let (classes, elapsed) = Stopwatch::time(|| network.classify(&features));
+            stage(Stage::Evaluate, elapsed);
+            let truth = model.classify(&spec.precision.features(&features)?)?;
+            for ((class, truth), label) in classes?.into_iter().zip(truth).zip(&images.labels) {
+                result.images += 1;
+                result.correct += usize::from(class == *label);
+                result.agreeing += usize::from(class == truth);
+            }
+        }
+        Ok(result)
+    }
+
+    fn drive<S: LinearInference>(&self, spec: &Spec, model: &IntegerModel, mut service: S, job: Job, report: &mut Report<'_>) -> Result<Measured> {
+        let mut result = Measured { times: job.times, product: job.product, ..Measured::empty(job.device) };
+        let mut digest = Sha256::new();
+        let mut first_digest = None;
+        let (mut bytes_up, mut bytes_down) = (0, 0);
+        let classes = model.classes();
+        for (number, first) in (0..spec.images).step_by(job.batch).enumerate() {
+            let images = self.slice(first, job.batch.min(spec.images - first));
+            let count = images.len();
+            let times = &mut result.times;
+            let step = |stage: Stage, report: &mut Report<'_>| -> Result<Stopwatch> {
+                report(Progress { stage, done: first, images: spec.images })?;
+                Ok(Stopwatch::start())
+            };
+            let mut done = |stage: Stage, watch: Stopwatch| {
+                let elapsed = watch.elapsed();
+                times.push(StageTime { stage, phase: Phase::Online, batch: number as u32, images: count as u32, elapsed });
+            };
+            let watch = step(Stage::Encode, report)?;
+            let features = spec.precision.features(&spec.features.extract(&images)?)?;
+            let plaintexts = service.encode(&Inputs::new(&features.values, features.width)?)?;
+            done(Stage::Encode, watch);
+            let watch = step(Stage::Encrypt, report)?;
+            let query = service.encrypt(plaintexts)?;
+            done(Stage::Encrypt, watch);
+            bytes_up += service.query_bytes(&query);
+            let watch = step(Stage::Upload, report)?;
+            let loaded = service.upload(query)?;
+            done(Stage::Upload, watch);
+            let watch = step(Stage::Evaluate, report)?;
+            let evaluated = service.evaluate(loaded)?;
+            done(Stage::Evaluate, watch);
+            let watch = step(Stage::Download, report)?;
+            let answer = service.download(evaluated)?;
+            done(Stage::Download, watch);
+            bytes_down += service.answer_bytes(&answer);
+            if let Some(set) = job.set {
+                let words = service.answer_words(&answer);
+                words.iter().for_each(|word| digest.update(word.to_le_bytes()));
+                if number == 0 {
+                    let mut first_set = Sha256::new();
+                    words[..words.len() / count.div_ceil(set)].iter().for_each(|word| first_set.update(word.to_le_bytes()));
+                    first_digest = Some((set.min(count), short_hex(first_set)));
+                }
+            }
+            let watch = step(Stage::Decrypt, report)?;
+            let decrypted = service.decrypt(answer)?;
+            done(Stage::Decrypt, watch);
+            let watch = step(Stage::Decode, report)?;
+            let logits = service.decode(decrypted, count)?;
+            done(Stage::Decode, watch);
+            result.rounds += 1;
+
+            for (i, (label, logits)) in images.labels.iter().zip(logits.chunks_exact(classes)).enumerate() {
+                let expected = model.logits(features.row(i))?;
+                if logits != expected {
+                    return Err(Error::Disagreement {
+                        what: format!("logits of image {}", first + i),
+                        expected: format!("{expected:?}"),
+                        actual: format!("{logits:?}"),
+                    });
+                }
+                result.images += 1;
+                result.correct += usize::from(argmax(logits) == *label);
+                result.agreeing += usize::from(argmax(logits) == argmax(&expected));
+            }
+        }
+        result.bytes_up = bytes_up;
+        result.bytes_down = bytes_down;
+        result.first_digest = first_digest;
+        result.digest = job.set.map(|_| short_hex(digest));
+        Ok(result)
+    }
+}
+
+/// What [`Bench::drive`] needs besides the service.
+struct Job {
+    /// Images of a batch.
+    batch: usize,
+    /// Images of a set of ciphertexts; none in the clear.
+    set: Option<usize>,
+    times: Vec<StageTime>,
+    product: Option<Product>,
+    device: Device,
+}
+
+impl Measured {
+    fn empty(device: Device) -> Self {
+        Self {
+            times: Vec::new(),
+            correct: 0,
+            agreeing: 0,
+            images: 0,
+            bytes_up: 0,
+            bytes_down: 0,
+            rounds: 0,
+            digest: None,
+            first_digest: None,
+            product: None,
+            device,
+        }
+    }
+}
+
+/// The map of a quantised model, for a scheme.
+///
+/// # Errors
+/// When a result could leave 62 bits.
+pub fn linear_map(model: &IntegerModel) -> Result<LinearMap> {
+    let weights = Weights::new(model.classes(), model.width(), model.weights().to_vec())?;
+    LinearMap::new(weights, model.bias().to_vec(), model.precision().max_feature())
+}
+
+/// Sets of ciphertexts in a batch: enough for all threads, few enough that progress shows and memory stays small.
+fn sets_per_batch() -> usize {
+    2 * rayon::current_num_threads().max(1)
+}
+
+fn clear_device() -> Device {
+    Device { name: crate::machine::processor(), kind: backend::DeviceKind::Cpu, detail: "plain Rust".into() }
+}
+
+fn short_hex(hash: Sha256) -> String {
+    hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,156 @@
+//! Holds every file to the table of rooms in `src/lib.rs`: who may import whom, who may print, who may read a clock.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test ends at the first error")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules that each top-level module may name with `crate::`, besides itself and `error`.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("stopwatch", &[]),
+    ("machine", &[]),
+    ("record", &[]),
+    ("randomness", &[]),
+    ("dataset", &["record"]),
+    ("features", &["dataset"]),
+    ("model", &["dataset", "features", "record"]),
+    ("quantise", &["dataset", "features", "model"]),
+    ("plan", &[]),
+    ("limbs", &[]),
+    ("modulus", &["limbs"]),
+    ("backend", &["plan", "limbs", "modulus", "machine"]),
+    ("scheme", &["plan", "limbs", "modulus", "backend", "randomness", "record"]),
+    ("conformance", &["plan", "limbs", "modulus", "backend", "randomness", "scheme"]),
+    ("workload", &["dataset", "features", "model", "quantise", "plan", "backend", "scheme", "randomness", "record", "stopwatch", "machine"]),
+    ("measure", &["workload", "record", "stopwatch", "backend", "machine", "plan", "scheme"]),
+    ("report", &["record"]),
+    ("plot", &["record", "report"]),
+    (
+        "cli",
+        &[
+            "backend",
+            "conformance",
+            "dataset",
+            "features",
+            "machine",
+            "measure",
+            "model",
+            "plan",
+            "plot",
+            "quantise",
+            "randomness",
+            "record",
+            "report",
+            "scheme",
+            "stopwatch",
+            "workload",
+        ],
+    ),
+];
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// (module, file, code without tests and comments) of every source file but the two roots.
+fn modules() -> Vec<(String, PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let module =
+        |path: &Path| path.strip_prefix(&root).unwrap().components().next().unwrap().as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
+    let is_test = |path: &Path| {
+        path.file_stem().is_some_and(|s| s == "tests" || s == "synthetic" || s == "vectors") || path.components().any(|c| c.as_os_str() == "tests")
+    };
+    let code = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
+        text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+    };
+    let files = files.into_iter().filter(|p| !is_test(p)).map(|p| (module(&p), code(&p), p)).map(|(m, c, p)| (m, p, c));
+    files.filter(|(m, ..)| m != "lib" && m != "main").collect()
+}
+
+/// Top-level modules named after `crate::`, in one-line and braced imports.
+fn named(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let word = |text: &str| text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        match rest.strip_prefix('{') {
+            None => drop(found.insert(word(rest))),
+            Some(list) => {
+                let mut depth = 1;
+                let mut item = String::new();
+                for c in list.chars() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' => depth -= 1,
+                        _ => {}
+                    }
+                    if depth == 0 || (depth == 1 && c == ',') {
+                        found.insert(word(&item));
+                        item.clear();
+                    } else {
+                        item.push(c);
+                    }
+                    if depth == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    found.remove("");
+    found
+}
+
+#[test]
+fn modules_import_only_what_the_architecture_allows() {
+    let mut wrong = Vec::new();
+    for (module, path, code) in modules() {
+        let Some((_, allowed)) = MAY_IMPORT.iter().find(|(m, _)| *m == module) else {
+            wrong.push(format!("{}: module {module} is not in the table", path.display()));
+            continue;
+        };
+        for name in named(&code) {
+            if name != module && name != "error" && !allowed.contains(&name.as_str()) {
+                wrong.push(format!("{}: {module} imports {name}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_the_command_line_prints_and_only_the_stopwatch_measures() {
+    let mut wrong = Vec::new();
+    for (module, path, code) in modules() {
+        if module != "cli" && ["println!", "print!", "eprintln!", "eprint!", "stdout()", "stderr()"].iter().any(|p| code.contains(p)) {
+            wrong.push(format!("{} prints", path.display()));
+        }
+        // Waiting with a limit is not measuring: downloads and progress lines may.
+        let waits = path.ends_with("dataset/fetch.rs") || path.ends_with("cli/progress.rs");
+        if module != "stopwatch" && !waits && ["Instant::now", "SystemTime::now", "ProcessTime"].iter().any(|p| code.contains(p)) {
+            wrong.push(format!("{} reads a clock", path.display()));
+        }
+        if module != "backend" && code.contains("unsafe ") {
+            wrong.push(format!("{} is unsafe", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn imports_are_found_in_every_form() {
+    let code = "use crate::error::Result;\nuse crate::{machine, plot as figures, scheme::{a, b::{c, d}}};\nfn f() { crate::limbs::g() }";
+    assert_eq!(named(code), ["error", "limbs", "machine", "plot", "scheme"].map(String::from).into());
+}
