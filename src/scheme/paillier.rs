@@ -15,6 +15,10 @@ mod evaluate;
 pub mod files;
 mod key;
 mod packing;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod vectors;
 
 pub use cipher::{Ciphertexts, OnDevice, Raw, Sendable, State, check_fingerprint};
 pub use decrypt::Decryptor;
