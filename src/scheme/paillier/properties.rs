@@ -30,7 +30,7 @@ fn owner_randomisers_are_each_nth_residue_exactly_once() {
         let exponents: Vec<Vec<Integer>> = (0..p - 1).flat_map(|a| (0..q - 1).map(move |b| vec![Integer::from(a), Integer::from(b)])).collect();
         for id in BackendId::ALL {
             let Ok(backend) = crate::backend::open(id) else { continue };
-            let encryptor = Encryptor::owner(backend.as_ref(), &secret, Purpose::Encryption).unwrap();
+            let encryptor = Encryptor::owner(backend.as_ref(), &secret, Tables::default(), Purpose::Encryption).unwrap();
             for message in [0, 1, -5] {
                 let message = Integer::from(message);
                 let c = encryptor.encrypt_given(&vec![message.clone(); exponents.len()], exponents.clone()).unwrap().values().to_integers();
@@ -51,7 +51,7 @@ fn owner_ciphertexts_show_both_jacobi_symbols_equally_and_djn_only_one() {
     let n = secret.public().n();
     let messages: Vec<Integer> = (0..2000).map(|i| Integer::from(i * 7919 - 1_000_000)).collect();
     for (encryption, least, most) in [(Encryption::Owner, 900, 1100), (Encryption::Standard, 900, 1100), (Encryption::Djn, 2000, 2000)] {
-        let encryptor = Encryptor::new(gmp().as_ref(), encryption, &secret, Purpose::Encryption).unwrap();
+        let encryptor = Encryptor::new(gmp().as_ref(), encryption, &secret, Tables::default(), Purpose::Encryption).unwrap();
         let c = encryptor.encrypt(&messages, &Tape::replayable(4), 0).unwrap();
         // The tape is fixed, so the test cannot flicker; the bounds are 4.5 standard deviations.
         let plus = c.values().to_integers().into_iter().filter(|c| Integer::from(c % n).jacobi(n) == 1).count();
@@ -67,7 +67,7 @@ fn no_two_encryptions_are_equal() {
     let mut seen = BTreeSet::new();
     for encryption in Encryption::ALL {
         for (purpose, tape) in [(Purpose::Encryption, 1), (Purpose::Rerandomisation, 1), (Purpose::Encryption, 2)] {
-            let encryptor = Encryptor::new(gmp().as_ref(), encryption, &secret, purpose).unwrap();
+            let encryptor = Encryptor::new(gmp().as_ref(), encryption, &secret, Tables::default(), purpose).unwrap();
             let c = encryptor.encrypt(&zeros, &Tape::replayable(tape), 0).unwrap();
             let again = encryptor.encrypt(&zeros, &Tape::replayable(tape), 1000).unwrap();
             assert!(encryptor.encrypt(&[], &Tape::replayable(tape), 0).unwrap().is_empty());
@@ -163,7 +163,7 @@ fn a_key_owner_reads_weights_from_raw_results_but_not_from_what_is_sent() {
     };
     for id in BackendId::ALL {
         let Ok(backend) = crate::backend::open(id) else { continue };
-        let evaluator = Evaluator::new(backend.as_ref(), &public, &map, packing, None).unwrap();
+        let evaluator = Evaluator::new(backend.as_ref(), &public, &map, packing, None, randomiser(backend.as_ref(), &public)).unwrap();
         let raw = evaluator.multiply(&evaluator.upload(&query).unwrap()).unwrap();
         let results = evaluator.download(&raw).unwrap().values().to_integers();
         assert_eq!([attack(&results[0]), attack(&results[1])].concat(), weights, "the attack works on raw results");
@@ -194,7 +194,10 @@ fn ciphertexts_of_another_key_are_refused_everywhere() {
         for (j, other) in keys.iter().enumerate() {
             let decrypted = Decryptor::new(backend.as_ref(), other, false).unwrap().decrypt(&c);
             let packing = Packing::new(256, map.result_bits(), Some(1)).unwrap();
-            let uploaded = Evaluator::new(backend.as_ref(), other.public(), &map, packing, None).unwrap().upload(&c).map(|_| ());
+            let uploaded = Evaluator::new(backend.as_ref(), other.public(), &map, packing, None, randomiser(backend.as_ref(), other.public()))
+                .unwrap()
+                .upload(&c)
+                .map(|_| ());
             if i == j {
                 assert_eq!(decrypted.unwrap(), [5]);
                 assert!(uploaded.is_ok());
@@ -245,8 +248,10 @@ fn generated_keys_have_the_promised_shape() {
         let edge = Integer::from(key.public().n() / 2u32);
         let messages = [messages, vec![edge.clone(), -edge]].concat();
         for encryption in Encryption::ALL {
-            let c =
-                Encryptor::new(gmp().as_ref(), encryption, &key, Purpose::Encryption).unwrap().encrypt(&messages, &Tape::replayable(1), 0).unwrap();
+            let c = Encryptor::new(gmp().as_ref(), encryption, &key, Tables { uses: 30, ..Tables::default() }, Purpose::Encryption)
+                .unwrap()
+                .encrypt(&messages, &Tape::replayable(1), 0)
+                .unwrap();
             assert_eq!(Decryptor::new(gmp().as_ref(), &key, true).unwrap().decrypt(&c).unwrap(), messages, "{bits} {encryption}");
         }
     }
@@ -308,4 +313,54 @@ fn fingerprints_name_n_and_nothing_else() {
     let bare = PublicKey::new(key.public().n().clone(), None, true).unwrap();
     assert_eq!(bare.fingerprint(), key.public().fingerprint());
     assert!(bare.fingerprint().len() == 64 && bare.fingerprint() != toy(256, 8).public().fingerprint());
+}
+
+fn randomiser(backend: &dyn Backend, public: &PublicKey) -> Encryptor {
+    Encryptor::standard(backend, public, Purpose::Rerandomisation).unwrap()
+}
+
+/// The exact distribution of rho = prod b_k^(d_k) over all digits, for random bases in the whole group of n-th residues of a toy modulus: with exponents that exceed
+/// the group by 16 bits its statistical distance from uniform is small, and it is large for exponents that do not fill the group or for one base alone.
+#[test]
+fn own_bases_reach_the_whole_group_evenly() {
+    // gcd(n, phi(n)) = 1; the group has rank 2 at 2 and at 3.
+    let n = Integer::from(19 * 31);
+    let n_squared = Integer::from(n.square_ref());
+    let order = 18 * 30;
+    let distance = |bases: usize, seed: u64| -> f64 {
+        let mut stream = Tape::replayable(seed).stream(Purpose::Sample, 0);
+        // One bit per base, as many bases as bits: the distribution after k bases follows from that after k - 1.
+        let mut share = std::collections::HashMap::from([(Integer::from(1), 1.0f64)]);
+        for _ in 0..bases {
+            let base = stream.unit(&n).pow_mod(&n, &n_squared).unwrap();
+            let mut next = std::collections::HashMap::new();
+            for (value, p) in share {
+                *next.entry(Integer::from(&value * &base) % &n_squared).or_insert(0.0) += p / 2.0;
+                *next.entry(value).or_insert(0.0) += p / 2.0;
+            }
+            share = next;
+        }
+        let uniform = 1.0 / f64::from(order);
+        let reached: f64 = share.values().map(|p| (p - uniform).abs()).sum();
+        (reached + uniform * f64::from(order - share.len() as i32)) / 2.0
+    };
+    // The group has 10 bits.
+    assert!(distance(8, 1) > 0.5);
+    let worst = (1..20).map(|seed| distance(10 + 32, seed)).fold(0.0, f64::max);
+    assert!(worst < 1e-3, "{worst}");
+}
+
+#[test]
+fn results_from_own_bases_decrypt_and_show_both_jacobi_symbols() {
+    let secret = SecretKey::generate(512, false, true, &Tape::replayable(11), &|| true).unwrap();
+    let backend = gmp();
+    let encryptor =
+        Encryptor::own_bases(backend.as_ref(), secret.public(), Tables::default(), Purpose::Rerandomisation, &Tape::replayable(12)).unwrap();
+    let messages: Vec<Integer> = (-200..200).map(Integer::from).collect();
+    let ciphertexts = encryptor.encrypt(&messages, &Tape::replayable(12), 0).unwrap();
+    assert_eq!(Decryptor::new(backend.as_ref(), &secret, true).unwrap().decrypt(&ciphertexts).unwrap(), messages);
+    let positive =
+        ciphertexts.values().to_integers().iter().filter(|c| Integer::from(*c % secret.public().n()).jacobi(secret.public().n()) == 1).count();
+    // 400 fair coins: within five standard deviations of 200.
+    assert!((150..250).contains(&positive), "{positive}");
 }

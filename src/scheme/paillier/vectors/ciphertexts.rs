@@ -3,7 +3,7 @@
 use rug::Integer;
 use serde_json::Value;
 
-use super::super::{Ciphertexts, Decryptor, Encryptor, Evaluator, Packing, SecretKey};
+use super::super::{Ciphertexts, Decryptor, Encryptor, Evaluator, Packing, SecretKey, Tables};
 use super::{Checked, hex, hexes, key, list, load, on_every_backend, plant, same, takes, text};
 use crate::backend::{self, Backend, BackendId, Exponents, Resident, Ring, Secrecy};
 use crate::error::Error;
@@ -56,7 +56,7 @@ fn encryptions(backend: &dyn Backend, secret: &SecretKey, group: &Value) -> Chec
     assert_eq!(Some(&hex(&group["djn_hs"])), public.djn_base());
     let cases = list(group, "djn");
     let longest = cases.iter().map(|c| c["alpha_bits"].as_u64().unwrap() as u32).max().unwrap();
-    let djn = Encryptor::djn_of_length(backend, public, Purpose::Encryption, longest).unwrap();
+    let djn = Encryptor::djn_of_length(backend, public, Tables { uses: 100, ..Tables::default() }, Purpose::Encryption, longest).unwrap();
     let messages: Vec<Integer> = hexes(cases, "m").into_iter().map(|m| public.lift(m)).collect();
     let c = djn.encrypt_given(&messages, given(cases, "alpha")).unwrap();
     count += same("djn", &hexes(cases, "c"), &c.values().to_integers())?;
@@ -153,7 +153,9 @@ fn matrix_vector_product(backend: &dyn Backend, group: &Value, method: Method) -
     let bias = numbers(&group["bias"]);
     let map = LinearMap::new(Weights::new(rows, cols, weights).unwrap(), bias.clone(), 255).unwrap();
     let packing = Packing::new(public.bits(), map.result_bits(), Some(1)).unwrap();
-    let evaluator = Evaluator::new(backend, public, &map, packing, Some(method)).unwrap();
+    let evaluator =
+        Evaluator::new(backend, public, &map, packing, Some(method), Encryptor::standard(backend, public, Purpose::Rerandomisation).unwrap())
+            .unwrap();
     let values = |name: &str| list(group, name).iter().map(hex).collect::<Vec<_>>();
     let query = evaluator.upload(&Ciphertexts::import(public, &values("c_in")).unwrap()).unwrap();
     let raw = evaluator.multiply(&query).unwrap();
