@@ -227,7 +227,7 @@ fn tables(pair: &Pair, _effort: Effort, stream: &mut Stream) -> Result<usize> {
     let mut cases = 0;
     for items in [0, 1, 8, 9] {
         let starts: Vec<Integer> = (0..items).map(|_| stream.below(m)).collect();
-        let base = [stream.below(m), Integer::from(1) % m];
+        let base = [stream.below(m), Integer::from(1) % m, stream.below(m)];
         let digits: Vec<u16> = (0..items * plan.windows())
             .map(|i| {
                 if i < 7 {

@@ -46,8 +46,8 @@ impl FixedBase {
 
     fn with(windows: usize, window_bits: u32, bases: usize) -> Result<Self> {
         let entries = 1usize << window_bits;
-        let one = bases as Value;
-        let mut graph = Graph::new(bases + 1);
+        let (one, factor) = (bases as Value, bases as Value + 1);
+        let mut graph = Graph::new(bases + 2);
         let mut outputs = Vec::with_capacity(windows * entries);
         let mut base = 0;
         for window in 0..windows {
@@ -58,6 +58,9 @@ impl FixedBase {
                 outputs.push(value);
             }
             base = if bases > 1 { window as Value + 1 } else { graph.sqr(outputs[first + entries / 2]) };
+        }
+        for (digit, entry) in outputs.iter_mut().enumerate().take(entries) {
+            *entry = if digit == 0 { factor } else { graph.mul(*entry, factor) };
         }
         let build = graph.finish(&outputs, 0, 0)?;
         let mut graph = Graph::new(1);
@@ -84,13 +87,13 @@ impl FixedBase {
         self.windows << self.window_bits
     }
 
-    /// One item whose inputs are the bases and then 1; the outputs are the table, window after window.
+    /// One item whose inputs are the bases, 1, and a factor that every power by this table carries; the outputs are the table, window after window.
     #[must_use]
     pub fn build(&self) -> &Program {
         &self.build
     }
 
-    /// Items with one input x each; the output is x times the table entries that the item's digits pick.
+    /// Items with one input x each; the output is x times the factor times the powers that the item's digits pick.
     #[must_use]
     pub fn apply(&self) -> &Program {
         &self.apply
@@ -113,10 +116,11 @@ mod tests {
     use super::*;
     use crate::plan::Op;
 
-    /// The exponents of all bases in every table entry.
+    /// The exponents of all bases, and last of the factor, in every table entry.
     fn table(plan: &FixedBase, bases: usize) -> Vec<Vec<u64>> {
-        let mut exponents = vec![vec![0u64; bases]; bases + 1 + plan.build.slots()];
+        let mut exponents = vec![vec![0u64; bases + 1]; bases + 2 + plan.build.slots()];
         (0..bases).for_each(|i| exponents[i][i] = 1);
+        exponents[bases + 1][bases] = 1;
         for &op in plan.build.ops() {
             let sum = |a: u32, b: u32| exponents[a as usize].iter().zip(&exponents[b as usize]).map(|(x, y)| x + y).collect::<Vec<_>>();
             let value = match op {
@@ -135,7 +139,7 @@ mod tests {
             let plan = FixedBase::plan(bits, window).unwrap();
             for (at, exponents) in table(&plan, 1).into_iter().enumerate() {
                 let (k, digit) = (at >> window, at & ((1 << window) - 1));
-                assert_eq!(exponents, [(digit as u64) << (k as u32 * window)], "window {k} digit {digit}");
+                assert_eq!(exponents, [(digit as u64) << (k as u32 * window), u64::from(k == 0)], "window {k} digit {digit}");
             }
             assert_eq!(plan.apply.counts().lookups, plan.windows());
         }
@@ -145,8 +149,9 @@ mod tests {
     fn every_base_has_a_window_of_its_own() {
         let plan = FixedBase::plan_bases(5, 3).unwrap();
         for (at, exponents) in table(&plan, 5).into_iter().enumerate() {
-            let mut expected = [0; 5];
+            let mut expected = [0; 6];
             expected[at / 8] = at as u64 % 8;
+            expected[5] = u64::from(at < 8);
             assert_eq!(exponents, expected);
         }
     }

@@ -171,10 +171,16 @@ struct OwnerHalf {
     table: Table,
     /// The order p - 1 of M_p: exponents are uniform below it.
     order: Integer,
-    /// (q^2)^-1 mod p^2: the factor that makes joining a plain sum.
-    one: Integer,
-    /// n (q^2)^-1 mod p^2, so that one + m n is (1 + m n) (q^2)^-1.
-    n: Integer,
+    /// p.
+    prime: Integer,
+    /// q mod p: 1 + m n = 1 + p (m q mod p) (mod p^2).
+    cofactor: Integer,
+}
+
+impl Drop for OwnerHalf {
+    fn drop(&mut self) {
+        [&mut self.order, &mut self.prime, &mut self.cofactor].into_iter().for_each(wipe);
+    }
 }
 
 /// Powers of one base on a backend.
@@ -212,10 +218,10 @@ impl Tables {
 }
 
 impl Table {
-    /// Powers of one base, for exponents of `exponent_bits`.
-    fn new(ring: Arc<dyn Ring>, base: Integer, exponent_bits: u32, tables: Tables) -> Result<Self> {
+    /// `factor` times powers of one base, for exponents of `exponent_bits`.
+    fn new(ring: Arc<dyn Ring>, base: Integer, factor: Integer, exponent_bits: u32, tables: Tables) -> Result<Self> {
         let plan = FixedBase::plan(exponent_bits, tables.window_bits(exponent_bits, ring.modulus().width()))?;
-        let inputs = ring.upload(&Limbs::from_integers(&[base, Integer::from(1)], ring.modulus().width())?)?;
+        let inputs = ring.upload(&Limbs::from_integers(&[base, Integer::from(1), factor], ring.modulus().width())?)?;
         let table = ring.run(plan.build(), &inputs, None)?;
         Ok(Self { ring, plan, table, exponent_bits })
     }
@@ -228,7 +234,7 @@ impl Table {
         let units: Vec<Integer> = (0..plan.windows()).map(|_| stream.unit(n)).collect();
         let residues = ring.pow(&ring.upload(&Limbs::from_integers(&units, width)?)?, Exponents::Shared(n), Secrecy::Public)?;
         let one = ring.upload(&Limbs::from_integers(&[Integer::from(1)], width)?)?;
-        let picks: Vec<(usize, usize)> = (0..plan.windows()).map(|k| (0, k)).chain([(1, 0)]).collect();
+        let picks: Vec<(usize, usize)> = (0..plan.windows()).map(|k| (0, k)).chain([(1, 0), (1, 0)]).collect();
         let table = ring.run(plan.build(), &ring.gather(&[&residues, &one], &picks)?, None)?;
         Ok(Self { ring, exponent_bits: plan.windows() as u32 * window_bits, plan, table })
     }
@@ -278,7 +284,7 @@ impl Encryptor {
             subject: "a public key without hs".into(),
             feature: "djn encryption; use --encryption standard".into(),
         })?;
-        let table = Table::new(backend.ring(public.modulus()?)?, base.clone(), exponent_bits, tables)?;
+        let table = Table::new(backend.ring(public.modulus()?)?, base.clone(), Integer::from(1), exponent_bits, tables)?;
         Ok(Self { public: public.clone(), mode: Mode::Table(table), purpose })
     }
 
@@ -304,9 +310,9 @@ impl Encryptor {
             let ring = backend.ring(Modulus::square(half.prime.clone())?)?;
             let base = teichmueller(&generators[which], half)?;
             let order = Integer::from(half.prime - 1u32);
-            let one = secret.crt_factors()?[which].clone();
-            let n = Integer::from(secret.public().n() * &one) % half.squared;
-            Ok(OwnerHalf { table: Table::new(ring, base, order.significant_bits(), tables.share(2))?, order, one, n })
+            let factor = secret.crt_factors()?[which].clone();
+            let table = Table::new(ring, base, factor, order.significant_bits(), tables.share(2))?;
+            Ok(OwnerHalf { table, order, prime: half.prime.clone(), cofactor: Integer::from(secret.public().n() / half.prime) % half.prime })
         };
         let halves = Box::new([build(0)?, build(1)?]);
         Ok(Self { public: secret.public().clone(), mode: Mode::Owner { halves, secret: Box::new(secret.clone()) }, purpose })
@@ -380,25 +386,23 @@ impl Encryptor {
         let public = &self.public;
         let residues = messages.iter().map(|m| public.residue(m)).collect::<Result<Vec<_>>>()?;
         let part = |which: usize| draws.iter().map(move |drawn: &Drawn| &drawn.0[which]);
-        // (one + m n) mod modulus.
-        let with_message = |one: &Integer, n: &Integer, modulus: &Integer| -> Vec<Integer> {
-            residues.par_iter().with_min_len(64).map(|m| (Integer::from(m * n) + one) % modulus).collect()
-        };
-        let one = Integer::from(1);
+        // 1 + m n, below n^2 since m is below n.
+        let with_message = || -> Vec<Integer> { residues.par_iter().with_min_len(64).map(|m| Integer::from(m * public.n()) + 1u32).collect() };
         let values = match &self.mode {
             Mode::Standard { ring, product } => {
                 let width = ring.modulus().width();
                 let r = ring.upload(&Limbs::from_integers(part(0), width)?)?;
                 let randomisers = ring.pow(&r, Exponents::Shared(public.n()), Secrecy::Public)?;
-                let messages = ring.upload(&Limbs::from_integers(&with_message(&one, public.n(), public.n_squared()), width)?)?;
+                let messages = ring.upload(&Limbs::from_integers(&with_message(), width)?)?;
                 let pairs = ring.gather(&[&messages, &randomisers], &interleaved(messages.len()))?;
                 ring.download(&ring.run(product, &pairs, None)?)?
             }
-            Mode::Table(table) => table.ring.download(&table.times_power(&with_message(&one, public.n(), public.n_squared()), part(0))?)?,
+            Mode::Table(table) => table.ring.download(&table.times_power(&with_message(), part(0))?)?,
             Mode::Owner { halves, secret } => {
                 let residue = |which: usize| -> Result<Limbs> {
                     let half = &halves[which];
-                    let starts = with_message(&half.one, &half.n, half.table.ring.modulus().value());
+                    let start = |m: &Integer| Integer::from(m % &half.prime) * &half.cofactor % &half.prime * &half.prime + 1u32;
+                    let starts: Vec<Integer> = residues.par_iter().with_min_len(64).map(start).collect();
                     half.table.ring.download(&half.table.times_power(&starts, part(which))?)
                 };
                 let (x_p, x_q) = (residue(0)?, residue(1)?);
