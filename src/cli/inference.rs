@@ -122,7 +122,12 @@ pub(super) fn open_dataset(choice: &DatasetChoice, offline: bool) -> Result<Data
 pub(super) fn model_for(dataset: &str, features: FeatureMap, file: Option<&PathBuf>) -> Result<TrainedModel> {
     match file {
         Some(path) => TrainedModel::read(path),
-        None => model::embedded(dataset, features),
+        None => model::embedded(dataset, features).map_err(|error| match error {
+            Error::Unknown { what, value, known } => {
+                Error::Unknown { what, value, known: format!("{known}; others need --model, or --slot-bits for `encrypt`") }
+            }
+            error => error,
+        }),
     }
 }
 

@@ -108,7 +108,7 @@ fn datasets_that_are_not_there_are_named() {
     }
     fs::write(place.path("garbage/t10k-images-idx3-ubyte"), [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 7]).unwrap();
     fs::write(place.path("garbage/t10k-labels-idx1-ubyte"), [0, 0, 8, 1, 0, 0, 0, 1, 3]).unwrap();
-    place.refuses("run --dataset garbage --out r", &["garbage"]);
+    place.refuses("run --dataset garbage --out r", &["`other:garbage`", "mnist, digits", "--model"]);
     // A variable that is empty or names no folder: the digits, and why.
     for (number, data) in ["", "garbage", "garbage/t10k-labels-idx1-ubyte"].into_iter().enumerate() {
         let line = format!("run --toy --key-bits 256 --backend gmp --images 2 --features pixels --out r{number}");
