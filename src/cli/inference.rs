@@ -1,12 +1,12 @@
 //! `run`, `report`, `plot`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::progress::Meter;
-use super::{check_stop, note, out, out_json};
+use super::{check_folder, check_stop, check_target, method, method_name, note, out, out_json, shown};
 use crate::backend::{self, BackendId};
 use crate::dataset::{Dataset, DatasetChoice};
 use crate::error::{Error, Result};
@@ -48,10 +48,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_delimiter = ',', default_value = "2048", value_name = "BITS")]
     key_bits: Vec<u32>,
     /// Backends: all (of this machine), none (plaintext only), reference, gmp, ifma
-    #[arg(long, value_delimiter = ',', default_value = "all")]
+    #[arg(long, value_delimiter = ',', default_value = "all", value_parser = backend_name)]
     backend: Vec<String>,
     /// Plans of the encrypted product: auto (fewest products), buckets, straus, naive
-    #[arg(long, value_delimiter = ',', default_value = "auto")]
+    #[arg(long, value_delimiter = ',', default_value = "auto", value_parser = method_name)]
     method: Vec<String>,
     /// How randomisers are made: owner (exact, by the key owner), djn, standard (r^n)
     #[arg(long, value_delimiter = ',', default_value = "owner")]
@@ -130,8 +130,22 @@ pub(super) fn open_dataset(choice: &DatasetChoice, offline: bool) -> Result<Data
 pub(super) fn model_for(dataset: &str, features: FeatureMap, file: Option<&PathBuf>) -> Result<TrainedModel> {
     match file {
         Some(path) => TrainedModel::read(path),
-        None => model::embedded(dataset, features),
+        None => model::embedded(dataset, features).map_err(|error| match error {
+            Error::Unknown { what, value, known } => {
+                Error::Unknown { what, value, known: format!("{known}; others need --model, or --slot-bits for `encrypt`") }
+            }
+            error => error,
+        }),
     }
+}
+
+/// Checks the name of a backend while options are read.
+fn backend_name(name: &str) -> Result<String> {
+    if !["all", "none"].contains(&name) && name.parse::<BackendId>().is_err() {
+        let known = format!("all, none, {}", BackendId::ALL.map(BackendId::name).join(", "));
+        return Err(Error::Unknown { what: "backend", value: name.into(), known });
+    }
+    Ok(name.into())
 }
 
 /// The backends that the user named; `all` stands for those of this machine.
@@ -165,7 +179,7 @@ struct Choices {
 fn choices(args: &RunArgs) -> Result<Choices> {
     args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.toy))?;
     args.features.iter().flat_map(|&features| precisions(args, features)).try_for_each(Precision::check)?;
-    let methods = args.method.iter().map(|m| if m == "auto" { Ok(None) } else { m.parse::<Method>().map(Some) }).collect::<Result<Vec<_>>>()?;
+    let methods = args.method.iter().map(|name| method(name)).collect::<Result<Vec<_>>>()?;
     Ok(Choices { backends: backends(&args.backend)?, methods })
 }
 
@@ -224,6 +238,9 @@ fn specs(args: &RunArgs, choices: &Choices, dataset: &Dataset) -> Result<Vec<Spe
             }
         }
     }
+    // A name may stand twice in a list.
+    let mut seen = HashSet::new();
+    specs.retain(|spec| seen.insert(spec.clone()));
     Ok(specs)
 }
 
@@ -237,6 +254,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
         None => PathBuf::from(format!("results/{}-local", timestamp().trim_end_matches('Z').replace(':', "").replace('T', "-"))),
     };
     let choices = choices(args)?;
+    check_folder(&out_dir, true)?;
     let dataset = open_dataset(&args.dataset, args.offline)?;
     let specs = specs(args, &choices, &dataset)?;
     let mut models = HashMap::new();
@@ -254,7 +272,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
         note(&format!("warning: {warning}"));
     }
     let source = Source { dataset: dataset.id.to_string(), dataset_sha256: dataset.sha256.clone(), seed: args.seed };
-    let mut bench = Bench::new(dataset.test, models, args.toy);
+    let mut bench = Bench::new(dataset.test, models, args.toy, || !super::should_stop());
     let mut run = Run::start();
     let mut failed = 0;
     for (number, spec) in specs.iter().enumerate() {
@@ -357,6 +375,7 @@ pub(super) fn report(args: &ReportArgs, json: bool) -> Result<bool> {
     let records = Records::read(&args.dir)?;
     let tables = |format| if args.details { report::details(&records, format) } else { report::table(&records, format) };
     if let Some(path) = &args.splice {
+        check_target(path, &[])?;
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
         let command = records_command(&args.dir);
         write_whole(path, report::splice(&text, &args.name, &tables(Format::Markdown), &command)?.as_bytes())?;
@@ -368,7 +387,7 @@ pub(super) fn report(args: &ReportArgs, json: bool) -> Result<bool> {
             out(&report::legend(args.format.into()));
         }
     }
-    Ok(records.outcomes.iter().all(|o| o.verified))
+    Ok(!records.outcomes.is_empty() && records.outcomes.iter().all(|o| o.verified))
 }
 
 /// The command that made a results folder, by its run.toml.
@@ -393,7 +412,7 @@ pub(super) struct PlotArgs {
 pub(super) fn plot(args: &PlotArgs, json: bool) -> Result<bool> {
     let drawn = figures::draw(&Records::read(&args.dir)?, &args.dir)?;
     if json {
-        out_json(&serde_json::json!(drawn));
+        out_json(&serde_json::json!(drawn.iter().map(|path| shown(path)).collect::<Vec<_>>()));
     } else {
         drawn.iter().for_each(|path| out(&path.display().to_string()));
     }

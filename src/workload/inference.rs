@@ -97,13 +97,14 @@ pub struct Bench {
     models: HashMap<FeatureMap, TrainedModel>,
     keys: HashMap<(u32, u64), (SecretKey, Elapsed)>,
     allow_toy: bool,
+    keep_going: fn() -> bool,
 }
 
 impl Bench {
-    /// `images` is the test set, `models` one trained model for each feature map in use.
+    /// `images` is the test set, `models` one trained model for each feature map in use. `keep_going` is asked during key generation.
     #[must_use]
-    pub fn new(images: Images, models: HashMap<FeatureMap, TrainedModel>, allow_toy: bool) -> Self {
-        Self { images, models, keys: HashMap::new(), allow_toy }
+    pub fn new(images: Images, models: HashMap<FeatureMap, TrainedModel>, allow_toy: bool, keep_going: fn() -> bool) -> Self {
+        Self { images, models, keys: HashMap::new(), allow_toy, keep_going }
     }
 
     /// Images of the test set.
@@ -174,7 +175,7 @@ impl Bench {
         if let Some((secret, elapsed)) = self.keys.get(&(bits, seed)) {
             return Ok((secret.clone(), *elapsed));
         }
-        let (secret, elapsed) = Stopwatch::time(|| SecretKey::generate(bits, false, self.allow_toy, &Tape::replayable(seed), &|| true));
+        let (secret, elapsed) = Stopwatch::time(|| SecretKey::generate(bits, false, self.allow_toy, &Tape::replayable(seed), &self.keep_going));
         let secret = secret?;
         self.keys.insert((bits, seed), (secret.clone(), elapsed));
         Ok((secret, elapsed))
