@@ -12,8 +12,6 @@ class Peer:
     distribution = "sf-heu"
 
     def __init__(self, job):
-        if job["scheme"] == "IPCL" and job["key_bits"] > 2048:
-            raise NotImplementedError("IPCL has no keys above 2048 bits")
         kit = phe.setup(getattr(phe.SchemaType, job["scheme"]), job["key_bits"])
         self.encryptor, self.decryptor, self.evaluator = kit.encryptor(), kit.decryptor(), kit.evaluator()
         self.kit = hnp.HeKit(kit)

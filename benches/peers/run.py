@@ -42,14 +42,14 @@ MOST_SLOTS = 8192
 PATIENCE = 1800
 
 #: name: environment (requirements/NAME.txt), module, fields of the order, variables; `threads` false where the peer has none, `only` the one
-#: Python version with this choice, `lattice` where there is no Paillier key.
+#: Python version with this choice, `most_bits` its largest key, `lattice` where there is no Paillier key.
 PEERS = {
     "phe": dict(environment="phe", module="peer_phe", threads=False),
     "pypaillier": dict(environment="pypaillier", module="peer_pypaillier"),
     "fate_utils": dict(environment="fate", module="peer_fate", threads=False),
     "heu-zpaillier": dict(environment="heu", module="peer_heu", fields={"scheme": "ZPaillier"}),
     "heu-zpaillier-gmp": dict(environment="heu", module="peer_heu", fields={"scheme": "ZPaillier"}, variables={"BIGINT_LIB": "gmp"}, only="3.10"),
-    "heu-ipcl": dict(environment="heu", module="peer_heu", fields={"scheme": "IPCL"}),
+    "heu-ipcl": dict(environment="heu", module="peer_heu", fields={"scheme": "IPCL"}, most_bits=2048),
     "heu-ou": dict(environment="heu", module="peer_heu", fields={"scheme": "OU"}),
     "tenseal-bfv": dict(environment="tenseal", module="peer_tenseal", lattice=True),
     "openfhe-bfv": dict(environment="openfhe", module="peer_openfhe", fields={"scheme": "BFV"}, lattice=True),
@@ -433,9 +433,14 @@ def tables(rows):
                 for (peer, _, _, security), (kept, errors) in systems.items():
                     if peer == ours and kept and not errors and security not in base:
                         base[security] = [statistics.median(column) for column in zip(*kept)]
-            lines += [f"### {title}", "", f"| system | key | security | wall, {name} | range | CPU, {name} | wall / ours | CPU / ours |", "|---|---|---|---|---|---|---|---|"]
-            order = sorted(systems.items(), key=lambda kv: (int(kv[0][3] or 0), kv[0][0] not in OURS, statistics.median(w for w, _ in kv[1][0]) if kv[1][0] else 0))
-            for (peer, version, key_bits, security), (kept, errors) in order:
+            columns = ["system", "key", "security", f"wall, {name}", "range", f"CPU, {name}", "wall / ours", "CPU / ours"]
+            lines += [f"### {title}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+
+            def place(entry):  # by strength, ours first, then by time; errors last
+                (peer, _, _, security), (kept, _) = entry
+                return int(security or 0), peer not in OURS, statistics.median(w for w, _ in kept) if kept else float("inf")
+
+            for (peer, version, key_bits, security), (kept, errors) in sorted(systems.items(), key=place):
                 label = f"| {peer} {version}".rstrip() + f" | {key_bits or '-'} | {security} bits "
                 if errors or not kept:
                     lines.append(f"{label}| {(errors or ['no sample'])[-1].replace('|', '/')} | | | | |")
@@ -460,7 +465,8 @@ def heading(about, rows):
     lines.append(f"Load before the start {about['load_before']:.2f}, during the run {min(loads, default=0):.1f} to {max(loads, default=0):.1f}.")
     if about["load_before"] > 0.5:
         lines.append("**The machine was busy with other work: wall times and the ratios of wall times are not to be quoted; CPU times suffer less.**")
-    lines += [f"Rounds: {about['rounds']} after {about['warm_up']} for warm-up, all systems in turn in each. Every answer was compared with integer arithmetic.", ""]
+    lines.append(f"Rounds: {about['rounds']} after {about['warm_up']} for warm-up, all systems in turn in each.")
+    lines += ["Every answer was compared with integer arithmetic.", ""]
     return "\n".join(lines)
 
 
@@ -546,6 +552,9 @@ class Bench:
                 continue
             lattice = peer.get("lattice", False)
             for key_bits in [0] if lattice else self.args.key_bits:
+                if key_bits > peer.get("most_bits", key_bits):
+                    self.absent(name, threads, f"no keys above {peer['most_bits']} bits")
+                    continue
                 variables = {**thread_variables(threads), **peer.get("variables", {})}
                 log = self.out / "logs" / f"{name}-{key_bits}-{threads}.txt"
                 yield name, lattice, key_bits, (lambda python=python, variables=variables, log=log: Worker(python, variables, cpus, log))
@@ -568,8 +577,9 @@ class Bench:
                 label = f"{name}{f' {key_bits}' if key_bits else ''}, {threads} thread{'s' if threads > 1 else ''}"
                 system = opener()
                 running.append(system)
-                fields = PEERS.get(name, {}).get("fields", {})
-                order = {"do": "setup", "module": PEERS[name]["module"], "key_bits": key_bits, "threads": threads, **fields, **self.job} if name in PEERS else {"do": "setup"}
+                order = {"do": "setup"}
+                if name in PEERS:
+                    order.update(module=PEERS[name]["module"], key_bits=key_bits, threads=threads, **PEERS[name].get("fields", {}), **self.job)
                 answer = system.ask(order)
                 if "error" in answer:
                     say(f"{label}: {answer['error']}")
@@ -607,15 +617,16 @@ class Bench:
 
 
 def portable(argv):
-    """The command line without folders of this machine."""
-    words = []
-    for word in argv:
-        path = pathlib.Path(word)
-        try:
-            words.append(str(path.resolve().relative_to(ROOT)) if path.exists() else word)
-        except ValueError:
-            words.append(path.name.upper() if path.is_absolute() else word)
-    return words
+    """The command line without folders of this machine: a path outside the repository becomes its last name in capitals."""
+
+    def word(text):
+        path = pathlib.Path(text)
+        if not path.is_absolute() and not path.exists():
+            return text
+        path = path.resolve()
+        return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name.upper()
+
+    return ["=".join([w.split("=", 1)[0], word(w.split("=", 1)[1])]) if w.startswith("--") and "=" in w else word(w) for w in argv]
 
 
 def find_cipherlane(named):
@@ -634,7 +645,8 @@ def parse(argv):
     parser.add_argument("--list", action="store_true", help="print who takes part and what is installed, and stop")
     parser.add_argument("--table", type=pathlib.Path, metavar="DIR", help="print the tables of a results folder again and stop")
     parser.add_argument("--peers", type=listed, default=everybody, metavar="A,B", help="who takes part [default: all]; names as by --list")
-    parser.add_argument("--key-bits", type=lambda t: [int(w) for w in listed(t)], default=[2048, 3072], metavar="BITS", help="Paillier keys [default: 2048,3072]")
+    sizes = lambda text: [int(word) for word in listed(text)]  # noqa: E731
+    parser.add_argument("--key-bits", type=sizes, default=[2048, 3072], metavar="BITS", help="Paillier keys [default: 2048,3072]")
     parser.add_argument("--threads", type=listed, default=["1", "all"], metavar="LIST", help="1, all, or numbers [default: 1,all]")
     parser.add_argument("--rounds", type=int, default=5, help="rounds that are kept [default: 5]")
     parser.add_argument("--warm-up", type=int, default=1, help="rounds before them [default: 1]")
@@ -723,7 +735,7 @@ def self_test():
         folder = pathlib.Path(folder)
         path = noise_images(folder)
         job = {"do": "setup", "module": "peer_clear", "weights": weights, "bound": 1, "images_path": str(path), "images_count": 6}
-        caught = {"encrypt": "encrypt", "decrypt": "encrypt", "add": "add", "multiply": "multiply", "product": "product", "short": "product", "batch": "batch", "raise": "product"}
+        caught = {step: step for step in ("encrypt", "decrypt", "add", "multiply", "product", "batch")} | {"short": "product", "raise": "product"}
         for lie, job_name in [(None, None), *caught.items()]:
             system = Worker(sys.executable, {}, os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None, folder / "log.txt")
             try:
@@ -767,6 +779,8 @@ def self_test():
         rows.append(make_row("heu-ou", "3", False, 3072, 1, 0, "0.1", {"job": "product", "error": "product: wrong"}))
         text = tables(rows)
         expect("| phe 2 | 3072 | 128 bits | 6 | 3 to 9 | 2e-06 | 6 | 1 |" in text, f"medians, ranges and ratios:\n{text}")
+        words = portable([str(HERE / "run.py"), "--out", "/nowhere/deep", "--venvs=/nowhere/else", "--rounds", "2"])
+        expect(words == ["benches/peers/run.py", "--out", "DEEP", "--venvs=ELSE", "--rounds", "2"], f"no folders of this machine: {words}")
         expect("| heu-ou 3 | 3072 | 128 bits | product: wrong |" in text, "an error is a row without a time")
         write_whole(folder / "x.csv", as_csv(rows))
         with open(folder / "x.csv", newline="", encoding="utf-8") as file:
