@@ -56,7 +56,7 @@ PEERS = {
     "openfhe-bgv": dict(environment="openfhe", module="peer_openfhe", fields={"scheme": "BGV"}, lattice=True),
 }
 #: Python versions for which the pinned wheels exist, best first; else ANY_PYTHON.
-PYTHONS = {"heu": ["3.10", "3.11"], "openfhe": ["3.10"], "fate": ["3.11", "3.10", "3.9", "3.8"], "tenseal": ["3.11", "3.12", "3.10"]}
+PYTHONS = {"heu": ["3.10", "3.11"], "openfhe": ["3.10"], "fate": ["3.11", "3.10"], "tenseal": ["3.11", "3.12", "3.13"]}
 ANY_PYTHON = ["3.11", "3.12", "3.10", "3.13"]
 
 #: Ours: backend, encryption, method; images one by one after one for warm-up; ciphertexts full of images in a batch. The first that runs is
