@@ -62,26 +62,29 @@ impl Engine {
         result
     }
 
+    /// Cuts `results` into pieces of `share` (what eight lanes produce) and computes each, given its number; over threads where it pays.
+    pub(super) fn batches<T: Send>(&self, results: &mut [T], share: usize, compute: impl Fn(usize, &mut [T], &mut Scratch) + Sync) {
+        let batch = |(number, piece): (usize, &mut [T])| self.with_scratch(|scratch| compute(number, piece, scratch));
+        if results.len() < SERIAL_BATCHES * share {
+            results.chunks_mut(share).enumerate().for_each(batch);
+        } else {
+            results.par_chunks_mut(share).enumerate().for_each(batch);
+        }
+    }
+
     /// Row i of `products` = a b / R for the rows (a, b) that `factors(i)` names. Time depends on the number of rows only.
     ///
     /// Input: rows in the lazy range of [`Form::mul`]. Output: the same range.
     pub(super) fn products<'a>(&self, products: &mut [Line], factors: impl Fn(usize) -> [&'a [Line]; 2] + Sync) {
-        let row = self.form.lines();
-        let batch = |(number, rows): (usize, &mut [Line])| {
+        let (row, token) = (self.form.lines(), self.form.token());
+        self.batches(products, LANES * row, |number, rows, Scratch { work, left, right, out, .. }| {
             let count = rows.len() / row;
-            self.with_scratch(|Scratch { work, left, right, out, .. }| {
-                let factors: [[&[Line]; 2]; LANES] = std::array::from_fn(|lane| factors(number * LANES + lane.min(count - 1)));
-                gather(self.form.token(), factors.map(|[a, _]| a), left);
-                gather(self.form.token(), factors.map(|[_, b]| b), right);
-                self.form.mul(out, left, right, work);
-                scatter(self.form.token(), out, rows, &starts(row)[..count]);
-            });
-        };
-        if products.len() < SERIAL_BATCHES * LANES * row {
-            products.chunks_mut(LANES * row).enumerate().for_each(batch);
-        } else {
-            products.par_chunks_mut(LANES * row).enumerate().for_each(batch);
-        }
+            let factors: [[&[Line]; 2]; LANES] = std::array::from_fn(|lane| factors(number * LANES + lane.min(count - 1)));
+            gather(token, factors.map(|[a, _]| a), left);
+            gather(token, factors.map(|[_, b]| b), right);
+            self.form.mul(out, left, right, work);
+            scatter(token, out, rows, &starts(row)[..count]);
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 
 use rug::Integer;
 use rug::integer::Order;
+use rug::ops::SubFrom;
 use zeroize::Zeroize;
 
 use super::kernel::{self, LANES, LIMB_MASK, Line, RADIX_BITS, Reduction, TILE, Token};
@@ -22,10 +23,13 @@ pub(super) struct Form {
     minus_inverse: u64,
     /// Numbers of `limbs` length in a residue: 2 in base n, else 1.
     halves: usize,
-    /// R mod N, R^2 mod N and 1, as rows.
+    /// R mod N as a row.
     one: Vec<Line>,
+    /// R^2 and R^3 mod N in all lanes, limb-major.
     r_squared: Vec<Line>,
-    plain_one: Vec<Line>,
+    r_cubed: Vec<Line>,
+    /// Zero, limb-major.
+    zero: Vec<Line>,
 }
 
 impl Drop for Form {
@@ -33,6 +37,7 @@ impl Drop for Form {
         self.limbs.as_flattened_mut().zeroize();
         self.one.zeroize();
         self.r_squared.zeroize();
+        self.r_cubed.zeroize();
     }
 }
 
@@ -70,16 +75,23 @@ impl Form {
         to_limbs(&words, limbs.as_flattened_mut().iter_mut());
         let minus_inverse = minus_inverse(words[0], RADIX_BITS as u32);
         words.zeroize();
-        let mut form = Self { token, modulus, limbs, minus_inverse, halves, one: Vec::new(), r_squared: Vec::new(), plain_one: Vec::new() };
-        let mut r = Integer::from(1) << (RADIX_BITS * size) as u32;
-        r %= form.modulus.value();
+        let empty = Vec::new;
+        let mut form = Self { token, modulus, limbs, minus_inverse, halves, one: empty(), r_squared: empty(), r_cubed: empty(), zero: empty() };
+        let mut r = (Integer::from(1) << (RADIX_BITS * size) as u32) % form.modulus.value();
+        let mut power = Integer::from(r.square_ref()) % form.modulus.value();
         form.one = form.row(&r);
-        r.square_mut();
-        r %= form.modulus.value();
-        form.r_squared = form.row(&r);
+        form.r_squared = form.in_all_lanes(&power);
+        power *= &r;
+        power %= form.modulus.value();
+        form.r_cubed = form.in_all_lanes(&power);
+        form.zero = vec![Line::default(); size];
         wipe(&mut r);
-        form.plain_one = form.row(&Integer::from(1));
+        wipe(&mut power);
         Ok(form)
+    }
+
+    fn in_all_lanes(&self, value: &Integer) -> Vec<Line> {
+        self.row(value).iter().flat_map(|line| line.0).map(|limb| Line([limb; LANES])).collect()
     }
 
     pub(super) fn token(&self) -> Token {
@@ -93,16 +105,6 @@ impl Form {
     /// R mod N: the number 1 in Montgomery form, as a row.
     pub(super) fn one(&self) -> &[Line] {
         &self.one
-    }
-
-    /// R^2 mod N as a row: a product with it brings a plain number to Montgomery form.
-    pub(super) fn r_squared(&self) -> &[Line] {
-        &self.r_squared
-    }
-
-    /// 1 as a row: a product with it brings a number out of Montgomery form.
-    pub(super) fn plain_one(&self) -> &[Line] {
-        &self.plain_one
     }
 
     /// Limbs of one half.
@@ -160,21 +162,50 @@ impl Form {
         }
     }
 
+    /// A number given by its words to lane `lane`, cut at limb h: what [`Self::enter`] takes. Time depends on the lengths only.
+    pub(super) fn put(&self, words: &[u64], lane: usize, vectors: &mut [Line]) {
+        to_limbs(words, vectors[..self.halves * self.size()].iter_mut().map(|line| &mut line.0[lane]));
+    }
+
+    /// To Montgomery form: `out` = X R mod N for eight numbers from [`Self::put`].
+    ///
+    /// In base n, X = low + high R with halves of h limbs, so X R = (low R^2 + high R^3)/R, and the digits of R^2 and R^3 are constants: no division by n.
+    /// Input: X below the modulus. Output: the range of [`Self::mul`], as low < R and high <= n/16. Time depends on the size only. Tested; range proven.
+    pub(super) fn enter(&self, out: &mut [Line], plain: &[Line], work: &mut Workspace) {
+        let h = self.size();
+        let (token, by) = (self.token, self.reduction());
+        if self.halves == 1 {
+            return kernel::mul(token, by, &mut out[..h], &mut work.quotient, &plain[..h], &self.r_squared[..h]);
+        }
+        let (low, high) = plain[..2 * h].split_at(h);
+        let [(low_squared, high_squared), (low_cubed, high_cubed)] = [&self.r_squared, &self.r_cubed].map(|power| power[..2 * h].split_at(h));
+        kernel::cross_more(token, by, &mut out[..h], &mut work.quotient, [low, low_squared, high, low_cubed], &self.zero);
+        kernel::cross_more(token, by, &mut out[h..2 * h], &mut work.spare, [low, high_squared, high, high_cubed], &work.quotient);
+    }
+
+    /// Out of Montgomery form: `out` = X / R mod N in digits of at most N + 1 (n + 1 in base n).
+    ///
+    /// Input: the range of [`Self::mul`]. Time depends on the size only. As there, with y0 = 1 and y1 = 0. Tested; range proven.
+    pub(super) fn leave(&self, out: &mut [Line], a: &[Line], work: &mut Workspace) {
+        let h = self.size();
+        let (token, by) = (self.token, self.reduction());
+        kernel::reduce(token, by, &mut out[..h], &mut work.quotient, &a[..h]);
+        if self.halves == 2 {
+            for ((sum, high), quotient) in work.twice.iter_mut().zip(&a[h..2 * h]).zip(&work.quotient) {
+                *sum = Line(std::array::from_fn(|lane| high.0[lane] + quotient.0[lane]));
+            }
+            kernel::reduce(token, by, &mut out[h..2 * h], &mut work.spare, &work.twice);
+        }
+    }
+
     /// The digits of a number below the modulus as a row, not in Montgomery form. Time depends on the number.
     pub(super) fn row(&self, value: &Integer) -> Vec<Line> {
         let mut row = vec![Line::default(); self.lines()];
-        self.write_row(value, &mut row);
-        row
-    }
-
-    /// As [`Self::row`], into a row at hand.
-    pub(super) fn write_row(&self, value: &Integer, row: &mut [Line]) {
-        row.fill(Line::default());
-        let mut words = row.iter_mut().flat_map(|line| &mut line.0);
+        let mut limbs = row.iter_mut().flat_map(|line| &mut line.0);
         let mut put = |half: &Integer| {
-            let mut digits = half.to_digits(Order::Lsf);
-            to_limbs(&digits, words.by_ref().take(self.size()));
-            digits.zeroize();
+            let mut words = half.to_digits(Order::Lsf);
+            to_limbs(&words, limbs.by_ref().take(self.size()));
+            words.zeroize();
         };
         match self.modulus.root() {
             Some(root) => {
@@ -187,27 +218,51 @@ impl Form {
             }
             None => put(value),
         }
+        row
+    }
+}
+
+/// Makes canonical residues from digits. Holds its numbers between calls; wiped when dropped.
+pub(super) struct Reader<'a> {
+    form: &'a Form,
+    three_roots: Integer,
+    words: Vec<u64>,
+    digit: Integer,
+    value: Integer,
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.words.zeroize();
+        [&mut self.three_roots, &mut self.digit, &mut self.value].into_iter().for_each(wipe);
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(form: &'a Form) -> Self {
+        let three_roots = form.modulus.root().map_or_else(Integer::new, |root| Integer::from(root * 3u32));
+        let words = vec![0; (form.size() * RADIX_BITS).div_ceil(64) + 1];
+        Self { form, three_roots, words, digit: Integer::new(), value: Integer::new() }
     }
 
-    /// The canonical residue of a row that is not in Montgomery form, in `[0, modulus)`. Time depends on the number.
+    /// The canonical residue, in `[0, modulus)`, of the limbs of a number that is not in Montgomery form. Time depends on the number.
     ///
     /// Input: halves below 3N with limbs below 2^52.
-    pub(super) fn read_row(&self, row: &[Line]) -> Integer {
-        let limbs: Vec<u64> = row.iter().flat_map(|line| line.0).collect();
-        let mut limbs = zeroize::Zeroizing::new(limbs);
-        let (low, high) = limbs[..].split_at_mut(self.size());
-        let mut value = from_limbs(low);
-        if let Some(root) = self.modulus.root() {
-            let mut high = from_limbs(&high[..self.size()]);
-            // The digit is below 3n; turn its sign.
-            high = Integer::from(root * 3u32) - high;
-            value += &high * root;
-            wipe(&mut high);
+    pub(super) fn residue(&mut self, limbs: impl Fn(usize) -> u64) -> &Integer {
+        let h = self.form.size();
+        from_limbs((0..h).map(&limbs), &mut self.words);
+        self.value.assign_digits(&self.words, Order::Lsf);
+        if let Some(root) = self.form.modulus.root() {
+            from_limbs((h..2 * h).map(&limbs), &mut self.words);
+            self.digit.assign_digits(&self.words, Order::Lsf);
+            // The digit's sign is turned, and it is below 3n.
+            self.digit.sub_from(&self.three_roots);
+            self.value += &self.digit * root;
         }
-        while value >= *self.modulus.value() {
-            value -= self.modulus.value();
+        while self.value >= *self.form.modulus.value() {
+            self.value -= self.form.modulus.value();
         }
-        value
+        &self.value
     }
 }
 
@@ -221,15 +276,19 @@ fn to_limbs<'a>(words: &[u64], limbs: impl Iterator<Item = &'a mut u64>) {
     }
 }
 
-/// The number that limbs of 52 bits stand for.
-fn from_limbs(limbs: &[u64]) -> Integer {
-    let mut words = zeroize::Zeroizing::new(vec![0u64; (limbs.len() * RADIX_BITS).div_ceil(64) + 1]);
-    for (i, limb) in limbs.iter().enumerate() {
-        let (at, shift) = (i * RADIX_BITS / 64, i * RADIX_BITS % 64);
-        words[at] |= limb << shift;
-        if shift > 64 - RADIX_BITS {
-            words[at + 1] |= limb >> (64 - shift);
+/// Joins limbs of 52 bits into words of 64; the words hold all of them.
+fn from_limbs(limbs: impl Iterator<Item = u64>, words: &mut [u64]) {
+    let (mut held, mut bits, mut at) = (0u128, 0, 0);
+    for limb in limbs {
+        held |= u128::from(limb) << bits;
+        bits += RADIX_BITS;
+        if bits >= 64 {
+            words[at] = held as u64;
+            held >>= 64;
+            bits -= 64;
+            at += 1;
         }
     }
-    Integer::from_digits(&words, Order::Lsf)
+    words[at..].fill(0);
+    words[at] = held as u64;
 }

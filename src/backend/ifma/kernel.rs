@@ -76,6 +76,8 @@ enum Sum<'a> {
     ProductMore(&'a [Block], &'a [Block], &'a [Block]),
     /// a b + c d + m
     CrossMore([&'a [Block]; 4], &'a [Block]),
+    /// m
+    Only(&'a [Block]),
 }
 
 /// `out` = a b / R mod N, with `quotient` such that a b + `quotient` N = R `out`, in every lane.
@@ -116,6 +118,15 @@ pub(super) fn cross_more(token: Token, by: Reduction<'_>, out: &mut [Line], work
     unsafe { pass::<CROSS_MORE>(by, blocks_mut(out), blocks_mut(work), Sum::CrossMore(factors.map(blocks), blocks(m))) }
 }
 
+/// `out` = m / R mod N, with `quotient` as in [`mul`].
+///
+/// Input: limbs of m below 2^60, m < 2R. Output: at most N + 1. Time and source as [`mul`].
+pub(super) fn reduce(token: Token, by: Reduction<'_>, out: &mut [Line], quotient: &mut [Line], m: &[Line]) {
+    let _ = token;
+    // SAFETY: the token proves that the processor has the features of `pass`.
+    unsafe { pass::<ONLY>(by, blocks_mut(out), blocks_mut(quotient), Sum::Only(blocks(m))) }
+}
+
 fn blocks(lines: &[Line]) -> &[Block] {
     lines.as_chunks().0
 }
@@ -140,6 +151,7 @@ const PRODUCT: u8 = 0;
 const SQUARE: u8 = 1;
 const PRODUCT_MORE: u8 = 2;
 const CROSS_MORE: u8 = 3;
+const ONLY: u8 = 4;
 
 /// The pass: `out` = (sum + quotient N) / R. `KIND` repeats the variant of `sum`, so that each kind is compiled on its own.
 ///
@@ -154,10 +166,12 @@ fn pass<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Bl
         Sum::Product(a, b) | Sum::Square(a, b) => ([a, b], [a, b], &[]),
         Sum::ProductMore(a, b, m) => ([a, b], [a, b], m),
         Sum::CrossMore([a, b, c, d], m) => ([a, b], [c, d], m),
+        Sum::Only(m) => ([m, m], [m, m], m),
     };
+    let adds_more = KIND == PRODUCT_MORE || KIND == CROSS_MORE || KIND == ONLY;
     let operands = [first[0], first[1], second[0], second[1]];
     assert!(size > 0 && out.len() == size && quotient.len() == size && operands.iter().all(|blocks| blocks.len() == size));
-    assert!(more.len() == if KIND == PRODUCT_MORE || KIND == CROSS_MORE { size } else { 0 });
+    assert!(more.len() == if adds_more { size } else { 0 });
 
     let zero = _mm512_setzero_si512();
     let minus_inverse = _mm512_set1_epi64(by.minus_inverse.cast_signed());
@@ -337,14 +351,12 @@ fn pass<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Bl
         (l0, l1, l2, l3, l4) = (load(m0), load(m1), load(m2), load(m3), load(m4));
     }
     for c in 0..size {
-        if (KIND == PRODUCT_MORE || KIND == CROSS_MORE)
-            && let Some([m0, m1, m2, m3, m4]) = more.get(c + 1)
-        {
+        if adds_more && let Some([m0, m1, m2, m3, m4]) = more.get(c + 1) {
             (h5, h6, h7, h8, h9) = (load(m0), load(m1), load(m2), load(m3), load(m4));
         }
         if KIND == SQUARE {
             square_tiles!(0, c);
-        } else {
+        } else if KIND != ONLY {
             tiles!(first[0][..=c], load first[1][..=c]);
         }
         if KIND == CROSS_MORE {
@@ -393,7 +405,7 @@ fn pass<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Bl
         if c + 1 < size {
             if KIND == SQUARE {
                 square_tiles!(c + 1, c + size);
-            } else {
+            } else if KIND != ONLY {
                 tiles!(first[0][c + 1..], load first[1][c + 1..]);
             }
             if KIND == CROSS_MORE {

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use rug::Integer;
+use rug::integer::Order;
 use zeroize::Zeroize;
 
-use super::engine::Engine;
-use super::form::Form;
+use super::engine::{Engine, Scratch, starts};
+use super::form::{Form, Reader};
 use super::kernel::{LANES, Line, Token};
 use super::power::Powers;
 use super::runner::Job;
+use super::transpose::{gather, scatter};
 use crate::backend::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_picks, check_reduced, items_of};
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
@@ -91,33 +92,43 @@ impl IfmaRing {
         &rows[i * row..(i + 1) * row]
     }
 
-    /// To Montgomery form. Time depends on the values.
-    fn enter(&self, count: usize, value: impl Fn(usize) -> Integer + Sync) -> Vec<Line> {
-        let mut plain = self.zeros(count);
-        plain.par_chunks_mut(self.form().lines()).with_min_len(LANES).enumerate().for_each(|(i, row)| {
-            let mut value = value(i);
-            self.form().write_row(&value, row);
-            wipe(&mut value);
+    /// To Montgomery form, for integers below the modulus of its width.
+    fn enter(&self, values: &Limbs) -> Vec<Line> {
+        let mut rows = self.zeros(values.len());
+        let row = self.form().lines();
+        self.engine.batches(&mut rows, LANES * row, |first, rows, Scratch { work, left, out, .. }| {
+            let count = rows.len() / row;
+            for lane in 0..count {
+                self.form().put(values.get(first * LANES + lane), lane, left);
+            }
+            self.form().enter(out, left, work);
+            scatter(self.form().token(), out, rows, &starts(row)[..count]);
         });
-        let mut rows = self.zeros(count);
-        self.engine.products(&mut rows, |i| [self.row(&plain, i), self.form().r_squared()]);
-        plain.zeroize();
         rows
     }
 
     /// Out of Montgomery form, canonical. Time depends on the values.
-    fn leave(&self, rows: &[Line]) -> Vec<Integer> {
-        let mut plain = vec![Line::default(); rows.len()];
-        self.engine.products(&mut plain, |i| [self.row(rows, i), self.form().plain_one()]);
-        let values = plain.par_chunks(self.form().lines()).with_min_len(LANES).map(|row| self.form().read_row(row)).collect();
-        plain.zeroize();
+    fn leave(&self, rows: &[Line]) -> Limbs {
+        let (row, width) = (self.form().lines(), self.modulus().width());
+        let mut values = Limbs::zeros(rows.len() / row, width);
+        self.engine.batches(values.words_mut(), LANES * width, |number, words, Scratch { work, left, out, .. }| {
+            let count = words.len() / width;
+            let at = |lane: usize| self.row(rows, number * LANES + lane.min(count - 1));
+            gather(self.form().token(), std::array::from_fn(at), left);
+            self.form().leave(out, left, work);
+            let mut reader = Reader::new(self.form());
+            for (lane, words) in words.chunks_exact_mut(width).enumerate() {
+                let value = reader.residue(|limb| out[limb].0[lane]);
+                value.write_digits(&mut words[..value.significant_digits::<u64>()], Order::Lsf);
+            }
+        });
         values
     }
 
     /// The first of `rows` that shares a factor with the modulus.
     fn first_not_invertible(&self, rows: &[Line]) -> Error {
         let modulus = self.form().modulus();
-        let index = self.leave(rows).iter().position(|value| Integer::from(value.gcd_ref(modulus.value())) != 1).unwrap_or(0);
+        let index = self.leave(rows).to_integers().iter().position(|value| Integer::from(value.gcd_ref(modulus.value())) != 1).unwrap_or(0);
         Error::NotInvertible { index, bits: modulus.bits() }
     }
 }
@@ -129,7 +140,7 @@ impl Ring for IfmaRing {
 
     fn upload(&self, values: &Limbs) -> Result<Resident> {
         check_reduced(values, self.modulus())?;
-        Ok(self.resident(values.len(), self.enter(values.len(), |i| values.integer(i))))
+        Ok(self.resident(values.len(), self.enter(values)))
     }
 
     fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident> {
@@ -181,9 +192,13 @@ impl Ring for IfmaRing {
             below = levels.last().map_or(rows, Vec::as_slice);
         }
         let modulus = self.form().modulus();
-        let mut inverses = match self.leave(below).pop().map(|product| product.invert(modulus.value())) {
-            Some(Ok(inverse)) => self.enter(1, |_| inverse.clone()),
-            _ => return Err(self.first_not_invertible(rows)),
+        let mut inverses = match self.leave(below).integer(0).invert(modulus.value()) {
+            Ok(mut inverse) => {
+                let words = Limbs::from_integers([&inverse], modulus.width())?;
+                wipe(&mut inverse);
+                self.enter(&words)
+            }
+            Err(_) => return Err(self.first_not_invertible(rows)),
         };
         for depth in (0..levels.len()).rev() {
             let below = if depth == 0 { rows } else { &levels[depth - 1] };
@@ -208,9 +223,6 @@ impl Ring for IfmaRing {
     }
 
     fn download(&self, values: &Resident) -> Result<Limbs> {
-        let mut integers = self.leave(self.rows(values)?);
-        let limbs = Limbs::from_integers(&integers, self.form().modulus().width());
-        integers.iter_mut().for_each(wipe);
-        limbs
+        Ok(self.leave(self.rows(values)?))
     }
 }

@@ -1,11 +1,14 @@
 //! Runs programs. Eight items in lockstep, one per lane, need no transposes but for inputs and table entries; the items that are left over, or few items with
 //! wide levels, go through the levels in batches of any eight independent operations.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
+use zeroize::Zeroize;
 
 use super::engine::{Engine, SERIAL_BATCHES, Scratch, starts};
 use super::kernel::{LANES, Line};
-use super::transpose::{gather, scatter};
+use super::transpose::{gather, prefetch, scatter};
 use crate::backend::Digits;
 use crate::plan::{Op, Operand, Program};
 
@@ -23,6 +26,11 @@ impl<'a> Job<'a> {
     fn input(&self, item: usize, operand: Operand) -> Option<&'a [Line]> {
         let operand = operand as usize;
         (operand < self.program.inputs()).then(|| nth(self.inputs, item * self.program.inputs() + operand, self.row))
+    }
+
+    /// A row: an input, or a slot of the items from `first` on.
+    fn value(&self, item: usize, operand: Operand, rows: &'a [Line], first: usize) -> &'a [Line] {
+        self.input(item, operand).unwrap_or_else(|| nth(rows, (item - first) * self.program.slots() + self.slot(operand), self.row))
     }
 
     fn slot(&self, operand: Operand) -> usize {
@@ -121,132 +129,120 @@ impl Engine {
     }
 
     /// Items of `range` through the levels, in batches of any eight operations of a level.
-    fn run_levels(&self, job: &Job<'_>, range: std::ops::Range<usize>, outputs: &mut [Line], parallel: bool) {
-        let (row, width) = (job.row, self.form().width());
-        let slots = job.program.slots();
+    fn run_levels(&self, job: &Job<'_>, range: Range<usize>, outputs: &mut [Line], parallel: bool) {
+        let (row, width, slots) = (job.row, self.form().width(), job.program.slots());
         let token = self.form().token();
         self.with_scratch(|scratch| {
             let mut rows = std::mem::take(&mut scratch.lines);
             rows.resize(rows.len().max(range.len() * slots * row), Line::default());
             let mut results = Vec::new();
-            let mut level = Level { first: range.start, items: range.len(), ..Level::default() };
+            let mut level = Level::new(range.clone());
+            // Writes the results of a batch to their slots.
+            let keep = |batch: &[(usize, Op)], out: &[Line], rows: &mut [Line]| {
+                let start = |&(item, op): &(usize, Op)| ((item - range.start) * slots + job.slot(op.dst())) * row;
+                let starts: [usize; LANES] = std::array::from_fn(|lane| batch.get(lane).map_or(0, start));
+                scatter(token, out, rows, &starts[..batch.len()]);
+            };
             for ops in job.program.levels() {
-                level.sort(ops);
-                let start_of = |(item, op): (usize, Op)| ((item - range.start) * slots + job.slot(op.dst())) * row;
+                level.fill(ops);
                 let batches = level.batches();
                 if parallel && batches >= SERIAL_BATCHES {
                     results.resize(results.len().max(batches * width), Line::default());
                     let sources = &rows;
                     results[..batches * width].par_chunks_mut(width).enumerate().for_each(|(number, out)| {
                         self.with_scratch(|scratch| {
-                            self.batch(job, &level, number, range.start, sources, scratch);
+                            self.batch(job, &level, number, sources, scratch);
                             out.copy_from_slice(&scratch.out);
                         });
                     });
                     for (number, out) in results[..batches * width].chunks(width).enumerate() {
-                        let (_, lanes, count) = level.batch(number);
-                        scatter(token, out, &mut rows, &lanes.map(start_of)[..count]);
+                        keep(level.batch(number), out, &mut rows);
                     }
                 } else {
                     // One after the other is safe: no operation of a level reads what another one writes.
                     for number in 0..batches {
-                        let (lanes, count) = self.batch(job, &level, number, range.start, &rows, scratch);
-                        scatter(token, &scratch.out, &mut rows, &lanes.map(start_of)[..count]);
+                        self.batch(job, &level, number, &rows, scratch);
+                        keep(level.batch(number), &scratch.out, &mut rows);
                     }
                 }
             }
-            let names = range.flat_map(|item| job.program.outputs().iter().map(move |&operand| (item, operand)));
+            let names = range.clone().flat_map(|item| job.program.outputs().iter().map(move |&operand| (item, operand)));
             for ((item, operand), output) in names.zip(outputs.chunks_exact_mut(row)) {
-                let source = job.input(item, operand).unwrap_or_else(|| nth(&rows, (item - level.first) * slots + job.slot(operand), row));
-                output.copy_from_slice(source);
+                output.copy_from_slice(job.value(item, operand, &rows, range.start));
             }
-            zeroize::Zeroize::zeroize(&mut results);
+            results.zeroize();
             scratch.lines = rows;
         });
     }
 
-    /// Computes batch `number` of a level into `scratch.out`. Returns what is in its lanes.
-    fn batch(
-        &self,
-        job: &Job<'_>,
-        level: &Level,
-        number: usize,
-        first: usize,
-        rows: &[Line],
-        scratch: &mut Scratch,
-    ) -> ([(usize, Op); LANES], usize) {
-        let (token, slots) = (self.form().token(), job.program.slots());
+    /// Computes a batch of a level into `scratch.out`.
+    fn batch(&self, job: &Job<'_>, level: &Level, number: usize, rows: &[Line], scratch: &mut Scratch) {
+        let token = self.form().token();
+        let first = level.items.start;
         let Scratch { work, left, right, out, .. } = scratch;
-        let (squares, lanes, count) = level.batch(number);
-        let value = |item: usize, operand: Operand| {
-            job.input(item, operand).unwrap_or_else(|| nth(rows, (item - first) * slots + job.slot(operand), job.row))
+        let factors = |&(item, op): &(usize, Op)| match op {
+            Op::Mul { a, b, .. } => [job.value(item, a, rows, first), job.value(item, b, rows, first)],
+            Op::Sqr { a, .. } => [job.value(item, a, rows, first); 2],
+            Op::MulTable { a, window, .. } => [job.value(item, a, rows, first), job.entry(item, window)],
         };
-        let factors = lanes.map(|(item, op)| match op {
-            Op::Mul { a, b, .. } => (value(item, a), value(item, b)),
-            Op::Sqr { a, .. } => (value(item, a), value(item, a)),
-            Op::MulTable { a, window, .. } => (value(item, a), job.entry(item, window)),
-        });
-        gather(token, factors.map(|(a, _)| a), left);
+        let batch = level.batch(number);
+        let lanes: [[&[Line]; 2]; LANES] = std::array::from_fn(|lane| factors(&batch[lane.min(batch.len() - 1)]));
+        gather(token, lanes.map(|[a, _]| a), left);
+        let squares = number < level.square_batches;
+        if !squares {
+            gather(token, lanes.map(|[_, b]| b), right);
+        }
+        // The next batch's rows come while this one computes.
+        if number + 1 < level.batches() {
+            for row in level.batch(number + 1).iter().flat_map(factors) {
+                prefetch(row);
+            }
+        }
         if squares {
             self.form().sqr(out, left, work);
         } else {
-            gather(token, factors.map(|(_, b)| b), right);
             self.form().mul(out, left, right, work);
         }
-        (lanes, count)
     }
 }
 
-/// The operations of one level for some items: squares, which have a faster kernel, apart from the others.
-#[derive(Default)]
+/// The operations of one level for some items, squares (which have a faster kernel) first.
 struct Level {
-    first: usize,
-    items: usize,
-    squares: Vec<Op>,
-    others: Vec<Op>,
+    items: Range<usize>,
+    work: Vec<(usize, Op)>,
+    /// Batches of squares only, at the front.
+    square_batches: usize,
 }
 
 impl Level {
-    fn sort(&mut self, ops: &[Op]) {
-        self.squares.clear();
-        self.others.clear();
-        for &op in ops {
-            if matches!(op, Op::Sqr { .. }) { self.squares.push(op) } else { self.others.push(op) }
-        }
+    fn new(items: Range<usize>) -> Self {
+        Self { items, work: Vec::new(), square_batches: 0 }
     }
 
-    /// Batches of squares only. Squares that do not fill a batch join the products where that saves one.
-    fn square_batches(&self) -> usize {
-        let (squares, others) = (self.items * self.squares.len(), self.items * self.others.len());
+    fn fill(&mut self, ops: &[Op]) {
+        let is_square = |op: &&Op| matches!(op, Op::Sqr { .. });
+        self.work.clear();
+        self.work.extend(self.items.clone().flat_map(|item| ops.iter().filter(is_square).map(move |&op| (item, op))));
+        let squares = self.work.len();
+        self.work.extend(self.items.clone().flat_map(|item| ops.iter().filter(|op| !is_square(op)).map(move |&op| (item, op))));
+        // Squares that do not fill a batch join the products where that saves a batch.
+        let others = self.work.len() - squares;
         let saves = (squares % LANES + others).div_ceil(LANES) == others.div_ceil(LANES);
-        if saves { squares / LANES } else { squares.div_ceil(LANES) }
+        self.square_batches = if saves { squares / LANES } else { squares.div_ceil(LANES) };
+        if !saves {
+            // The batch of the last squares repeats one of them instead of taking products along.
+            let fill = self.square_batches * LANES - squares;
+            let last = self.work[squares - 1];
+            self.work.splice(squares..squares, std::iter::repeat_n(last, fill));
+        }
     }
 
     fn batches(&self) -> usize {
-        let squares = self.items * self.squares.len();
-        let alone = self.square_batches();
-        let joined = squares - (alone * LANES).min(squares);
-        alone + (joined + self.items * self.others.len()).div_ceil(LANES)
+        self.work.len().div_ceil(LANES)
     }
 
-    /// Whether batch `number` has squares only, the item and operation in each lane, and how many lanes count.
-    fn batch(&self, number: usize) -> (bool, [(usize, Op); LANES], usize) {
-        let squares = self.items * self.squares.len();
-        let alone = self.square_batches();
-        let square = |k: usize| (self.first + k / self.squares.len(), self.squares[k % self.squares.len()]);
-        let other = |k: usize| (self.first + k / self.others.len(), self.others[k % self.others.len()]);
-        if number < alone {
-            let count = (squares - number * LANES).min(LANES);
-            return (true, std::array::from_fn(|lane| square(number * LANES + lane.min(count - 1))), count);
-        }
-        let others = self.items * self.others.len();
-        let joined = squares - (alone * LANES).min(squares);
-        let from = (number - alone) * LANES;
-        let count = (others + joined - from).min(LANES);
-        let lane = |lane: usize| {
-            let k = from + lane.min(count - 1);
-            if k < others { other(k) } else { square(alone * LANES + k - others) }
-        };
-        (false, std::array::from_fn(lane), count)
+    /// The items and operations of a batch, at most eight. The same square may be there more than once.
+    fn batch(&self, number: usize) -> &[(usize, Op)] {
+        &self.work[number * LANES..self.work.len().min((number + 1) * LANES)]
     }
 }

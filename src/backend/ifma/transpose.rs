@@ -2,8 +2,8 @@
 #![expect(unsafe_code, reason = "calls into functions compiled for AVX-512, and a gathering load")]
 
 use std::arch::x86_64::{
-    __m512i, _mm512_add_epi64, _mm512_cmpeq_epi64_mask, _mm512_i64gather_epi64, _mm512_mask_mov_epi64, _mm512_set_epi64, _mm512_set1_epi64,
-    _mm512_setzero_si512, _mm512_shuffle_i64x2, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
+    __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi64, _mm512_cmpeq_epi64_mask, _mm512_i64gather_epi64, _mm512_mask_mov_epi64, _mm512_set_epi64,
+    _mm512_set1_epi64, _mm512_setzero_si512, _mm512_shuffle_i64x2, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
 };
 
 use super::kernel::{LANES, Line, Token, load, store};
@@ -22,6 +22,14 @@ pub(super) fn scatter(token: Token, vectors: &[Line], lines: &mut [Line], starts
     let _ = token;
     // SAFETY: the token proves that the processor has AVX-512F.
     unsafe { scatter_rows(vectors, lines, starts) }
+}
+
+/// Asks for a row to be brought to the cache. Changes nothing else.
+pub(super) fn prefetch(row: &[Line]) {
+    for line in row {
+        // SAFETY: a prefetch touches no memory that the program sees and cannot fault; SSE is part of x86_64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(line).cast()) };
+    }
 }
 
 /// Lane l of `picked` = lane l of entry `digits[l]` of a limb-major table with entries of `picked.len()` vectors.

@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::backend::ifma::kernel::multiply_adds;
+use crate::plan::Weights;
+use crate::plan::matvec::{MatVec, Method};
 
 fn cpu_ns() -> f64 {
     cpu_time::ThreadTime::now().as_duration().as_nanos() as f64
@@ -63,28 +65,6 @@ fn kernels() {
     }
 }
 
-/// A tree product over many inputs, as in the evaluation of a row: wide levels, no squares.
-fn tree(inputs: usize) -> Program {
-    let (mut ops, mut ends) = (Vec::new(), Vec::new());
-    let mut ready: Vec<Operand> = (0..inputs as Operand).collect();
-    let mut next = inputs as Operand;
-    while ready.len() > 1 {
-        ready = ready
-            .chunks(2)
-            .map(|pair| match *pair {
-                [a, b] => {
-                    ops.push(Op::Mul { dst: next, a, b });
-                    next += 1;
-                    next - 1
-                }
-                _ => pair[0],
-            })
-            .collect();
-        ends.push(ops.len());
-    }
-    Program::new(inputs, ops, ends, ready, 0, 0).unwrap()
-}
-
 #[test]
 #[ignore = "a measurement"]
 fn verbs() {
@@ -95,7 +75,7 @@ fn verbs() {
     for bits in [2048, 3072] {
         let ring = ring(token, Modulus::square(random.odd(bits)).unwrap());
         let m = ring.modulus().value();
-        let count = 784 * 8;
+        let count = 784 * 16;
         let values: Vec<Integer> = (0..count).map(|_| random.residue(m)).collect();
         let limbs = Limbs::from_integers(&values, ring.modulus().width()).unwrap();
         // The pool's one thread does all the work, so its own time is the time of the work.
@@ -105,10 +85,17 @@ fn verbs() {
             println!("{bits}: upload {:.0}", clock(&mut || drop(ring.upload(&limbs))) / count as f64);
             println!("{bits}: download {:.0}", clock(&mut || drop(ring.download(&batch))) / count as f64);
             println!("{bits}: invert {:.0}", clock(&mut || drop(ring.invert(&batch))) / count as f64);
-            let program = tree(784);
-            println!("{bits}: product tree, 8 items in lockstep {:.1}", clock(&mut || drop(ring.run(&program, &batch, None))) / (783 * 8) as f64);
-            let one = upload(&*ring, &values[..784]);
-            println!("{bits}: product tree, 1 item {:.1}", clock(&mut || drop(ring.run(&program, &one, None))) / 783.0);
+            let weights = Weights::new(10, 784, (0..7840).map(|_| random.below(255) as i32 - 127).collect()).unwrap();
+            let program = MatVec::plan(&weights, Some(Method::Buckets)).unwrap().program;
+            let products = program.counts().total() as f64;
+            println!("{bits}: {products} products, {} slots, {} levels", program.slots(), program.levels().len());
+            for items in [16, 8, 1] {
+                let some = upload(&*ring, &values[..784 * items]);
+                println!(
+                    "{bits}: matrix product 10 x 784, {items} items {:.1}",
+                    clock(&mut || drop(ring.run(&program, &some, None))) / (products * items as f64)
+                );
+            }
             let few = upload(&*ring, &values[..8]);
             let exponent = random.odd(bits);
             for secrecy in [Secrecy::Public, Secrecy::Secret] {
