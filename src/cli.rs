@@ -10,12 +10,14 @@ mod pipeline;
 mod progress;
 
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
+use crate::plan::matvec::Method;
 
 /// Set by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -69,14 +71,17 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let stop = ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
+    // A handler would end what `nohup` protects.
+    if !hangup_is_ignored() {
+        let stop = ctrlc::set_handler(|| {
+            if STOP.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+            note("stopping after this step; press Ctrl-C again to stop at once");
+        });
+        if let Err(e) = stop {
+            note(&format!("Ctrl-C will stop the program at once: {e}"));
         }
-        note("stopping after this step; press Ctrl-C again to stop at once");
-    });
-    if let Err(e) = stop {
-        note(&format!("Ctrl-C will stop the program at once: {e}"));
     }
     match dispatch(cli) {
         Ok(true) => ExitCode::SUCCESS,
@@ -86,10 +91,18 @@ pub fn run() -> ExitCode {
             ExitCode::from(130)
         }
         Err(error) => {
-            note(&format!("error: {error}"));
+            // Names of files may hold anything; the message stays one line.
+            note(&format!("error: {error}").replace(char::is_control, "\u{fffd}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether this process was started with SIGHUP ignored, where the system tells.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Whether everything asked for was done and verified.
@@ -130,11 +143,70 @@ fn check_stop() -> Result<()> {
     if should_stop() { Err(Error::Interrupted) } else { Ok(()) }
 }
 
-/// A result: one text with its line end to standard output. A reader that has gone away ends the program quietly.
+/// Refuses a file that could not be written, before any work is done for it. What is there is replaced, so only a file may be, and none of `inputs`.
+fn check_target(path: &Path, inputs: &[&Path]) -> Result<()> {
+    if let Ok(there) = std::fs::symlink_metadata(path).map(|m| m.file_type()).as_ref()
+        && !there.is_file()
+    {
+        let kind = if there.is_dir() {
+            "a folder"
+        } else if there.is_symlink() {
+            "a symbolic link"
+        } else {
+            "a device or a pipe"
+        };
+        return Err(Error::file(path, "a file or nothing", kind));
+    }
+    if let Ok(target) = path.canonicalize()
+        && inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == target))
+    {
+        return Err(Error::file(path, "another file than those that are read", "one of them"));
+    }
+    check_folder(path.parent().unwrap_or(path), false)
+}
+
+/// Refuses a folder that no file can be made in; with `create`, one that could not be made either.
+fn check_folder(dir: &Path, create: bool) -> Result<()> {
+    let present = |dir: &&Path| !create || dir.as_os_str().is_empty() || std::fs::symlink_metadata(dir).is_ok();
+    let dir = dir.ancestors().find(present).filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let there = std::fs::metadata(dir).map_err(Error::io("write to", dir))?;
+    if !there.is_dir() {
+        return Err(Error::file(dir, "a folder", "a file"));
+    }
+    tempfile::tempfile_in(dir).map(drop).map_err(Error::io("create a file in", dir))
+}
+
+/// The plan that an option names; none for `auto`.
+fn method(name: &str) -> Result<Option<Method>> {
+    match name {
+        "auto" => Ok(None),
+        name => name.parse().map(Some).map_err(|_| Error::Unknown {
+            what: "method",
+            value: name.into(),
+            known: format!("auto, {}", Method::ALL.map(Method::name).join(", ")),
+        }),
+    }
+}
+
+/// Checks the name of a plan while options are read.
+fn method_name(name: &str) -> Result<String> {
+    method(name).map(|_| name.into())
+}
+
+/// A path as text, for JSON.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// A result: one text with its line end to standard output. That a reader has gone away is its own affair and changes nothing else.
 fn out(text: &str) {
     let mut stdout = std::io::stdout().lock();
-    if let Err(e) = writeln!(stdout, "{}", text.trim_end_matches('\n')).and_then(|()| stdout.flush()) {
-        std::process::exit(if e.kind() == ErrorKind::BrokenPipe { 0 } else { 1 });
+    match writeln!(stdout, "{}", text.trim_end_matches('\n')).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            note(&format!("error: cannot write to standard output: {e}"));
+            std::process::exit(1);
+        }
+        _ => {}
     }
 }
 

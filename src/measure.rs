@@ -85,12 +85,22 @@ impl Run {
 
     /// Equal keys, images and randomness must give equal ciphertexts on every backend and by every plan.
     fn check_first_digest(&mut self, spec: &Spec, measured: &Measured) -> Result<()> {
-        let (Some((images, digest)), Protection::Paillier { backend, key_bits, encryption, method, .. }) = (&measured.first_digest, spec.protection)
+        let (Some((images, digest)), Protection::Paillier { backend, key_bits, encryption, method, rerandomisation, table_mib, .. }) =
+            (&measured.first_digest, spec.protection)
         else {
             return Ok(());
         };
         let slots = measured.product.map_or(0, |p| p.slots);
-        let inputs = format!("{key_bits} {encryption} {slots} {} {} {:?} {}", spec.dataset, spec.features.name(), spec.precision, spec.seed);
+        // The number of images decides the widths of tables and so the bases of the server.
+        let inputs = format!(
+            "{key_bits} {encryption} {slots} {} {table_mib} {} {} {} {:?} {}",
+            rerandomisation.name(),
+            spec.images,
+            spec.dataset,
+            spec.features.name(),
+            spec.precision,
+            spec.seed
+        );
         let who = format!("{backend} {}", method.map_or("auto", Method::name));
         if let Some((.., other, other_who)) = self.first_digests.iter().find(|(i, n, ..)| *i == inputs && n == images)
             && other != digest
@@ -157,7 +167,7 @@ impl Run {
         Outcome {
             method: product.map_or(blank.method, |p| p.method.into()),
             packing: product.map_or(1, |p| p.slots as u32),
-            slot_bits: product.map(|p| p.slot_bits),
+            slot_bits: measured.slot_bits,
             accuracy: share(measured.correct),
             agreement: share(measured.agreeing),
             // Differing logits end a spec with an error; the float network is not bound to agree with the integers.
@@ -197,7 +207,7 @@ impl Run {
         let gmp = backend::open(BackendId::Gmp).map(|b| b.device().detail).unwrap_or_default();
         Provenance {
             run_id: self.id.clone(),
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            command: std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
             revision: REVISION.into(),
             version: env!("CARGO_PKG_VERSION").into(),
             compiler: env!("CIPHERLANE_RUSTC").into(),

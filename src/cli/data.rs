@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::inference::open_dataset;
 use super::progress::Meter;
-use super::{note, out, out_json, should_stop};
+use super::{check_target, note, out, out_json, should_stop, shown};
 use crate::dataset::fetch::{self, Limits, Part};
 use crate::dataset::{DatasetChoice, cache_dir};
 use crate::error::{Error, Result};
@@ -42,7 +42,7 @@ pub(super) fn fetch(args: &FetchArgs, json: bool) -> Result<bool> {
     )?;
     drop(meter);
     if json {
-        out_json(&json!(files.iter().map(|f| json!({ "path": f.path, "downloaded": f.downloaded })).collect::<Vec<_>>()));
+        out_json(&json!(files.iter().map(|f| json!({ "path": shown(&f.path), "downloaded": f.downloaded })).collect::<Vec<_>>()));
     } else {
         files
             .iter()
@@ -76,6 +76,7 @@ pub(super) struct TrainArgs {
 
 /// Trains a model and writes it.
 pub(super) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
+    check_target(&args.out, &[])?;
     let dataset = open_dataset(&args.dataset, true)?;
     let name = dataset.id.to_string();
     let training = dataset.training()?;
@@ -103,7 +104,7 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
     trained.write(&args.out)?;
     let embedded = model::embedded(&name, args.features).ok().map(|m| m == trained);
     if json {
-        out_json(&json!({ "path": args.out, "test_accuracy": trained.test_accuracy(), "equals_embedded": embedded }));
+        out_json(&json!({ "path": shown(&args.out), "test_accuracy": trained.test_accuracy(), "equals_embedded": embedded }));
     } else {
         out(&format!("{}: {:.2} % of {} test images", args.out.display(), 100.0 * trained.test_accuracy(), dataset.test.len()));
         match embedded {

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::progress::Meter;
-use super::{check_stop, note, out, out_json};
+use super::{check_stop, note, out, out_json, shown};
 use crate::backend::{self, BackendId};
 use crate::conformance::{Effort, suite};
 use crate::dataset::{self, Dataset};
@@ -89,7 +89,7 @@ pub(super) fn doctor(json: bool) -> Result<bool> {
                 Ok(device) => json!({ "name": id.name(), "device": device.name, "detail": device.detail }),
                 Err(error) => json!({ "name": id.name(), "error": error.to_string() }),
             }).collect::<Vec<_>>(),
-            "mnist": data.iter().map(|(place, origin)| json!({ "place": place, "found": origin.is_ok() })).collect::<Vec<_>>(),
+            "mnist": data.iter().map(|(place, origin)| json!({ "place": shown(place), "found": origin.is_ok() })).collect::<Vec<_>>(),
         }));
         return Ok(true);
     }

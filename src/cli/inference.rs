@@ -1,12 +1,12 @@
 //! `run`, `report`, `plot`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::progress::Meter;
-use super::{check_stop, note, out, out_json};
+use super::{check_folder, check_stop, check_target, method, method_name, note, out, out_json, shown};
 use crate::backend::{self, BackendId};
 use crate::dataset::{Dataset, DatasetChoice};
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use crate::plan::matvec::Method;
 use crate::quantise::Precision;
 use crate::record::{Records, SAMPLES, write_whole};
 use crate::report::{self, Format};
-use crate::scheme::paillier::{Encryption, check_bits};
+use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
 use crate::stopwatch::timestamp;
 use crate::workload::inference::Bench;
 use crate::workload::{PackingChoice, Protection, Scenario, Spec};
@@ -36,22 +36,22 @@ pub(super) struct RunArgs {
     #[arg(long, value_delimiter = ',', default_value = "pixels,gradients")]
     features: Vec<FeatureMap>,
     /// Bits of a feature, 1 to 12 [default: 8 for pixels, 4 for gradients]
-    #[arg(long, value_name = "N")]
-    feature_bits: Option<u32>,
+    #[arg(long, value_delimiter = ',', value_name = "N")]
+    feature_bits: Vec<u32>,
     /// Bits of a weight with its sign, 2 to 16 [default: 8 for pixels, 5 for gradients]
-    #[arg(long, value_name = "N")]
-    weight_bits: Option<u32>,
+    #[arg(long, value_delimiter = ',', value_name = "N")]
+    weight_bits: Vec<u32>,
     /// A trained model file in place of the embedded models; needed for other datasets than mnist and digits
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Bits of the Paillier modulus n
     #[arg(long, value_delimiter = ',', default_value = "2048", value_name = "BITS")]
     key_bits: Vec<u32>,
-    /// Backends: all, reference, gmp
-    #[arg(long, value_delimiter = ',', default_value = "all")]
+    /// Backends: all (of this machine), none (plaintext only), reference, gmp, ifma
+    #[arg(long, value_delimiter = ',', default_value = "all", value_parser = backend_name)]
     backend: Vec<String>,
     /// Plans of the encrypted product: auto (fewest products), buckets, straus, naive
-    #[arg(long, value_delimiter = ',', default_value = "auto")]
+    #[arg(long, value_delimiter = ',', default_value = "auto", value_parser = method_name)]
     method: Vec<String>,
     /// How randomisers are made: owner (exact, by the key owner), djn, standard (r^n)
     #[arg(long, value_delimiter = ',', default_value = "owner")]
@@ -59,6 +59,12 @@ pub(super) struct RunArgs {
     /// Images in one ciphertext: auto (as many as fit), off, or a number
     #[arg(long, default_value = "auto")]
     packing: PackingChoice,
+    /// How the server re-randomises results: bases (its own random bases; r^n for few results) or standard (r^n)
+    #[arg(long, default_value = "bases", value_name = "WAY")]
+    rerandomise: Rerandomisation,
+    /// Most MiB of the tables of each side; they grow with the number of images
+    #[arg(long, default_value_t = 128, value_name = "MIB")]
+    table_mib: u32,
     /// offline (full batches: throughput) or single (one image at a time: latency)
     #[arg(long, value_delimiter = ',', default_value = "offline")]
     scenario: Vec<Scenario>,
@@ -84,14 +90,16 @@ impl Default for RunArgs {
         Self {
             dataset: DatasetChoice::Auto,
             features: FeatureMap::ALL.to_vec(),
-            feature_bits: None,
-            weight_bits: None,
+            feature_bits: Vec::new(),
+            weight_bits: Vec::new(),
             model: None,
             key_bits: vec![2048],
             backend: vec!["all".into()],
             method: vec!["auto".into()],
             encryption: vec![Encryption::Owner],
             packing: PackingChoice::Auto,
+            rerandomise: Rerandomisation::Bases,
+            table_mib: 128,
             scenario: vec![Scenario::Offline],
             images: None,
             seed: 1,
@@ -122,8 +130,22 @@ pub(super) fn open_dataset(choice: &DatasetChoice, offline: bool) -> Result<Data
 pub(super) fn model_for(dataset: &str, features: FeatureMap, file: Option<&PathBuf>) -> Result<TrainedModel> {
     match file {
         Some(path) => TrainedModel::read(path),
-        None => model::embedded(dataset, features),
+        None => model::embedded(dataset, features).map_err(|error| match error {
+            Error::Unknown { what, value, known } => {
+                Error::Unknown { what, value, known: format!("{known}; others need --model, or --slot-bits for `encrypt`") }
+            }
+            error => error,
+        }),
     }
+}
+
+/// Checks the name of a backend while options are read.
+fn backend_name(name: &str) -> Result<String> {
+    if !["all", "none"].contains(&name) && name.parse::<BackendId>().is_err() {
+        let known = format!("all, none, {}", BackendId::ALL.map(BackendId::name).join(", "));
+        return Err(Error::Unknown { what: "backend", value: name.into(), known });
+    }
+    Ok(name.into())
 }
 
 /// The backends that the user named; `all` stands for those of this machine.
@@ -132,7 +154,7 @@ fn backends(names: &[String]) -> Result<Vec<BackendId>> {
     for name in names {
         if name == "all" {
             ids.extend(BackendId::ALL.into_iter().filter(|&id| backend::open(id).is_ok()));
-        } else {
+        } else if name != "none" {
             let id = name.parse()?;
             backend::open(id)?;
             ids.push(id);
@@ -148,7 +170,29 @@ fn backends(names: &[String]) -> Result<Vec<BackendId>> {
     Ok(ids)
 }
 
-fn specs(args: &RunArgs, dataset: &Dataset) -> Result<Vec<Spec>> {
+/// The choices of a run that need no dataset: refused before anything is fetched.
+struct Choices {
+    backends: Vec<BackendId>,
+    methods: Vec<Option<Method>>,
+}
+
+fn choices(args: &RunArgs) -> Result<Choices> {
+    args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.toy))?;
+    args.features.iter().flat_map(|&features| precisions(args, features)).try_for_each(Precision::check)?;
+    let methods = args.method.iter().map(|name| method(name)).collect::<Result<Vec<_>>>()?;
+    Ok(Choices { backends: backends(&args.backend)?, methods })
+}
+
+/// All precisions asked for, the default where none is.
+fn precisions(args: &RunArgs, features: FeatureMap) -> Vec<Precision> {
+    let default = Precision::default_for(features);
+    let or = |asked: &[u32], default| if asked.is_empty() { vec![default] } else { asked.to_vec() };
+    let weight_bits = or(&args.weight_bits, default.weight_bits);
+    let pairs = or(&args.feature_bits, default.feature_bits).into_iter().flat_map(|f| weight_bits.iter().map(move |&w| (f, w)).collect::<Vec<_>>());
+    pairs.map(|(feature_bits, weight_bits)| Precision { feature_bits, weight_bits }).collect()
+}
+
+fn specs(args: &RunArgs, choices: &Choices, dataset: &Dataset) -> Result<Vec<Spec>> {
     let available = dataset.test.len();
     if let Some(images) = args.images.filter(|&n| n == 0 || n > available) {
         return Err(Error::OutOfRange {
@@ -157,17 +201,9 @@ fn specs(args: &RunArgs, dataset: &Dataset) -> Result<Vec<Spec>> {
             allowed: format!("1 to {available}, the images of the test set"),
         });
     }
-    let methods = args.method.iter().map(|m| if m == "auto" { Ok(None) } else { m.parse::<Method>().map(Some) }).collect::<Result<Vec<_>>>()?;
-    args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.toy))?;
-    let backends = backends(&args.backend)?;
     let mut specs = Vec::new();
-    for &features in &args.features {
-        let default = Precision::default_for(features);
-        let precision = Precision {
-            feature_bits: args.feature_bits.unwrap_or(default.feature_bits),
-            weight_bits: args.weight_bits.unwrap_or(default.weight_bits),
-        };
-        precision.check()?;
+    let grid = args.features.iter().flat_map(|&features| precisions(args, features).into_iter().map(move |precision| (features, precision)));
+    for (features, precision) in grid {
         for &scenario in &args.scenario {
             let spec = |protection, most: usize| Spec {
                 dataset: dataset.id.to_string(),
@@ -181,11 +217,19 @@ fn specs(args: &RunArgs, dataset: &Dataset) -> Result<Vec<Spec>> {
             // One image at a time is a matter of many repetitions, not of the whole set.
             let most = if scenario == Scenario::Single { ORACLE_IMAGES } else { usize::MAX };
             specs.extend([Protection::ClearFloat, Protection::ClearInteger].map(|p| spec(p, usize::MAX)));
-            for &backend in backends.iter().rev() {
+            for &backend in choices.backends.iter().rev() {
                 for &key_bits in &args.key_bits {
-                    for &method in &methods {
+                    for &method in &choices.methods {
                         for &encryption in &args.encryption {
-                            let protection = Protection::Paillier { backend, key_bits, method, encryption, packing: args.packing };
+                            let protection = Protection::Paillier {
+                                backend,
+                                key_bits,
+                                method,
+                                encryption,
+                                packing: args.packing,
+                                rerandomisation: args.rerandomise,
+                                table_mib: args.table_mib,
+                            };
                             let slow = backend == BackendId::Reference || scenario == Scenario::Single;
                             specs.push(spec(protection, if slow { most.min(ORACLE_IMAGES) } else { most }));
                         }
@@ -194,6 +238,9 @@ fn specs(args: &RunArgs, dataset: &Dataset) -> Result<Vec<Spec>> {
             }
         }
     }
+    // A name may stand twice in a list.
+    let mut seen = HashSet::new();
+    specs.retain(|spec| seen.insert(spec.clone()));
     Ok(specs)
 }
 
@@ -206,8 +253,10 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
         Some(dir) => dir.clone(),
         None => PathBuf::from(format!("results/{}-local", timestamp().trim_end_matches('Z').replace(':', "").replace('T', "-"))),
     };
+    let choices = choices(args)?;
+    check_folder(&out_dir, true)?;
     let dataset = open_dataset(&args.dataset, args.offline)?;
-    let specs = specs(args, &dataset)?;
+    let specs = specs(args, &choices, &dataset)?;
     let mut models = HashMap::new();
     for &features in &args.features {
         let model = model_for(&dataset.id.to_string(), features, args.model.as_ref())?;
@@ -223,7 +272,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
         note(&format!("warning: {warning}"));
     }
     let source = Source { dataset: dataset.id.to_string(), dataset_sha256: dataset.sha256.clone(), seed: args.seed };
-    let mut bench = Bench::new(dataset.test, models, args.toy);
+    let mut bench = Bench::new(dataset.test, models, args.toy, || !super::should_stop());
     let mut run = Run::start();
     let mut failed = 0;
     for (number, spec) in specs.iter().enumerate() {
@@ -326,6 +375,7 @@ pub(super) fn report(args: &ReportArgs, json: bool) -> Result<bool> {
     let records = Records::read(&args.dir)?;
     let tables = |format| if args.details { report::details(&records, format) } else { report::table(&records, format) };
     if let Some(path) = &args.splice {
+        check_target(path, &[])?;
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
         let command = records_command(&args.dir);
         write_whole(path, report::splice(&text, &args.name, &tables(Format::Markdown), &command)?.as_bytes())?;
@@ -337,7 +387,7 @@ pub(super) fn report(args: &ReportArgs, json: bool) -> Result<bool> {
             out(&report::legend(args.format.into()));
         }
     }
-    Ok(records.outcomes.iter().all(|o| o.verified))
+    Ok(!records.outcomes.is_empty() && records.outcomes.iter().all(|o| o.verified))
 }
 
 /// The command that made a results folder, by its run.toml.
@@ -362,7 +412,7 @@ pub(super) struct PlotArgs {
 pub(super) fn plot(args: &PlotArgs, json: bool) -> Result<bool> {
     let drawn = figures::draw(&Records::read(&args.dir)?, &args.dir)?;
     if json {
-        out_json(&serde_json::json!(drawn));
+        out_json(&serde_json::json!(drawn.iter().map(|path| shown(path)).collect::<Vec<_>>()));
     } else {
         drawn.iter().for_each(|path| out(&path.display().to_string()));
     }

@@ -10,19 +10,20 @@ use serde_json::json;
 
 use super::inference::{model_for, open_dataset};
 use super::progress::Meter;
-use super::{check_stop, note, out, out_json};
+use super::{check_stop, check_target, method, method_name, note, out, out_json, shown};
 use crate::backend::{self, Backend, BackendId};
 use crate::dataset::{DatasetChoice, Images};
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::model::argmax;
-use crate::plan::matvec::Method;
 use crate::quantise::{IntegerModel, Precision};
 use crate::randomness::{Purpose, Tape};
 use crate::record::write_whole;
 use crate::scheme::Inputs;
 use crate::scheme::paillier::files::{self, Header};
-use crate::scheme::paillier::{Ciphertexts, Decryptor, Encryption, Encryptor, Evaluator, Packing, SecretKey, check_bits, pack_columns, unpack_rows};
+use crate::scheme::paillier::{
+    Ciphertexts, Decryptor, Encryption, Encryptor, Evaluator, Packing, Rerandomisation, SecretKey, Tables, check_bits, pack_columns, unpack_rows,
+};
 use crate::workload::PackingChoice;
 use crate::workload::inference::linear_map;
 
@@ -79,13 +80,14 @@ pub(super) fn keygen(args: &KeygenArgs, json: bool) -> Result<bool> {
     if let Some(there) = [&secret_path, &public_path].into_iter().find(|p| !args.replace && p.exists()) {
         return Err(Error::file(there, "no file of this name", "a key; choose another --out or pass --replace"));
     }
+    [&secret_path, &public_path].into_iter().try_for_each(|path| check_target(path, &[]))?;
     let meter = Meter::start("keygen", 0, "primes");
     meter.set(&format!("two primes of {} bits", args.bits / 2), 0);
     let secret = SecretKey::generate(args.bits, args.safe, args.toy, &Tape::from_system()?, &|| !super::should_stop())?;
     let backend = backend::fastest()?;
     let messages = [Integer::from(0), Integer::from(-1), Integer::from(1) << (args.bits - 3)];
     for encryption in [Encryption::Djn, Encryption::Standard] {
-        let encryptor = Encryptor::new(backend.as_ref(), encryption, &secret, Purpose::Encryption)?;
+        let encryptor = Encryptor::new(backend.as_ref(), encryption, &secret, Tables { uses: 3, ..Tables::default() }, Purpose::Encryption)?;
         let decrypted = Decryptor::new(backend.as_ref(), &secret, true)?.decrypt(&encryptor.encrypt(&messages, &Tape::from_system()?, 0)?)?;
         if decrypted != messages {
             return Err(Error::Disagreement { what: "decryption with the new key".into(), expected: "the message".into(), actual: "another".into() });
@@ -95,7 +97,9 @@ pub(super) fn keygen(args: &KeygenArgs, json: bool) -> Result<bool> {
     files::write_secret_key(&secret_path, &secret, args.replace)?;
     files::write_public_key(&public_path, secret.public(), args.replace)?;
     if json {
-        out_json(&json!({ "secret": secret_path, "public": public_path, "bits": args.bits, "fingerprint": secret.public().fingerprint() }));
+        out_json(
+            &json!({ "secret": shown(&secret_path), "public": shown(&public_path), "bits": args.bits, "fingerprint": secret.public().fingerprint() }),
+        );
     } else {
         out(&format!("{}: keep it secret\n{}: for everybody", secret_path.display(), public_path.display()));
         out(&format!(
@@ -154,6 +158,7 @@ pub(super) struct EncryptArgs {
 /// Encrypts test images into a query file.
 pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
     let backend = args.common.open()?;
+    check_target(&args.out, &args.secret.iter().chain(&args.public).map(PathBuf::as_path).collect::<Vec<_>>())?;
     let secret = args.secret.as_ref().map(|path| files::read_secret_key(path, args.common.toy)).transpose()?;
     let public = match (&secret, &args.public) {
         (Some(secret), _) => secret.public().clone(),
@@ -190,9 +195,10 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
         (None, Some(_)) => Encryption::Djn,
         (None, None) => Encryption::Standard,
     });
+    let tables = Tables { uses: plaintexts.len(), ..Tables::default() };
     let encryptor = match (&secret, encryption) {
-        (Some(secret), _) => Encryptor::new(backend.as_ref(), encryption, secret, Purpose::Encryption)?,
-        (None, Encryption::Djn) => Encryptor::djn(backend.as_ref(), &public, Purpose::Encryption)?,
+        (Some(secret), _) => Encryptor::new(backend.as_ref(), encryption, secret, tables, Purpose::Encryption)?,
+        (None, Encryption::Djn) => Encryptor::djn(backend.as_ref(), &public, tables, Purpose::Encryption)?,
         (None, Encryption::Standard) => Encryptor::standard(backend.as_ref(), &public, Purpose::Encryption)?,
         (None, Encryption::Owner) => {
             return Err(Error::Unsupported {
@@ -226,7 +232,7 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
     files::write_query(&args.out, &header, &query, &public)?;
     let bytes = query.wire_bytes(&public);
     if json {
-        out_json(&json!({ "query": args.out, "images": images, "ciphertexts": query.len(), "slots": packing.slots(), "slot_bits": slot_bits,
+        out_json(&json!({ "query": shown(&args.out), "images": images, "ciphertexts": query.len(), "slots": packing.slots(), "slot_bits": slot_bits,
             "encryption": encryption.name(), "ciphertext_bytes": bytes, "fingerprint": public.fingerprint() }));
     } else {
         out(&format!(
@@ -279,7 +285,7 @@ pub(super) struct EvaluateArgs {
     #[arg(long, value_name = "N")]
     weight_bits: Option<u32>,
     /// Plan of the product: auto (fewest products), buckets, straus, naive
-    #[arg(long, default_value = "auto")]
+    #[arg(long, default_value = "auto", value_parser = method_name)]
     method: String,
     /// Answer file to write
     #[arg(long, value_name = "FILE")]
@@ -291,10 +297,14 @@ pub(super) struct EvaluateArgs {
 /// Applies a model to a query file.
 pub(super) fn evaluate(args: &EvaluateArgs, json: bool) -> Result<bool> {
     let backend = args.common.open()?;
+    check_target(
+        &args.out,
+        &[Some(&args.public), Some(&args.query), args.model.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect::<Vec<_>>(),
+    )?;
     let public = files::read_public_key(&args.public, args.common.toy)?;
     let (header, query) = files::read_query(&args.query, &public)?;
     let features: FeatureMap = header.features.parse()?;
-    let method = if args.method == "auto" { None } else { Some(args.method.parse::<Method>()?) };
+    let method = method(&args.method)?;
     let default = Precision::default_for(features);
     let precision = Precision { feature_bits: header.feature_bits, weight_bits: args.weight_bits.unwrap_or(default.weight_bits) };
     let model = integer_model(&header.dataset, features, args.model.as_ref(), precision)?;
@@ -303,10 +313,12 @@ pub(super) fn evaluate(args: &EvaluateArgs, json: bool) -> Result<bool> {
     }
     let meter = Meter::start("evaluate", query.len() as u64, "ciphertexts");
     meter.set("plan", 0);
-    let evaluator = Evaluator::new(backend.as_ref(), &public, &linear_map(&model)?, header.packing, method)?;
     let tape = Tape::from_system()?;
-    let mut answer: Option<Ciphertexts<_>> = None;
     let sets = query.len() / header.width;
+    let tables = Tables { uses: sets * model.classes(), ..Tables::default() };
+    let randomiser = Rerandomisation::Bases.encryptor(backend.as_ref(), &public, tables, &tape)?;
+    let evaluator = Evaluator::new(backend.as_ref(), &public, &linear_map(&model)?, header.packing, method, randomiser)?;
+    let mut answer: Option<Ciphertexts<_>> = None;
     let step = rayon::current_num_threads().max(1);
     for first in (0..sets).step_by(step) {
         check_stop()?;
@@ -329,8 +341,10 @@ pub(super) fn evaluate(args: &EvaluateArgs, json: bool) -> Result<bool> {
     let answer_header = Header { width: model.classes(), model: name, ..header };
     files::write_answer(&args.out, &answer_header, &answer, &public)?;
     if json {
-        out_json(&json!({ "answer": args.out, "images": answer_header.images, "ciphertexts": answer.len(), "method": evaluator.method().name(),
-            "products": evaluator.products(), "ciphertext_bytes": answer.wire_bytes(&public) }));
+        out_json(
+            &json!({ "answer": shown(&args.out), "images": answer_header.images, "ciphertexts": answer.len(), "method": evaluator.method().name(),
+            "products": evaluator.products(), "ciphertext_bytes": answer.wire_bytes(&public) }),
+        );
     } else {
         out(&format!(
             "{}: {} images in {} ciphertexts, {:.1} kB; {} products per set by {}",
@@ -373,16 +387,23 @@ pub(super) struct DecryptArgs {
 /// Decrypts an answer file into classes.
 pub(super) fn decrypt(args: &DecryptArgs, json: bool) -> Result<bool> {
     let backend = args.common.open()?;
+    if let Some(path) = &args.out {
+        check_target(path, &[&args.secret, &args.answer])?;
+    }
     let secret = files::read_secret_key(&args.secret, args.common.toy)?;
     let (header, answer) = files::read_answer(&args.answer, secret.public())?;
+    let end = args.first.checked_add(header.images).ok_or_else(|| Error::OutOfRange {
+        what: "--first",
+        value: args.first.to_string(),
+        allowed: "a number of an image of the test set".into(),
+    })?;
     let labels = match &args.dataset {
         None => None,
         Some(choice) => {
             let labels = open_dataset(choice, true)?.test.labels;
-            let range = args.first..args.first + header.images;
-            Some(labels.get(range).map(<[u8]>::to_vec).ok_or(Error::Size {
+            Some(labels.get(args.first..end).map(<[u8]>::to_vec).ok_or(Error::Size {
                 what: "labels of the dataset",
-                expected: args.first + header.images,
+                expected: end,
                 actual: labels.len(),
             })?)
         }
@@ -407,7 +428,7 @@ pub(super) fn decrypt(args: &DecryptArgs, json: bool) -> Result<bool> {
         write_whole(path, text.as_bytes())?;
     }
     if json {
-        out_json(&json!({ "images": header.images, "classes": classes, "correct": correct, "out": args.out }));
+        out_json(&json!({ "images": header.images, "classes": classes, "correct": correct, "out": args.out.as_deref().map(shown) }));
     } else if let Some(path) = &args.out {
         out(&format!("{}: {} images", path.display(), header.images));
     } else {

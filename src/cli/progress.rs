@@ -86,7 +86,10 @@ impl Drop for Meter {
 fn line(state: &State, elapsed: Duration) -> String {
     let State { title, step, done, total, unit } = state;
     let seconds = elapsed.as_secs_f64();
-    let mut text = format!("{title}: {step}, ");
+    let mut text = format!("{title}: ");
+    if !step.is_empty() {
+        text += &format!("{step}, ");
+    }
     if *total > 0 {
         text += &format!("{done} of {total} {unit}, ");
     }
@@ -107,5 +110,6 @@ mod tests {
         assert_eq!(line(&state(25, 100), Duration::from_secs(10)), "gmp: encrypt, 25 of 100 images, 10 s, about 30 s left");
         assert_eq!(line(&state(0, 100), Duration::from_secs(10)), "gmp: encrypt, 0 of 100 images, 10 s");
         assert_eq!(line(&state(0, 0), Duration::from_secs(1)), "gmp: encrypt, 1 s");
+        assert_eq!(line(&State { step: String::new(), ..state(0, 0) }, Duration::from_secs(1)), "gmp: 1 s");
     }
 }

@@ -105,6 +105,7 @@ fn main_columns() -> Vec<Column> {
         words("method", "", "how the encrypted matrix-vector product is planned"),
         words("encr.", "", "how the randomisers of ciphertexts are made"),
         numbers("key", "bits", 0, "bits of the modulus n; toy: under 2048, protects nothing"),
+        Column { name: "bits", unit: "x/w/slot", number: false, drop: 4, meaning: "bits of a feature, of a weight and of a slot, sign included" },
         numbers("img", "/ct", 0, "images that share a ciphertext"),
         numbers("images", "", 1, "images classified for the accuracy"),
         numbers("acc", "%", 0, "share of images classified as labelled"),
@@ -153,6 +154,13 @@ fn main_table(rows: &[Row], format: Format) -> Table {
     // With one row nothing is shared, it is just said: the columns stay.
     if rows.len() > 1 {
         caption.extend(hoist(rows, &mut columns, &mut groups));
+    }
+    // One precision for each feature map needs no column.
+    let outcomes = rows.iter().map(|r| &r.outcome).filter(|o| o.feature_bits.is_some());
+    let precisions: BTreeSet<_> = outcomes.map(|o| (&o.dataset, &o.features, o.feature_bits, o.weight_bits)).collect();
+    let maps: BTreeSet<_> = precisions.iter().map(|(dataset, features, ..)| (dataset, features)).collect();
+    if precisions.len() == maps.len() || rows.iter().all(|r| r.outcome.slot_bits.is_none()) {
+        remove(&mut columns, &mut groups, "bits");
     }
     if rows.iter().all(|r| r.offline_ns.is_none()) {
         remove(&mut columns, &mut groups, "offline");
@@ -208,6 +216,11 @@ fn packing_cell(row: &Row) -> String {
     if row.is_clear() { String::new() } else { row.outcome.packing.to_string() }
 }
 
+fn bits_cell(row: &Row) -> String {
+    let bits = [row.outcome.feature_bits, row.outcome.weight_bits, row.outcome.slot_bits].map(|b| b.map_or_else(|| "-".into(), |b| b.to_string()));
+    if row.outcome.feature_bits.is_none() { String::new() } else { bits.join("/") }
+}
+
 /// The cells of a row, one per column of [`main_columns`]; what was not measured is a dash.
 fn cells(row: &Row, format: Format) -> Vec<String> {
     let o = &row.outcome;
@@ -224,6 +237,7 @@ fn cells(row: &Row, format: Format) -> Vec<String> {
         or_dash(o.method.clone()),
         or_dash(if row.is_clear() { String::new() } else { o.encryption.clone() }),
         or_dash(key_cell(row)),
+        or_dash(bits_cell(row)),
         or_dash(packing_cell(row)),
         if good { o.images.to_string() } else { dash() },
         o.accuracy.filter(|_| good).map_or_else(dash, |share| percent(share, o.images)),

@@ -15,10 +15,14 @@ mod evaluate;
 pub mod files;
 mod key;
 mod packing;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod vectors;
 
 pub use cipher::{Ciphertexts, OnDevice, Raw, Sendable, State, check_fingerprint};
 pub use decrypt::Decryptor;
-pub use encrypt::{Encryption, Encryptor};
+pub use encrypt::{Encryption, Encryptor, Rerandomisation, Tables};
 pub use evaluate::Evaluator;
 pub use key::{MAXIMUM_BITS, MINIMUM_BITS, PublicKey, SecretKey, TOY_MINIMUM_BITS, check_bits, security_bits};
 pub use packing::Packing;
@@ -54,6 +58,21 @@ pub struct Options {
     pub method: Option<Method>,
     /// Images in one ciphertext; as many as fit when not given.
     pub packing: Option<usize>,
+    /// How the server re-randomises results.
+    pub rerandomisation: Rerandomisation,
+    /// Images that the service is made for: more of them are worth larger tables.
+    pub images: usize,
+    /// Most bytes of the tables of each side.
+    pub table_bytes: u64,
+}
+
+impl Options {
+    /// The plan with the fewest products, as many images in a ciphertext as fit, tables of 64 MiB for 10,000 images.
+    #[must_use]
+    pub fn new(encryption: Encryption) -> Self {
+        let tables = Tables::default();
+        Self { encryption, method: None, packing: None, rerandomisation: Rerandomisation::Bases, images: tables.uses, table_bytes: tables.max_bytes }
+    }
 }
 
 impl Paillier {
@@ -64,9 +83,18 @@ impl Paillier {
     pub fn new(backend: &dyn Backend, secret: &SecretKey, map: LinearMap, options: Options, tape: Tape) -> Result<Self> {
         let public = secret.public().clone();
         let packing = Packing::new(public.bits(), map.result_bits(), options.packing)?;
+        let sets = options.images.div_ceil(packing.slots());
+        let tables = |per_set: usize| Tables { uses: sets * per_set, max_bytes: options.table_bytes };
         Ok(Self {
-            evaluator: Evaluator::new(backend, &public, &map, packing, options.method)?,
-            encryptor: Encryptor::new(backend, options.encryption, secret, Purpose::Encryption)?,
+            evaluator: Evaluator::new(
+                backend,
+                &public,
+                &map,
+                packing,
+                options.method,
+                options.rerandomisation.encryptor(backend, &public, tables(map.weights().rows()), &tape)?,
+            )?,
+            encryptor: Encryptor::new(backend, options.encryption, secret, tables(map.weights().cols()), Purpose::Encryption)?,
             decryptor: Decryptor::new(backend, secret, false)?,
             packing,
             map,
@@ -222,7 +250,7 @@ mod tests {
                 let mut bits = None;
                 for id in BackendId::ALL {
                     for method in [None, Some(Method::Naive), Some(Method::Straus), Some(Method::Buckets)] {
-                        let (words, results) = infer(id, &secret, &map, Options { encryption, method, packing }, &values);
+                        let (words, results) = infer(id, &secret, &map, Options { method, packing, images: 45, ..Options::new(encryption) }, &values);
                         assert_eq!(results, expected, "{id} {encryption} {packing:?} {method:?}");
                         assert_eq!(*bits.get_or_insert(words.clone()), words, "{id} {encryption} {packing:?} {method:?}");
                     }

@@ -58,6 +58,8 @@ pub struct Measured {
     pub digest: Option<String>,
     /// SHA-256 of the result ciphertexts of the first batch of images in one set of ciphertexts, and how many images it has.
     pub first_digest: Option<(usize, String)>,
+    /// Bits of a slot that holds every input and result; none in f32.
+    pub slot_bits: Option<u32>,
     /// What the encrypted product came to.
     pub product: Option<Product>,
     /// What did the arithmetic.
@@ -73,8 +75,6 @@ pub struct Product {
     pub multiplications: usize,
     /// Images in one ciphertext.
     pub slots: usize,
-    /// Bits of a slot.
-    pub slot_bits: u32,
 }
 
 /// How far a spec is.
@@ -97,13 +97,14 @@ pub struct Bench {
     models: HashMap<FeatureMap, TrainedModel>,
     keys: HashMap<(u32, u64), (SecretKey, Elapsed)>,
     allow_toy: bool,
+    keep_going: fn() -> bool,
 }
 
 impl Bench {
-    /// `images` is the test set, `models` one trained model for each feature map in use.
+    /// `images` is the test set, `models` one trained model for each feature map in use. `keep_going` is asked during key generation.
     #[must_use]
-    pub fn new(images: Images, models: HashMap<FeatureMap, TrainedModel>, allow_toy: bool) -> Self {
-        Self { images, models, keys: HashMap::new(), allow_toy }
+    pub fn new(images: Images, models: HashMap<FeatureMap, TrainedModel>, allow_toy: bool, keep_going: fn() -> bool) -> Self {
+        Self { images, models, keys: HashMap::new(), allow_toy, keep_going }
     }
 
     /// Images of the test set.
@@ -144,31 +145,28 @@ impl Bench {
             Protection::ClearInteger => {
                 let map = linear_map(&model)?;
                 let batch = if spec.scenario == Scenario::Single { 1 } else { spec.images };
-                let times = Vec::new();
-                self.drive(spec, &model, Clear::new(map), Job { batch, set: None, times, product: None, device: clear_device() }, report)
+                let job = Job { batch, set: None, slot_bits: map.result_bits(), times: Vec::new(), product: None, device: clear_device() };
+                self.drive(spec, &model, Clear::new(map), job, report)
             }
-            Protection::Paillier { backend, key_bits, method, encryption, packing } => {
+            Protection::Paillier { backend, key_bits, method, encryption, packing, rerandomisation, table_mib } => {
                 let start = Progress { stage: Stage::Keygen, done: 0, images: spec.images };
                 report(start)?;
                 let (secret, keygen) = self.key(key_bits, spec.seed)?;
                 report(Progress { stage: Stage::Prepare, ..start })?;
                 let backend = backend::open(backend)?;
                 let packing = if spec.scenario == Scenario::Single { Some(1) } else { packing.slots() };
-                let options = Options { encryption, method, packing };
+                let options = Options { encryption, method, packing, rerandomisation, images: spec.images, table_bytes: u64::from(table_mib) << 20 };
                 let (service, prepare) =
                     Stopwatch::time(|| Paillier::new(backend.as_ref(), &secret, linear_map(&model)?, options, Tape::replayable(spec.seed)));
                 let service = service?;
                 let setup = |stage, elapsed| StageTime { stage, phase: Phase::Setup, batch: 0, images: spec.images as u32, elapsed };
                 let slots = service.packing().slots();
-                let product = Product {
-                    method: service.evaluator().method().name(),
-                    multiplications: service.evaluator().products(),
-                    slots,
-                    slot_bits: service.packing().slot_bits(),
-                };
+                let product = Product { method: service.evaluator().method().name(), multiplications: service.evaluator().products(), slots };
                 let batch = if spec.scenario == Scenario::Single { 1 } else { slots * sets_per_batch() };
                 let times = vec![setup(Stage::Keygen, keygen), setup(Stage::Prepare, prepare)];
-                self.drive(spec, &model, service, Job { batch, set: Some(slots), times, product: Some(product), device: backend.device() }, report)
+                let slot_bits = service.packing().slot_bits();
+                let job = Job { batch, set: Some(slots), slot_bits, times, product: Some(product), device: backend.device() };
+                self.drive(spec, &model, service, job, report)
             }
         }
     }
@@ -177,7 +175,7 @@ impl Bench {
         if let Some((secret, elapsed)) = self.keys.get(&(bits, seed)) {
             return Ok((secret.clone(), *elapsed));
         }
-        let (secret, elapsed) = Stopwatch::time(|| SecretKey::generate(bits, false, self.allow_toy, &Tape::replayable(seed), &|| true));
+        let (secret, elapsed) = Stopwatch::time(|| SecretKey::generate(bits, false, self.allow_toy, &Tape::replayable(seed), &self.keep_going));
         let secret = secret?;
         self.keys.insert((bits, seed), (secret.clone(), elapsed));
         Ok((secret, elapsed))
@@ -219,7 +217,7 @@ impl Bench {
     }
 
     fn drive<S: LinearInference>(&self, spec: &Spec, model: &IntegerModel, mut service: S, job: Job, report: &mut Report<'_>) -> Result<Measured> {
-        let mut result = Measured { times: job.times, product: job.product, ..Measured::empty(job.device) };
+        let mut result = Measured { times: job.times, product: job.product, slot_bits: Some(job.slot_bits), ..Measured::empty(job.device) };
         let mut digest = Sha256::new();
         let mut first_digest = None;
         let (mut bytes_up, mut bytes_down) = (0, 0);
@@ -299,6 +297,7 @@ struct Job {
     batch: usize,
     /// Images of a set of ciphertexts; none in the clear.
     set: Option<usize>,
+    slot_bits: u32,
     times: Vec<StageTime>,
     product: Option<Product>,
     device: Device,
@@ -316,6 +315,7 @@ impl Measured {
             rounds: 0,
             digest: None,
             first_digest: None,
+            slot_bits: None,
             product: None,
             device,
         }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::plan::matvec::{MatVec, Method, RowOutputs};
 use crate::plan::{Op, Operand, Program};
-use crate::randomness::{Purpose, Tape};
+use crate::randomness::Tape;
 use crate::scheme::LinearMap;
 
 /// A linear map ready to be applied to ciphertexts of one key and packing.
@@ -32,12 +32,18 @@ pub struct Evaluator {
 impl Evaluator {
     /// Plans the map. The packing's slots must hold the map's worst case.
     ///
-    /// Results are re-randomised by r^n with the server's own r, uniform among the units: the only choice whose distribution does not rest on how the key owner
-    /// made n or h.
+    /// `randomiser` makes the fresh encryptions of the bias that re-randomise results: the server's own, never one of the key owner's bases.
     ///
     /// # Errors
     /// [`Error::SlotOverflow`] when a result could leave its slot.
-    pub fn new(backend: &dyn Backend, public: &PublicKey, map: &LinearMap, packing: Packing, method: Option<Method>) -> Result<Self> {
+    pub fn new(
+        backend: &dyn Backend,
+        public: &PublicKey,
+        map: &LinearMap,
+        packing: Packing,
+        method: Option<Method>,
+        randomiser: Encryptor,
+    ) -> Result<Self> {
         packing.check_result_bits(map.result_bits())?;
         let plan = MatVec::plan(map.weights(), method)?;
         let bias = map.bias().iter().map(|&b| packing.pack(std::iter::repeat_n(b, packing.slots()))).collect::<Result<_>>()?;
@@ -47,7 +53,7 @@ impl Evaluator {
             ring,
             finish: finish_program(&plan.rows)?,
             product: Program::single_product()?,
-            randomiser: Encryptor::standard(backend, public, Purpose::Rerandomisation)?,
+            randomiser,
             public: public.clone(),
             plan,
             bias,
