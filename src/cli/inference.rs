@@ -50,7 +50,7 @@ pub(super) struct RunArgs {
     /// Backends: all, reference, gmp
     #[arg(long, value_delimiter = ',', default_value = "all")]
     backend: Vec<String>,
-    /// Plans of the encrypted product: auto (fewest products), buckets, straus, naive
+    /// Plans of the encrypted product: auto (fewest products), pairs, buckets, straus, naive
     #[arg(long, value_delimiter = ',', default_value = "auto")]
     method: Vec<String>,
     /// How randomisers are made: owner (exact, by the key owner), djn, standard (r^n)

@@ -278,7 +278,7 @@ pub(super) struct EvaluateArgs {
     /// Bits of a weight with its sign, 2 to 16 [default: 8 for pixels, 5 for gradients]
     #[arg(long, value_name = "N")]
     weight_bits: Option<u32>,
-    /// Plan of the product: auto (fewest products), buckets, straus, naive
+    /// Plan of the product: auto (fewest products), pairs, buckets, straus, naive
     #[arg(long, default_value = "auto")]
     method: String,
     /// Answer file to write
