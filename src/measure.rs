@@ -89,8 +89,9 @@ impl Run {
         else {
             return Ok(());
         };
-        let slots = measured.product.map_or(0, |p| p.slots);
-        let inputs = format!("{key_bits} {encryption} {slots} {} {} {:?} {}", spec.dataset, spec.features.name(), spec.precision, spec.seed);
+        let (slots, per_ciphertext) = measured.product.map_or((0, 0), |p| (p.slots, p.inputs_per_ciphertext));
+        let inputs =
+            format!("{key_bits} {encryption} {slots} {per_ciphertext} {} {} {:?} {}", spec.dataset, spec.features.name(), spec.precision, spec.seed);
         let who = format!("{backend} {}", method.map_or("auto", Method::name));
         if let Some((.., other, other_who)) = self.first_digests.iter().find(|(i, n, ..)| *i == inputs && n == images)
             && other != digest

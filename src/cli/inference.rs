@@ -56,9 +56,12 @@ pub(super) struct RunArgs {
     /// How randomisers are made: owner (exact, by the key owner), djn, standard (r^n)
     #[arg(long, value_delimiter = ',', default_value = "owner")]
     encryption: Vec<Encryption>,
-    /// Images in one ciphertext: auto (as many as fit), off, or a number
+    /// Images in one ciphertext, offline: auto (as many as fit), off, or a number
     #[arg(long, default_value = "auto")]
     packing: PackingChoice,
+    /// Inputs of the image in one ciphertext, one image at a time: auto (as many as cost least), or a number; 1 leaves every input alone
+    #[arg(long, default_value = "auto", value_name = "auto|N", value_parser = inputs_per_ciphertext)]
+    inputs_per_ciphertext: PackingChoice,
     /// offline (full batches: throughput) or single (one image at a time: latency)
     #[arg(long, value_delimiter = ',', default_value = "offline")]
     scenario: Vec<Scenario>,
@@ -92,6 +95,7 @@ impl Default for RunArgs {
             method: vec!["auto".into()],
             encryption: vec![Encryption::Owner],
             packing: PackingChoice::Auto,
+            inputs_per_ciphertext: PackingChoice::Auto,
             scenario: vec![Scenario::Offline],
             images: None,
             seed: 1,
@@ -99,6 +103,15 @@ impl Default for RunArgs {
             toy: false,
             offline: false,
         }
+    }
+}
+
+/// `auto` or a number of inputs, as a packing.
+fn inputs_per_ciphertext(text: &str) -> std::result::Result<PackingChoice, String> {
+    match text {
+        "auto" => Ok(PackingChoice::Auto),
+        "1" => Ok(PackingChoice::Off),
+        number => format!("{number}-inputs").parse().map_err(|_| "expected auto or a number from 1".into()),
     }
 }
 
@@ -195,7 +208,8 @@ fn specs(args: &RunArgs, choices: &Choices, dataset: &Dataset) -> Result<Vec<Spe
                 for &key_bits in &args.key_bits {
                     for &method in &choices.methods {
                         for &encryption in &args.encryption {
-                            let protection = Protection::Paillier { backend, key_bits, method, encryption, packing: args.packing };
+                            let packing = if scenario == Scenario::Single { args.inputs_per_ciphertext } else { args.packing };
+                            let protection = Protection::Paillier { backend, key_bits, method, encryption, packing };
                             let slow = backend == BackendId::Reference || scenario == Scenario::Single;
                             specs.push(spec(protection, if slow { most.min(ORACLE_IMAGES) } else { most }));
                         }

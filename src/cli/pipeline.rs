@@ -169,7 +169,7 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
         Some(bits) => bits,
         None => linear_map(&integer_model(&name, args.features, None, precision)?)?.result_bits(),
     };
-    let packing = Packing::new(public.bits(), slot_bits, args.packing.slots())?;
+    let packing = Packing::new(public.bits(), slot_bits, args.packing.images()?)?;
     packing.check_result_bits(precision.feature_bits + 1)?;
     let left = dataset.test.len().saturating_sub(args.first);
     let images = args.images.unwrap_or_else(|| left.min(packing.slots()));

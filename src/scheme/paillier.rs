@@ -14,26 +14,30 @@ mod encrypt;
 mod evaluate;
 pub mod files;
 mod key;
+mod layout;
 mod packing;
+mod single;
 
 pub use cipher::{Ciphertexts, OnDevice, Raw, Sendable, State, check_fingerprint};
 pub use decrypt::Decryptor;
 pub use encrypt::{Encryption, Encryptor};
 pub use evaluate::Evaluator;
 pub use key::{MAXIMUM_BITS, MINIMUM_BITS, PublicKey, SecretKey, TOY_MINIMUM_BITS, check_bits, security_bits};
-pub use packing::Packing;
+pub use layout::{Arrangement, Layout};
+pub use packing::{Packing, pack_columns, unpack_rows};
+pub use single::{Convolution, MASK_BITS};
 
 use rug::Integer;
 
 use super::{Inputs, LinearInference, LinearMap};
 use crate::backend::Backend;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::matvec::Method;
 use crate::randomness::{Purpose, Tape};
 
 /// Owner and server of one inference service in one process, each with its own part.
 pub struct Paillier {
-    packing: Packing,
+    arrangement: Arrangement,
     map: LinearMap,
     encryptor: Encryptor,
     evaluator: Evaluator,
@@ -52,8 +56,8 @@ pub struct Options {
     pub encryption: Encryption,
     /// How the product is planned; the plan with the fewest products when not given.
     pub method: Option<Method>,
-    /// Images in one ciphertext; as many as fit when not given.
-    pub packing: Option<usize>,
+    /// Which values share a ciphertext.
+    pub layout: Layout,
 }
 
 impl Paillier {
@@ -63,12 +67,12 @@ impl Paillier {
     /// When the map does not fit the key's slots, the key is not fit for the encryption, or the backend cannot handle its moduli.
     pub fn new(backend: &dyn Backend, secret: &SecretKey, map: LinearMap, options: Options, tape: Tape) -> Result<Self> {
         let public = secret.public().clone();
-        let packing = Packing::new(public.bits(), map.result_bits(), options.packing)?;
+        let arrangement = options.layout.arrange(public.bits(), &map)?;
         Ok(Self {
-            evaluator: Evaluator::new(backend, &public, &map, packing, options.method)?,
+            evaluator: Evaluator::new(backend, &public, &map, arrangement, options.method)?,
             encryptor: Encryptor::new(backend, options.encryption, secret, Purpose::Encryption)?,
             decryptor: Decryptor::new(backend, secret, false)?,
-            packing,
+            arrangement,
             map,
             public,
             tape,
@@ -77,10 +81,10 @@ impl Paillier {
         })
     }
 
-    /// Slots of a ciphertext.
+    /// Which values share a ciphertext.
     #[must_use]
-    pub fn packing(&self) -> Packing {
-        self.packing
+    pub fn arrangement(&self) -> Arrangement {
+        self.arrangement
     }
 
     /// The server's side.
@@ -88,43 +92,6 @@ impl Paillier {
     pub fn evaluator(&self) -> &Evaluator {
         &self.evaluator
     }
-}
-
-/// The plaintexts of a batch of images: for each group of `slots` images one plaintext per column, slot k for the k-th image of the group.
-///
-/// # Errors
-/// When a value does not fit its slot.
-pub fn pack_columns(packing: Packing, inputs: &Inputs<'_>) -> Result<Vec<Integer>> {
-    let mut plaintexts = Vec::with_capacity(inputs.images().div_ceil(packing.slots()) * inputs.width());
-    for first in (0..inputs.images()).step_by(packing.slots()) {
-        let group = first..(first + packing.slots()).min(inputs.images());
-        for column in 0..inputs.width() {
-            plaintexts.push(packing.pack(group.clone().map(|image| i64::from(inputs.image(image)[column])))?);
-        }
-    }
-    Ok(plaintexts)
-}
-
-/// Results of `images` images, image after image, from one plaintext per group and row.
-///
-/// # Errors
-/// [`Error::Size`] unless there is one plaintext for every group and row, [`Error::Decryption`] when something is left above the top slot.
-pub fn unpack_rows(packing: Packing, plaintexts: &[Integer], rows: usize, images: usize) -> Result<Vec<i64>> {
-    let expected = images.div_ceil(packing.slots()) * rows;
-    if plaintexts.len() != expected {
-        return Err(Error::Size { what: "plaintexts of the results", expected, actual: plaintexts.len() });
-    }
-    let mut results = vec![0; images * rows];
-    for (index, plaintext) in plaintexts.iter().enumerate() {
-        let (group, row) = (index / rows, index % rows);
-        for (slot, value) in packing.unpack(plaintext, index)?.into_iter().enumerate() {
-            let image = group * packing.slots() + slot;
-            if image < images {
-                results[image * rows + row] = value;
-            }
-        }
-    }
-    Ok(results)
 }
 
 impl LinearInference for Paillier {
@@ -137,7 +104,7 @@ impl LinearInference for Paillier {
 
     fn encode(&self, inputs: &Inputs<'_>) -> Result<Vec<Integer>> {
         self.map.check_inputs(inputs)?;
-        pack_columns(self.packing, inputs)
+        self.arrangement.encode(inputs)
     }
 
     fn encrypt(&mut self, plaintexts: Vec<Integer>) -> Result<Ciphertexts<Sendable>> {
@@ -166,7 +133,7 @@ impl LinearInference for Paillier {
     }
 
     fn decode(&self, decrypted: Vec<Integer>, images: usize) -> Result<Vec<i64>> {
-        unpack_rows(self.packing, &decrypted, self.map.weights().rows(), images)
+        self.arrangement.decode(&decrypted, self.map.weights().rows(), images)
     }
 
     fn query_bytes(&self, query: &Ciphertexts<Sendable>) -> u64 {
@@ -217,14 +184,15 @@ mod tests {
         let map = LinearMap::new(Weights::new(6, 6, weights).unwrap(), vec![0, -5, 1 << 20, 0, -(1 << 20), 17], 255).unwrap();
         let values: Vec<u16> = (0..6 * 45).map(|i| [0, 255, 128, 1][i % 4].min((i * 37 % 256) as u16 + (i % 3) as u16 * 100).min(255)).collect();
         let expected: Vec<i64> = values.chunks(6).flat_map(|image| map.apply(image)).collect();
-        for packing in [None, Some(1), Some(3)] {
+        let single = [None, Some(1), Some(2), Some(3)].map(|inputs_per_ciphertext| Layout::Single { inputs_per_ciphertext });
+        for layout in [None, Some(1), Some(3)].map(|images| Layout::Batch { images }).into_iter().chain(single) {
             for encryption in Encryption::ALL {
                 let mut bits = None;
                 for id in BackendId::ALL {
-                    for method in [None, Some(Method::Naive), Some(Method::Straus), Some(Method::Buckets)] {
-                        let (words, results) = infer(id, &secret, &map, Options { encryption, method, packing }, &values);
-                        assert_eq!(results, expected, "{id} {encryption} {packing:?} {method:?}");
-                        assert_eq!(*bits.get_or_insert(words.clone()), words, "{id} {encryption} {packing:?} {method:?}");
+                    for method in std::iter::once(None).chain(Method::ALL.map(Some)) {
+                        let (words, results) = infer(id, &secret, &map, Options { encryption, method, layout }, &values);
+                        assert_eq!(results, expected, "{id} {encryption} {layout:?} {method:?}");
+                        assert_eq!(*bits.get_or_insert(words.clone()), words, "{id} {encryption} {layout:?} {method:?}");
                     }
                 }
             }
