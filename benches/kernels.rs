@@ -97,7 +97,7 @@ fn tables(c: &mut Criterion) {
         TABLE.with_borrow_mut(|cache| {
             let key = std::ptr::from_ref(ring).cast::<()>() as usize;
             if cache.as_ref().is_none_or(|(owner, _)| *owner != key) {
-                let base = Limbs::from_integers(&[Integer::from(3), Integer::from(1)], ring.modulus().width()).unwrap();
+                let base = Limbs::from_integers(&[3, 1, 1].map(Integer::from), ring.modulus().width()).unwrap();
                 *cache = Some((key, ring.run(plan.build(), &ring.upload(&base).unwrap(), None).unwrap()));
             }
             let digits = Digits::new(plan.windows(), digits.clone()).unwrap();

@@ -10,7 +10,7 @@ use cipherlane::backend::{self, BackendId};
 use cipherlane::plan::Weights;
 use cipherlane::randomness::{Purpose, Tape};
 use cipherlane::scheme::LinearMap;
-use cipherlane::scheme::paillier::{Decryptor, Encryption, Encryptor, Evaluator, Packing, SecretKey};
+use cipherlane::scheme::paillier::{Decryptor, Encryption, Encryptor, Evaluator, Packing, SecretKey, Tables};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rug::Integer;
 
@@ -25,7 +25,7 @@ fn stages(c: &mut Criterion) {
         let mut group = c.benchmark_group("encrypt-2048");
         group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
         for encryption in Encryption::ALL {
-            let encryptor = Encryptor::new(backend.as_ref(), encryption, &secret, Purpose::Encryption).unwrap();
+            let encryptor = Encryptor::new(backend.as_ref(), encryption, &secret, Tables::default(), Purpose::Encryption).unwrap();
             let batch = if encryption == Encryption::Standard { &messages[..16] } else { &messages[..] };
             assert_eq!(decryptor.decrypt(&encryptor.encrypt(batch, &tape, 0).unwrap()).unwrap(), batch);
             group.throughput(Throughput::Elements(batch.len() as u64));
@@ -33,7 +33,7 @@ fn stages(c: &mut Criterion) {
         }
         group.finish();
 
-        let encryptor = Encryptor::new(backend.as_ref(), Encryption::Owner, &secret, Purpose::Encryption).unwrap();
+        let encryptor = Encryptor::new(backend.as_ref(), Encryption::Owner, &secret, Tables::default(), Purpose::Encryption).unwrap();
         let batch = encryptor.encrypt(&messages[..32], &tape, 0).unwrap();
         let mut group = c.benchmark_group("decrypt-2048");
         group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).throughput(Throughput::Elements(32));
@@ -43,7 +43,8 @@ fn stages(c: &mut Criterion) {
         let weights = (0..640).map(|i| (i * 37 % 255) - 127).collect();
         let map = LinearMap::new(Weights::new(10, 64, weights).unwrap(), vec![5; 10], 255).unwrap();
         let packing = Packing::new(2048, map.result_bits(), None).unwrap();
-        let evaluator = Evaluator::new(backend.as_ref(), secret.public(), &map, packing, None).unwrap();
+        let randomiser = Encryptor::own_bases(backend.as_ref(), secret.public(), Tables::default(), Purpose::Rerandomisation, &tape).unwrap();
+        let evaluator = Evaluator::new(backend.as_ref(), secret.public(), &map, packing, None, randomiser).unwrap();
         let inputs: Vec<u16> = (0..64).map(|i| i * 4).collect();
         let plaintexts: Vec<Integer> = inputs.iter().map(|&x| packing.pack(std::iter::repeat_n(i64::from(x), packing.slots())).unwrap()).collect();
         let loaded = evaluator.upload(&encryptor.encrypt(&plaintexts, &tape, 0).unwrap()).unwrap();

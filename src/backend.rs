@@ -5,6 +5,7 @@
 //! in `[0, modulus)`. A verb that a backend lacks is an error, never a quiet fallback to another backend.
 
 mod gmp;
+mod ifma;
 mod reference;
 
 use std::any::Any;
@@ -26,11 +27,13 @@ pub enum BackendId {
     Reference,
     /// GMP through `rug`, parallel with rayon.
     Gmp,
+    /// AVX-512 IFMA, eight numbers at a time, parallel with rayon.
+    Ifma,
 }
 
 impl BackendId {
     /// All backends that this build knows, the oracle first.
-    pub const ALL: [Self; 2] = [Self::Reference, Self::Gmp];
+    pub const ALL: [Self; 3] = [Self::Reference, Self::Gmp, Self::Ifma];
 
     /// The name on the command line and in records.
     #[must_use]
@@ -38,6 +41,7 @@ impl BackendId {
         match self {
             Self::Reference => "reference",
             Self::Gmp => "gmp",
+            Self::Ifma => "ifma",
         }
     }
 
@@ -47,6 +51,7 @@ impl BackendId {
         match self {
             Self::Reference => "textbook arithmetic in plain Rust, one thread: the oracle",
             Self::Gmp => "GMP through rug, parallel with rayon",
+            Self::Ifma => "AVX-512 IFMA, eight numbers at a time, parallel with rayon",
         }
     }
 }
@@ -77,6 +82,7 @@ pub fn open(id: BackendId) -> Result<Box<dyn Backend>> {
     match id {
         BackendId::Reference => Ok(Box::new(reference::Reference)),
         BackendId::Gmp => Ok(Box::new(gmp::Gmp)),
+        BackendId::Ifma => ifma::open(),
     }
 }
 

@@ -227,7 +227,7 @@ fn tables(pair: &Pair, _effort: Effort, stream: &mut Stream) -> Result<usize> {
     let mut cases = 0;
     for items in [0, 1, 8, 9] {
         let starts: Vec<Integer> = (0..items).map(|_| stream.below(m)).collect();
-        let base = [stream.below(m), Integer::from(1) % m];
+        let base = [stream.below(m), Integer::from(1) % m, stream.below(m)];
         let digits: Vec<u16> = (0..items * plan.windows())
             .map(|i| {
                 if i < 7 {
@@ -332,7 +332,7 @@ fn inference(backend: &dyn Backend, bits: u32, rounds: usize) -> Result<usize> {
         let expected: Vec<i64> = (0..inputs.images()).flat_map(|i| map.apply(inputs.image(i))).collect();
         for (encryption, layout) in Encryption::ALL.into_iter().flat_map(|encryption| layouts.map(|layout| (encryption, layout))) {
             let run = |backend: &dyn Backend, method| -> Result<(Limbs, Vec<i64>)> {
-                let options = Options { encryption, method, layout };
+                let options = Options { method, layout, images: inputs.images(), ..Options::new(encryption) };
                 let mut service = Paillier::new(backend, &secret, map.clone(), options, Tape::replayable(round))?;
                 let plaintexts = service.encode(&inputs)?;
                 let query = service.encrypt(plaintexts)?;

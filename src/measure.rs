@@ -85,13 +85,22 @@ impl Run {
 
     /// Equal keys, images and randomness must give equal ciphertexts on every backend and by every plan.
     fn check_first_digest(&mut self, spec: &Spec, measured: &Measured) -> Result<()> {
-        let (Some((images, digest)), Protection::Paillier { backend, key_bits, encryption, method, .. }) = (&measured.first_digest, spec.protection)
+        let (Some((images, digest)), Protection::Paillier { backend, key_bits, encryption, method, rerandomisation, table_mib, .. }) =
+            (&measured.first_digest, spec.protection)
         else {
             return Ok(());
         };
         let (slots, per_ciphertext) = measured.product.map_or((0, 0), |p| (p.slots, p.inputs_per_ciphertext));
-        let inputs =
-            format!("{key_bits} {encryption} {slots} {per_ciphertext} {} {} {:?} {}", spec.dataset, spec.features.name(), spec.precision, spec.seed);
+        // The number of images decides the widths of tables and so the bases of the server.
+        let inputs = format!(
+            "{key_bits} {encryption} {slots} {per_ciphertext} {} {table_mib} {} {} {} {:?} {}",
+            rerandomisation.name(),
+            spec.images,
+            spec.dataset,
+            spec.features.name(),
+            spec.precision,
+            spec.seed
+        );
         let who = format!("{backend} {}", method.map_or("auto", Method::name));
         if let Some((.., other, other_who)) = self.first_digests.iter().find(|(i, n, ..)| *i == inputs && n == images)
             && other != digest

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::plan::matvec::Method;
 use crate::quantise::Precision;
-use crate::scheme::paillier::Encryption;
+use crate::scheme::paillier::{Encryption, Rerandomisation};
 
 /// Whether many images are worked on at once or one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,6 +133,10 @@ pub enum Protection {
         encryption: Encryption,
         /// Which values share a ciphertext.
         packing: PackingChoice,
+        /// How the server re-randomises results.
+        rerandomisation: Rerandomisation,
+        /// Most MiB of the tables of each side.
+        table_mib: u32,
     },
 }
 
@@ -160,9 +164,9 @@ impl fmt::Display for Spec {
         match self.protection {
             Protection::ClearFloat => f.write_str("inference/clear/float")?,
             Protection::ClearInteger => f.write_str("inference/clear/integer")?,
-            Protection::Paillier { backend, key_bits, method, encryption, packing } => {
-                let method = method.map_or("auto", Method::name);
-                write!(f, "inference/paillier/{backend}/{key_bits}/{method}/{encryption}/{packing}")?;
+            Protection::Paillier { backend, key_bits, method, encryption, packing, rerandomisation, table_mib } => {
+                let (method, rerandomisation) = (method.map_or("auto", Method::name), rerandomisation.name());
+                write!(f, "inference/paillier/{backend}/{key_bits}/{method}/{encryption}/{packing}/{rerandomisation}/{table_mib}")?;
             }
         }
         let Precision { feature_bits, weight_bits } = self.precision;
@@ -174,24 +178,28 @@ impl FromStr for Spec {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let bad = || Error::Unknown {
+        let bad = || {
+            Error::Unknown {
             what: "spec",
             value: text.into(),
-            known: "inference/clear/float|integer/... or inference/paillier/BACKEND/KEY_BITS/METHOD/ENCRYPTION/PACKING/..., then \
+            known: "inference/clear/float|integer/... or inference/paillier/BACKEND/KEY_BITS/METHOD/ENCRYPTION/PACKING/RERANDOMISATION/TABLE_MIB/..., then \
                     DATASET/FEATURES-BITS-BITS/SCENARIO/IMAGES/SEED"
                 .into(),
+        }
         };
         let parts: Vec<&str> = text.split('/').collect();
         let (protection, rest) = match parts.as_slice() {
             ["inference", "clear", "float", rest @ ..] => (Protection::ClearFloat, rest),
             ["inference", "clear", "integer", rest @ ..] => (Protection::ClearInteger, rest),
-            ["inference", "paillier", backend, key_bits, method, encryption, packing, rest @ ..] => {
+            ["inference", "paillier", backend, key_bits, method, encryption, packing, rerandomisation, table_mib, rest @ ..] => {
                 let protection = Protection::Paillier {
                     backend: backend.parse()?,
                     key_bits: key_bits.parse().map_err(|_| bad())?,
                     method: if *method == "auto" { None } else { Some(method.parse()?) },
                     encryption: encryption.parse()?,
                     packing: packing.parse()?,
+                    rerandomisation: rerandomisation.parse()?,
+                    table_mib: table_mib.parse().map_err(|_| bad())?,
                 };
                 (protection, rest)
             }
@@ -228,12 +236,14 @@ mod tests {
                 method: Some(Method::Buckets),
                 encryption: Encryption::Owner,
                 packing: PackingChoice::Images(78),
+                rerandomisation: Rerandomisation::Bases,
+                table_mib: 64,
             },
             scenario: Scenario::Offline,
             images: 10_000,
             seed: 1,
         };
-        let text = "inference/paillier/gmp/2048/buckets/owner/78/mnist/gradients-4-5/offline/10000/1";
+        let text = "inference/paillier/gmp/2048/buckets/owner/78/bases/64/mnist/gradients-4-5/offline/10000/1";
         assert_eq!(spec.to_string(), text);
         assert_eq!(text.parse::<Spec>().unwrap(), spec);
         for protection in [Protection::ClearFloat, Protection::ClearInteger] {

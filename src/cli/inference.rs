@@ -17,7 +17,7 @@ use crate::plan::matvec::Method;
 use crate::quantise::Precision;
 use crate::record::{Records, SAMPLES, write_whole};
 use crate::report::{self, Format};
-use crate::scheme::paillier::{Encryption, check_bits};
+use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
 use crate::stopwatch::timestamp;
 use crate::workload::inference::Bench;
 use crate::workload::{PackingChoice, Protection, Scenario, Spec};
@@ -62,6 +62,12 @@ pub(super) struct RunArgs {
     /// Inputs of the image in one ciphertext, one image at a time: auto (as many as cost least), or a number; 1 leaves every input alone
     #[arg(long, default_value = "auto", value_name = "auto|N", value_parser = inputs_per_ciphertext)]
     inputs_per_ciphertext: PackingChoice,
+    /// How the server re-randomises results: bases (its own random bases; r^n for few results) or standard (r^n)
+    #[arg(long, default_value = "bases", value_name = "WAY")]
+    rerandomise: Rerandomisation,
+    /// Most MiB of the tables of each side; they grow with the number of images
+    #[arg(long, default_value_t = 128, value_name = "MIB")]
+    table_mib: u32,
     /// offline (full batches: throughput) or single (one image at a time: latency)
     #[arg(long, value_delimiter = ',', default_value = "offline")]
     scenario: Vec<Scenario>,
@@ -96,6 +102,8 @@ impl Default for RunArgs {
             encryption: vec![Encryption::Owner],
             packing: PackingChoice::Auto,
             inputs_per_ciphertext: PackingChoice::Auto,
+            rerandomise: Rerandomisation::Bases,
+            table_mib: 128,
             scenario: vec![Scenario::Offline],
             images: None,
             seed: 1,
@@ -209,7 +217,15 @@ fn specs(args: &RunArgs, choices: &Choices, dataset: &Dataset) -> Result<Vec<Spe
                     for &method in &choices.methods {
                         for &encryption in &args.encryption {
                             let packing = if scenario == Scenario::Single { args.inputs_per_ciphertext } else { args.packing };
-                            let protection = Protection::Paillier { backend, key_bits, method, encryption, packing };
+                            let protection = Protection::Paillier {
+                                backend,
+                                key_bits,
+                                method,
+                                encryption,
+                                packing,
+                                rerandomisation: args.rerandomise,
+                                table_mib: args.table_mib,
+                            };
                             let slow = backend == BackendId::Reference || scenario == Scenario::Single;
                             specs.push(spec(protection, if slow { most.min(ORACLE_IMAGES) } else { most }));
                         }

@@ -22,7 +22,9 @@ use crate::randomness::{Purpose, Tape};
 use crate::record::write_whole;
 use crate::scheme::Inputs;
 use crate::scheme::paillier::files::{self, Header};
-use crate::scheme::paillier::{Ciphertexts, Decryptor, Encryption, Encryptor, Evaluator, Packing, SecretKey, check_bits, pack_columns, unpack_rows};
+use crate::scheme::paillier::{
+    Ciphertexts, Decryptor, Encryption, Encryptor, Evaluator, Packing, Rerandomisation, SecretKey, Tables, check_bits, pack_columns, unpack_rows,
+};
 use crate::workload::PackingChoice;
 use crate::workload::inference::linear_map;
 
@@ -85,7 +87,7 @@ pub(super) fn keygen(args: &KeygenArgs, json: bool) -> Result<bool> {
     let backend = backend::fastest()?;
     let messages = [Integer::from(0), Integer::from(-1), Integer::from(1) << (args.bits - 3)];
     for encryption in [Encryption::Djn, Encryption::Standard] {
-        let encryptor = Encryptor::new(backend.as_ref(), encryption, &secret, Purpose::Encryption)?;
+        let encryptor = Encryptor::new(backend.as_ref(), encryption, &secret, Tables { uses: 3, ..Tables::default() }, Purpose::Encryption)?;
         let decrypted = Decryptor::new(backend.as_ref(), &secret, true)?.decrypt(&encryptor.encrypt(&messages, &Tape::from_system()?, 0)?)?;
         if decrypted != messages {
             return Err(Error::Disagreement { what: "decryption with the new key".into(), expected: "the message".into(), actual: "another".into() });
@@ -190,9 +192,10 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
         (None, Some(_)) => Encryption::Djn,
         (None, None) => Encryption::Standard,
     });
+    let tables = Tables { uses: plaintexts.len(), ..Tables::default() };
     let encryptor = match (&secret, encryption) {
-        (Some(secret), _) => Encryptor::new(backend.as_ref(), encryption, secret, Purpose::Encryption)?,
-        (None, Encryption::Djn) => Encryptor::djn(backend.as_ref(), &public, Purpose::Encryption)?,
+        (Some(secret), _) => Encryptor::new(backend.as_ref(), encryption, secret, tables, Purpose::Encryption)?,
+        (None, Encryption::Djn) => Encryptor::djn(backend.as_ref(), &public, tables, Purpose::Encryption)?,
         (None, Encryption::Standard) => Encryptor::standard(backend.as_ref(), &public, Purpose::Encryption)?,
         (None, Encryption::Owner) => {
             return Err(Error::Unsupported {
@@ -303,10 +306,12 @@ pub(super) fn evaluate(args: &EvaluateArgs, json: bool) -> Result<bool> {
     }
     let meter = Meter::start("evaluate", query.len() as u64, "ciphertexts");
     meter.set("plan", 0);
-    let evaluator = Evaluator::new(backend.as_ref(), &public, &linear_map(&model)?, header.packing, method)?;
     let tape = Tape::from_system()?;
-    let mut answer: Option<Ciphertexts<_>> = None;
     let sets = query.len() / header.width;
+    let tables = Tables { uses: sets * model.classes(), ..Tables::default() };
+    let randomiser = Rerandomisation::Bases.encryptor(backend.as_ref(), &public, tables, &tape)?;
+    let evaluator = Evaluator::new(backend.as_ref(), &public, &linear_map(&model)?, header.packing, method, randomiser)?;
+    let mut answer: Option<Ciphertexts<_>> = None;
     let step = rayon::current_num_threads().max(1);
     for first in (0..sets).step_by(step) {
         check_stop()?;

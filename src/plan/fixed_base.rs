@@ -1,10 +1,14 @@
-//! Powers of one base with a table: base^e = prod over windows of table\[window\]\[digit\], with no squaring at all.
+//! Powers by table: prod over windows of table\[window\]\[digit\], with no squaring at all. The windows are digits of one exponent of one base, or exponents of
+//! bases of their own.
 
 use super::Program;
-use super::schedule::Graph;
+use super::schedule::{Graph, Value};
 use crate::error::{Error, Result};
 
-/// Programs that build and use the table of one base for exponents of up to `exponent_bits` bits.
+/// Most bits of a window.
+pub const MAX_WINDOW_BITS: u32 = 15;
+
+/// Programs that build and use a table of `windows * 2^window_bits` entries.
 #[derive(Clone, Debug)]
 pub struct FixedBase {
     window_bits: u32,
@@ -14,27 +18,49 @@ pub struct FixedBase {
 }
 
 impl FixedBase {
-    /// Plans a table of `ceil(exponent_bits / window_bits)` windows of `2^window_bits` entries.
+    /// A table of one base for exponents of up to `exponent_bits` bits: entry \[k\]\[d\] is base^(d 2^(k window_bits)).
     ///
     /// # Errors
     /// [`Error::OutOfRange`] unless `exponent_bits` is at least 1 and `window_bits` 1 to 15.
     pub fn plan(exponent_bits: u32, window_bits: u32) -> Result<Self> {
-        if !(1..=15).contains(&window_bits) || exponent_bits == 0 {
-            return Err(Error::OutOfRange { what: "window of a table", value: format!("{window_bits} bits"), allowed: "1 to 15 bits".into() });
-        }
-        let windows = exponent_bits.div_ceil(window_bits) as usize;
+        check(window_bits, exponent_bits)?;
+        Self::with(exponent_bits.div_ceil(window_bits) as usize, window_bits, 1)
+    }
+
+    /// A table of `windows` bases, each with exponents of `window_bits` bits: entry \[k\]\[d\] is base_k^d.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] unless there is a window and `window_bits` is 1 to 15.
+    pub fn plan_bases(windows: usize, window_bits: u32) -> Result<Self> {
+        check(window_bits, windows as u32)?;
+        Self::with(windows, window_bits, windows)
+    }
+
+    /// The window width that costs the fewest products for `uses` powers, the table included, among those whose table has at most `max_entries` entries.
+    #[must_use]
+    pub fn best_window_bits(exponent_bits: u32, uses: usize, max_entries: usize) -> u32 {
+        let windows = |w: u32| exponent_bits.div_ceil(w).max(1) as usize;
+        let fits = (1..=MAX_WINDOW_BITS.min(exponent_bits.max(1))).filter(|&w| w == 1 || windows(w) << w <= max_entries);
+        fits.min_by_key(|&w| (windows(w) << w) + uses.saturating_mul(windows(w))).unwrap_or(1)
+    }
+
+    fn with(windows: usize, window_bits: u32, bases: usize) -> Result<Self> {
         let entries = 1usize << window_bits;
-        let (mut base, one) = (0, 1);
-        let mut graph = Graph::new(2);
+        let (one, factor) = (bases as Value, bases as Value + 1);
+        let mut graph = Graph::new(bases + 2);
         let mut outputs = Vec::with_capacity(windows * entries);
-        for _ in 0..windows {
+        let mut base = 0;
+        for window in 0..windows {
             let first = outputs.len();
             outputs.extend([one, base]);
             for digit in 2..entries {
                 let value = if digit.is_multiple_of(2) { graph.sqr(outputs[first + digit / 2]) } else { graph.mul(outputs[first + digit - 1], base) };
                 outputs.push(value);
             }
-            base = graph.sqr(outputs[first + entries / 2]);
+            base = if bases > 1 { window as Value + 1 } else { graph.sqr(outputs[first + entries / 2]) };
+        }
+        for (digit, entry) in outputs.iter_mut().enumerate().take(entries) {
+            *entry = if digit == 0 { factor } else { graph.mul(*entry, factor) };
         }
         let build = graph.finish(&outputs, 0, 0)?;
         let mut graph = Graph::new(1);
@@ -61,17 +87,28 @@ impl FixedBase {
         self.windows << self.window_bits
     }
 
-    /// One item with the inputs (base, 1); the outputs are the table, window after window.
+    /// One item whose inputs are the bases, 1, and a factor that every power by this table carries; the outputs are the table, window after window.
     #[must_use]
     pub fn build(&self) -> &Program {
         &self.build
     }
 
-    /// Items with one input x each; the output is x * base^e, where e is given by the item's digits.
+    /// Items with one input x each; the output is x times the factor times the powers that the item's digits pick.
     #[must_use]
     pub fn apply(&self) -> &Program {
         &self.apply
     }
+}
+
+fn check(window_bits: u32, length: u32) -> Result<()> {
+    if !(1..=MAX_WINDOW_BITS).contains(&window_bits) || length == 0 {
+        return Err(Error::OutOfRange {
+            what: "window of a table",
+            value: format!("{window_bits} bits, length {length}"),
+            allowed: format!("1 to {MAX_WINDOW_BITS} bits, length 1 and above"),
+        });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -79,24 +116,52 @@ mod tests {
     use super::*;
     use crate::plan::Op;
 
+    /// The exponents of all bases, and last of the factor, in every table entry.
+    fn table(plan: &FixedBase, bases: usize) -> Vec<Vec<u64>> {
+        let mut exponents = vec![vec![0u64; bases + 1]; bases + 2 + plan.build.slots()];
+        (0..bases).for_each(|i| exponents[i][i] = 1);
+        exponents[bases + 1][bases] = 1;
+        for &op in plan.build.ops() {
+            let sum = |a: u32, b: u32| exponents[a as usize].iter().zip(&exponents[b as usize]).map(|(x, y)| x + y).collect::<Vec<_>>();
+            let value = match op {
+                Op::Mul { a, b, .. } => sum(a, b),
+                Op::Sqr { a, .. } => sum(a, a),
+                Op::MulTable { .. } => unreachable!(),
+            };
+            exponents[op.dst() as usize] = value;
+        }
+        plan.build.outputs().iter().map(|&o| exponents[o as usize].clone()).collect()
+    }
+
     #[test]
     fn the_table_holds_all_powers() {
         for (bits, window) in [(1, 1), (7, 3), (8, 4), (9, 4), (20, 1)] {
             let plan = FixedBase::plan(bits, window).unwrap();
-            let mut exponents = vec![0u64; 2 + plan.build.slots()];
-            exponents[0] = 1;
-            for &op in plan.build.ops() {
-                match op {
-                    Op::Mul { dst, a, b } => exponents[dst as usize] = exponents[a as usize] + exponents[b as usize],
-                    Op::Sqr { dst, a } => exponents[dst as usize] = 2 * exponents[a as usize],
-                    Op::MulTable { .. } => unreachable!(),
-                }
-            }
-            for (at, &output) in plan.build.outputs().iter().enumerate() {
+            for (at, exponents) in table(&plan, 1).into_iter().enumerate() {
                 let (k, digit) = (at >> window, at & ((1 << window) - 1));
-                assert_eq!(exponents[output as usize], (digit as u64) << (k as u32 * window), "window {k} digit {digit}");
+                assert_eq!(exponents, [(digit as u64) << (k as u32 * window), u64::from(k == 0)], "window {k} digit {digit}");
             }
             assert_eq!(plan.apply.counts().lookups, plan.windows());
         }
+    }
+
+    #[test]
+    fn every_base_has_a_window_of_its_own() {
+        let plan = FixedBase::plan_bases(5, 3).unwrap();
+        for (at, exponents) in table(&plan, 5).into_iter().enumerate() {
+            let mut expected = [0; 6];
+            expected[at / 8] = at as u64 % 8;
+            expected[5] = u64::from(at < 8);
+            assert_eq!(exponents, expected);
+        }
+    }
+
+    #[test]
+    fn windows_grow_with_use_and_stay_within_their_memory() {
+        let best = |uses, entries| FixedBase::best_window_bits(1024, uses, entries);
+        assert!(best(1, usize::MAX) < best(1000, usize::MAX) && best(1000, usize::MAX) < best(1_000_000, usize::MAX));
+        assert_eq!(best(1_000_000, 128 << 8), 8);
+        assert_eq!(best(1_000_000, 0), 1);
+        assert_eq!(FixedBase::best_window_bits(1, 100, 1000), 1);
     }
 }

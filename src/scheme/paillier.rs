@@ -16,11 +16,15 @@ pub mod files;
 mod key;
 mod layout;
 mod packing;
+#[cfg(test)]
+mod properties;
 mod single;
+#[cfg(test)]
+mod vectors;
 
 pub use cipher::{Ciphertexts, OnDevice, Raw, Sendable, State, check_fingerprint};
 pub use decrypt::Decryptor;
-pub use encrypt::{Encryption, Encryptor};
+pub use encrypt::{Encryption, Encryptor, Rerandomisation, Tables};
 pub use evaluate::Evaluator;
 pub use key::{MAXIMUM_BITS, MINIMUM_BITS, PublicKey, SecretKey, TOY_MINIMUM_BITS, check_bits, security_bits};
 pub use layout::{Arrangement, Layout};
@@ -58,6 +62,28 @@ pub struct Options {
     pub method: Option<Method>,
     /// Which values share a ciphertext.
     pub layout: Layout,
+    /// How the server re-randomises results.
+    pub rerandomisation: Rerandomisation,
+    /// Images that the service is made for: more of them are worth larger tables.
+    pub images: usize,
+    /// Most bytes of the tables of each side.
+    pub table_bytes: u64,
+}
+
+impl Options {
+    /// The plan with the fewest products, as many images in a ciphertext as fit, tables of 64 MiB for 10,000 images.
+    #[must_use]
+    pub fn new(encryption: Encryption) -> Self {
+        let tables = Tables::default();
+        Self {
+            encryption,
+            method: None,
+            layout: Layout::Batch { images: None },
+            rerandomisation: Rerandomisation::Bases,
+            images: tables.uses,
+            table_bytes: tables.max_bytes,
+        }
+    }
 }
 
 impl Paillier {
@@ -68,9 +94,19 @@ impl Paillier {
     pub fn new(backend: &dyn Backend, secret: &SecretKey, map: LinearMap, options: Options, tape: Tape) -> Result<Self> {
         let public = secret.public().clone();
         let arrangement = options.layout.arrange(public.bits(), &map)?;
+        let sets = options.images.div_ceil(arrangement.images());
+        let tables = |per_set: usize| Tables { uses: sets * per_set, max_bytes: options.table_bytes };
+        let (ciphertexts, results) = (arrangement.ciphertexts(&map), arrangement.results(&map));
         Ok(Self {
-            evaluator: Evaluator::new(backend, &public, &map, arrangement, options.method)?,
-            encryptor: Encryptor::new(backend, options.encryption, secret, Purpose::Encryption)?,
+            evaluator: Evaluator::new(
+                backend,
+                &public,
+                &map,
+                arrangement,
+                options.method,
+                options.rerandomisation.encryptor(backend, &public, tables(results), &tape)?,
+            )?,
+            encryptor: Encryptor::new(backend, options.encryption, secret, tables(ciphertexts), Purpose::Encryption)?,
             decryptor: Decryptor::new(backend, secret, false)?,
             arrangement,
             map,
@@ -190,7 +226,7 @@ mod tests {
                 let mut bits = None;
                 for id in BackendId::ALL {
                     for method in std::iter::once(None).chain(Method::ALL.map(Some)) {
-                        let (words, results) = infer(id, &secret, &map, Options { encryption, method, layout }, &values);
+                        let (words, results) = infer(id, &secret, &map, Options { method, layout, images: 45, ..Options::new(encryption) }, &values);
                         assert_eq!(results, expected, "{id} {encryption} {layout:?} {method:?}");
                         assert_eq!(*bits.get_or_insert(words.clone()), words, "{id} {encryption} {layout:?} {method:?}");
                     }

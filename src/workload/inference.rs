@@ -149,13 +149,14 @@ impl Bench {
                 let times = Vec::new();
                 self.drive(spec, &model, Clear::new(map), Job { batch, set: None, times, product: None, device: clear_device() }, report)
             }
-            Protection::Paillier { backend, key_bits, method, encryption, packing } => {
+            Protection::Paillier { backend, key_bits, method, encryption, packing, rerandomisation, table_mib } => {
                 let start = Progress { stage: Stage::Keygen, done: 0, images: spec.images };
                 report(start)?;
                 let (secret, keygen) = self.key(key_bits, spec.seed)?;
                 report(Progress { stage: Stage::Prepare, ..start })?;
                 let backend = backend::open(backend)?;
-                let options = Options { encryption, method, layout: layout(spec.scenario, packing)? };
+                let layout = layout(spec.scenario, packing)?;
+                let options = Options { encryption, method, layout, rerandomisation, images: spec.images, table_bytes: u64::from(table_mib) << 20 };
                 let (service, prepare) =
                     Stopwatch::time(|| Paillier::new(backend.as_ref(), &secret, linear_map(&model)?, options, Tape::replayable(spec.seed)));
                 let service = service?;

@@ -12,6 +12,14 @@
 //! theorem r mod p and r mod q are independent, and each pair (rho mod p^2, rho mod q^2) in M_p x M_q is exactly one n-th residue. Conversely, independent
 //! uniform elements of M_p and M_q joined by CRT are a uniform n-th residue. With a generator g of Z_p^*, w(g)^a with a uniform in [0, p - 1) is uniform on M_p.
 //! A test runs through all exponents of toy keys.
+//!
+//! **Own bases, for the server.** The key owner knows p and q, so what hides the server's weights from them must not rest on their choice of h, nor on a hard
+//! problem modulo p. The server draws uniform units x_k, one for each of w windows, and takes rho = prod (x_k^n)^(d_k) with digits d_k uniform below 2^8, from a
+//! table. Let G be the group of n-th residues and D the difference of two digit vectors, with greatest common divisor g. Over the choice of the bases, the products
+//! collide with probability 1/|g G| = |G\[g\]|/|G|. D = 0 has probability 2^(-8 w); g > 1 needs a prime that divides all D_k, which has probability about 2^-w for 2
+//! and less for others, while |G\[2\]| = 4 for n = p q. By the leftover hash lemma rho, together with the bases, is within sqrt(4 2^-w + |G| 2^(-8 w)) / 2 < 2^-120
+//! of a uniform n-th residue, since 8 w exceeds the bits of n by 256. An n of k prime factors has |G\[2\]| = 2^k; those that pass the tests on import have k <= 102 at
+//! 2048 bits, which leaves 2^-90. So nothing (no Jacobi symbol, no coset) is left unhidden, whatever n is, at a sixth of the cost of r^n.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,12 +27,14 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use rug::Integer;
+use rug::integer::Order;
+use zeroize::Zeroize;
 
 use super::cipher::{Ciphertexts, Sendable};
 use super::key::{PublicKey, SecretKey, teichmueller};
 use crate::backend::{Backend, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
 use crate::error::{Error, Result};
-use crate::limbs::Limbs;
+use crate::limbs::{Limbs, words_for_bits};
 use crate::modulus::{Modulus, wipe};
 use crate::plan::Program;
 use crate::plan::fixed_base::FixedBase;
@@ -84,8 +94,58 @@ impl FromStr for Encryption {
     }
 }
 
-/// Bits of a table's digit. 8 bits: 128 products for 1024 random bits, 8 MB of table modulo p^2 at a 2048-bit key.
-const WINDOW_BITS: u32 = 8;
+/// Bits by which the exponents of own bases exceed the group, twice the statistical security; see the module's documentation.
+const STATISTICAL_BITS: u32 = 128;
+/// The stream that own bases come from: no ciphertext has this number.
+const BASES_STREAM: u64 = (1 << 56) - 1;
+
+/// How the server re-randomises results; see the module's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rerandomisation {
+    /// Products of powers of the server's own random bases, within 2^-120 of the textbook's distribution.
+    Bases,
+    /// r^n: the textbook.
+    Standard,
+}
+
+impl Rerandomisation {
+    /// Both, the faster first.
+    pub const ALL: [Self; 2] = [Self::Bases, Self::Standard];
+
+    /// The name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bases => "bases",
+            Self::Standard => "standard",
+        }
+    }
+
+    /// The server's source of fresh encryptions. For so few results that the bases would cost more than they save, `Bases` is `Standard`, too.
+    ///
+    /// # Errors
+    /// When the backend cannot handle the modulus.
+    pub fn encryptor(self, backend: &dyn Backend, public: &PublicKey, tables: Tables, tape: &Tape) -> Result<Encryptor> {
+        // As many powers as there are windows, before the first result.
+        let worth_it = tables.uses > (public.bits() / 4) as usize;
+        match self {
+            Self::Bases if worth_it => Encryptor::own_bases(backend, public, tables, Purpose::Rerandomisation, tape),
+            Self::Bases | Self::Standard => Encryptor::standard(backend, public, Purpose::Rerandomisation),
+        }
+    }
+}
+
+impl FromStr for Rerandomisation {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|r| r.name() == text).ok_or_else(|| Error::Unknown {
+            what: "re-randomisation",
+            value: text.into(),
+            known: Self::ALL.map(Self::name).join(", "),
+        })
+    }
+}
 
 /// Makes ciphertexts on one backend under one key.
 pub struct Encryptor {
@@ -95,17 +155,32 @@ pub struct Encryptor {
 }
 
 enum Mode {
-    Standard { ring: Arc<dyn Ring>, product: Program },
-    Djn(Table),
-    Owner { halves: Box<[OwnerHalf; 2]>, secret: Box<SecretKey> },
+    Standard {
+        ring: Arc<dyn Ring>,
+        product: Program,
+    },
+    /// One power of a base, or one of each of many bases.
+    Table(Table),
+    Owner {
+        halves: Box<[OwnerHalf; 2]>,
+        secret: Box<SecretKey>,
+    },
 }
 
 struct OwnerHalf {
     table: Table,
     /// The order p - 1 of M_p: exponents are uniform below it.
     order: Integer,
-    /// n mod p^2, for 1 + m n.
-    n: Integer,
+    /// p.
+    prime: Integer,
+    /// q mod p: 1 + m n = 1 + p (m q mod p) (mod p^2).
+    cofactor: Integer,
+}
+
+impl Drop for OwnerHalf {
+    fn drop(&mut self) {
+        [&mut self.order, &mut self.prime, &mut self.cofactor].into_iter().for_each(wipe);
+    }
 }
 
 /// Powers of one base on a backend.
@@ -116,19 +191,69 @@ struct Table {
     exponent_bits: u32,
 }
 
+/// How large tables may be and how much they will be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tables {
+    /// Ciphertexts that will be made: more of them are worth larger tables.
+    pub uses: usize,
+    /// Most bytes of all tables together, counted as residues of plain words.
+    pub max_bytes: u64,
+}
+
+impl Default for Tables {
+    /// For thousands of ciphertexts, 64 MiB.
+    fn default() -> Self {
+        Self { uses: 10_000, max_bytes: 64 << 20 }
+    }
+}
+
+impl Tables {
+    fn share(self, parts: u64) -> Self {
+        Self { max_bytes: self.max_bytes / parts, ..self }
+    }
+
+    fn window_bits(self, exponent_bits: u32, width: usize) -> u32 {
+        FixedBase::best_window_bits(exponent_bits, self.uses, usize::try_from(self.max_bytes).unwrap_or(usize::MAX) / (8 * width))
+    }
+}
+
 impl Table {
-    fn new(ring: Arc<dyn Ring>, base: Integer, exponent_bits: u32) -> Result<Self> {
-        let plan = FixedBase::plan(exponent_bits, WINDOW_BITS.min(exponent_bits))?;
-        let inputs = ring.upload(&Limbs::from_integers(&[base, Integer::from(1)], ring.modulus().width())?)?;
+    /// `factor` times powers of one base, for exponents of `exponent_bits`.
+    fn new(ring: Arc<dyn Ring>, base: Integer, factor: Integer, exponent_bits: u32, tables: Tables) -> Result<Self> {
+        let plan = FixedBase::plan(exponent_bits, tables.window_bits(exponent_bits, ring.modulus().width()))?;
+        let inputs = ring.upload(&Limbs::from_integers(&[base, Integer::from(1), factor], ring.modulus().width())?)?;
         let table = ring.run(plan.build(), &inputs, None)?;
         Ok(Self { ring, plan, table, exponent_bits })
     }
 
-    /// start_i * base^(e_i) for every i. Input: starts below the modulus, exponents below 2^exponent_bits.
+    /// Powers of uniform n-th residues, one for each window; the exponents together have `exponent_bits` or a little more.
+    fn of_random_bases(ring: Arc<dyn Ring>, n: &Integer, exponent_bits: u32, tables: Tables, stream: &mut Stream) -> Result<Self> {
+        let width = ring.modulus().width();
+        let window_bits = tables.window_bits(exponent_bits, width).min(8);
+        let plan = FixedBase::plan_bases(exponent_bits.div_ceil(window_bits) as usize, window_bits)?;
+        let units: Vec<Integer> = (0..plan.windows()).map(|_| stream.unit(n)).collect();
+        let residues = ring.pow(&ring.upload(&Limbs::from_integers(&units, width)?)?, Exponents::Shared(n), Secrecy::Public)?;
+        let one = ring.upload(&Limbs::from_integers(&[Integer::from(1)], width)?)?;
+        let picks: Vec<(usize, usize)> = (0..plan.windows()).map(|k| (0, k)).chain([(1, 0), (1, 0)]).collect();
+        let table = ring.run(plan.build(), &ring.gather(&[&residues, &one], &picks)?, None)?;
+        Ok(Self { ring, exponent_bits: plan.windows() as u32 * window_bits, plan, table })
+    }
+
+    /// start_i times the entries that e_i picks. Input: starts below the modulus, exponents below 2^exponent_bits.
     fn times_power<'a>(&self, starts: &[Integer], exponents: impl Iterator<Item = &'a Integer>) -> Result<Resident> {
         let bits = self.plan.window_bits();
-        let digit = |e: &Integer, k: usize| (0..bits).fold(0u16, |d, b| d | u16::from(e.get_bit(k as u32 * bits + b)) << b);
-        let values = exponents.flat_map(|e| (0..self.plan.windows()).map(move |k| digit(e, k))).collect();
+        let mut values = Vec::with_capacity(starts.len() * self.plan.windows());
+        let mut words = vec![0u64; words_for_bits(self.plan.windows() as u32 * bits) + 1];
+        for exponent in exponents {
+            words.fill(0);
+            exponent.write_digits(&mut words[..exponent.significant_digits::<u64>()], Order::Lsf);
+            values.extend((0..self.plan.windows()).map(|k| {
+                let (word, shift) = (k * bits as usize / 64, k as u32 * bits % 64);
+                let pair = u128::from(words[word]) | u128::from(words.get(word + 1).copied().unwrap_or(0)) << 64;
+                (pair >> shift) as u16 & ((1u32 << bits) - 1) as u16
+            }));
+        }
+        words.zeroize();
         let digits = Digits::new(self.plan.windows(), values)?;
         let starts = self.ring.upload(&Limbs::from_integers(starts, self.ring.modulus().width())?)?;
         self.ring.run(self.plan.apply(), &starts, Some(Lookup { table: &self.table, digits: &digits }))
@@ -149,32 +274,45 @@ impl Encryptor {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a key without a base; when the backend cannot handle the modulus.
-    pub fn djn(backend: &dyn Backend, public: &PublicKey, purpose: Purpose) -> Result<Self> {
-        Self::djn_of_length(backend, public, purpose, public.bits() / 2)
+    pub fn djn(backend: &dyn Backend, public: &PublicKey, tables: Tables, purpose: Purpose) -> Result<Self> {
+        Self::djn_of_length(backend, public, tables, purpose, public.bits() / 2)
     }
 
     /// `djn` with exponents of another length.
-    pub(super) fn djn_of_length(backend: &dyn Backend, public: &PublicKey, purpose: Purpose, exponent_bits: u32) -> Result<Self> {
+    pub(super) fn djn_of_length(backend: &dyn Backend, public: &PublicKey, tables: Tables, purpose: Purpose, exponent_bits: u32) -> Result<Self> {
         let base = public.djn_base().ok_or_else(|| Error::Unsupported {
             subject: "a public key without hs".into(),
             feature: "djn encryption; use --encryption standard".into(),
         })?;
-        let table = Table::new(backend.ring(public.modulus()?)?, base.clone(), exponent_bits)?;
-        Ok(Self { public: public.clone(), mode: Mode::Djn(table), purpose })
+        let table = Table::new(backend.ring(public.modulus()?)?, base.clone(), Integer::from(1), exponent_bits, tables)?;
+        Ok(Self { public: public.clone(), mode: Mode::Table(table), purpose })
+    }
+
+    /// Randomisers from the caller's own random bases, for the server: see the module's documentation. `tape` gives the bases.
+    ///
+    /// # Errors
+    /// When the backend cannot handle the modulus.
+    pub fn own_bases(backend: &dyn Backend, public: &PublicKey, tables: Tables, purpose: Purpose, tape: &Tape) -> Result<Self> {
+        let ring = backend.ring(public.modulus()?)?;
+        let mut stream = tape.stream(purpose, BASES_STREAM);
+        let table = Table::of_random_bases(ring, public.n(), public.bits() + 2 * STATISTICAL_BITS, tables, &mut stream)?;
+        Ok(Self { public: public.clone(), mode: Mode::Table(table), purpose })
     }
 
     /// `owner` encryption for the key owner; builds the tables, which are secret.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a key whose factors of p - 1 are unknown; when the backend cannot handle the moduli.
-    pub fn owner(backend: &dyn Backend, secret: &SecretKey, purpose: Purpose) -> Result<Self> {
+    pub fn owner(backend: &dyn Backend, secret: &SecretKey, tables: Tables, purpose: Purpose) -> Result<Self> {
         let generators = secret.generators()?;
         let build = |which: usize| -> Result<OwnerHalf> {
             let half = &secret.halves()[which];
             let ring = backend.ring(Modulus::square(half.prime.clone())?)?;
             let base = teichmueller(&generators[which], half)?;
             let order = Integer::from(half.prime - 1u32);
-            Ok(OwnerHalf { table: Table::new(ring, base, order.significant_bits())?, order, n: Integer::from(secret.public().n() % half.squared) })
+            let factor = secret.crt_factors()?[which].clone();
+            let table = Table::new(ring, base, factor, order.significant_bits(), tables.share(2))?;
+            Ok(OwnerHalf { table, order, prime: half.prime.clone(), cofactor: Integer::from(secret.public().n() / half.prime) % half.prime })
         };
         let halves = Box::new([build(0)?, build(1)?]);
         Ok(Self { public: secret.public().clone(), mode: Mode::Owner { halves, secret: Box::new(secret.clone()) }, purpose })
@@ -184,10 +322,10 @@ impl Encryptor {
     ///
     /// # Errors
     /// As the way's own function.
-    pub fn new(backend: &dyn Backend, encryption: Encryption, secret: &SecretKey, purpose: Purpose) -> Result<Self> {
+    pub fn new(backend: &dyn Backend, encryption: Encryption, secret: &SecretKey, tables: Tables, purpose: Purpose) -> Result<Self> {
         match encryption {
-            Encryption::Owner => Self::owner(backend, secret, purpose),
-            Encryption::Djn => Self::djn(backend, secret.public(), purpose),
+            Encryption::Owner => Self::owner(backend, secret, tables, purpose),
+            Encryption::Djn => Self::djn(backend, secret.public(), tables, purpose),
             Encryption::Standard => Self::standard(backend, secret.public(), purpose),
         }
     }
@@ -198,7 +336,7 @@ impl Encryptor {
         let of = |t: &Table| (t.table.len() * t.ring.modulus().width() * 8) as u64;
         match &self.mode {
             Mode::Standard { .. } => 0,
-            Mode::Djn(table) => of(table),
+            Mode::Table(table) => of(table),
             Mode::Owner { halves, .. } => halves.iter().map(|h| of(&h.table)).sum(),
         }
     }
@@ -210,7 +348,11 @@ impl Encryptor {
     /// # Errors
     /// [`Error::OutOfRange`] for |m| >= n/2.
     pub fn encrypt(&self, messages: &[Integer], tape: &Tape, first: u64) -> Result<Ciphertexts<Sendable>> {
-        let draws = (0..messages.len()).into_par_iter().map(|i| self.draw(&mut tape.stream(self.purpose, first + i as u64))).collect::<Vec<_>>();
+        let draws = (0..messages.len())
+            .into_par_iter()
+            .with_min_len(16)
+            .map(|i| self.draw(&mut tape.stream(self.purpose, first + i as u64)))
+            .collect::<Vec<_>>();
         self.encrypt_drawn(messages, &draws)
     }
 
@@ -218,7 +360,7 @@ impl Encryptor {
     fn draw(&self, stream: &mut Stream) -> Drawn {
         Drawn(match &self.mode {
             Mode::Standard { .. } => vec![stream.unit(self.public.n())],
-            Mode::Djn(table) => vec![stream.bits(table.exponent_bits)],
+            Mode::Table(table) => vec![stream.bits(table.exponent_bits)],
             Mode::Owner { halves, .. } => halves.iter().map(|half| stream.below(&half.order)).collect(),
         })
     }
@@ -228,7 +370,7 @@ impl Encryptor {
     pub(super) fn encrypt_given(&self, messages: &[Integer], given: Vec<Vec<Integer>>) -> Result<Ciphertexts<Sendable>> {
         let limits = match &self.mode {
             Mode::Standard { .. } => vec![self.public.n().clone()],
-            Mode::Djn(table) => vec![Integer::from(1) << table.exponent_bits],
+            Mode::Table(table) => vec![Integer::from(1) << table.exponent_bits],
             Mode::Owner { halves, .. } => halves.iter().map(|half| half.order.clone()).collect(),
         };
         for (drawn, limit) in given.iter().flat_map(|g| g.iter().zip(&limits)) {
@@ -244,28 +386,32 @@ impl Encryptor {
         let public = &self.public;
         let residues = messages.iter().map(|m| public.residue(m)).collect::<Result<Vec<_>>>()?;
         let part = |which: usize| draws.iter().map(move |drawn: &Drawn| &drawn.0[which]);
-        let with_message =
-            |n: &Integer, modulus: &Integer| -> Vec<Integer> { residues.par_iter().map(|m| (Integer::from(m * n) + 1u32) % modulus).collect() };
+        // 1 + m n, below n^2 since m is below n.
+        let with_message = || -> Vec<Integer> { residues.par_iter().with_min_len(64).map(|m| Integer::from(m * public.n()) + 1u32).collect() };
         let values = match &self.mode {
             Mode::Standard { ring, product } => {
                 let width = ring.modulus().width();
                 let r = ring.upload(&Limbs::from_integers(part(0), width)?)?;
                 let randomisers = ring.pow(&r, Exponents::Shared(public.n()), Secrecy::Public)?;
-                let messages = ring.upload(&Limbs::from_integers(&with_message(public.n(), public.n_squared()), width)?)?;
+                let messages = ring.upload(&Limbs::from_integers(&with_message(), width)?)?;
                 let pairs = ring.gather(&[&messages, &randomisers], &interleaved(messages.len()))?;
                 ring.download(&ring.run(product, &pairs, None)?)?
             }
-            Mode::Djn(table) => table.ring.download(&table.times_power(&with_message(public.n(), public.n_squared()), part(0))?)?,
+            Mode::Table(table) => table.ring.download(&table.times_power(&with_message(), part(0))?)?,
             Mode::Owner { halves, secret } => {
                 let residue = |which: usize| -> Result<Limbs> {
                     let half = &halves[which];
-                    let starts = with_message(&half.n, half.table.ring.modulus().value());
+                    let start = |m: &Integer| Integer::from(m % &half.prime) * &half.cofactor % &half.prime * &half.prime + 1u32;
+                    let starts: Vec<Integer> = residues.par_iter().with_min_len(64).map(start).collect();
                     half.table.ring.download(&half.table.times_power(&starts, part(which))?)
                 };
                 let (x_p, x_q) = (residue(0)?, residue(1)?);
-                let joined: Vec<Integer> =
-                    (0..messages.len()).into_par_iter().map(|i| secret.join_ciphertext(&x_p.integer(i), &x_q.integer(i))).collect();
-                Limbs::from_integers(&joined, crate::limbs::words_for_bits(public.n_squared().significant_bits()))?
+                let joined: Vec<Integer> = (0..messages.len())
+                    .into_par_iter()
+                    .with_min_len(64)
+                    .map(|i| secret.join_scaled_ciphertext(&x_p.integer(i), &x_q.integer(i)))
+                    .collect();
+                Limbs::from_integers(&joined, words_for_bits(public.n_squared().significant_bits()))?
             }
         };
         Ok(Ciphertexts::of(public, values))

@@ -34,8 +34,7 @@ pub struct Evaluator {
 impl Evaluator {
     /// Plans the map. The slots of the layout must hold the map's worst case.
     ///
-    /// Results are re-randomised by r^n with the server's own r, uniform among the units: the only choice whose distribution does not rest on how the key owner
-    /// made n or h.
+    /// `randomiser` makes the fresh encryptions of the bias that re-randomise results: the server's own, never one of the key owner's bases.
     ///
     /// # Errors
     /// [`Error::SlotOverflow`] when a result could leave its slot.
@@ -45,6 +44,7 @@ impl Evaluator {
         map: &LinearMap,
         arrangement: impl Into<Arrangement>,
         method: Option<Method>,
+        randomiser: Encryptor,
     ) -> Result<Self> {
         let arrangement = arrangement.into();
         let plan = arrangement.plan(map, method)?;
@@ -54,7 +54,7 @@ impl Evaluator {
             ring,
             finish: finish_program(&plan.rows)?,
             product: Program::single_product()?,
-            randomiser: Encryptor::standard(backend, public, Purpose::Rerandomisation)?,
+            randomiser,
             public: public.clone(),
             plan,
             messages: arrangement.messages(map)?,

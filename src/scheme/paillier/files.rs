@@ -18,6 +18,9 @@ mod text;
 pub use batch::{Header, Kind, read_answer, read_query, write_answer, write_query};
 pub use key::{read_public_key, read_secret_key, write_public_key, write_secret_key};
 
+#[cfg(test)]
+pub(super) use text::parse_integer;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;

@@ -32,6 +32,8 @@ const COFACTOR_LIMIT: u32 = 1 << 22;
 
 /// Pollard's p - 1 method is tried with this bound on the primes of a secret key.
 const SMOOTH_ORDER_LIMIT: u32 = 1 << 17;
+/// Steps of Fermat's method on every n.
+const FERMAT_STEPS: u32 = 10_000;
 /// A base of DJN randomisers whose order modulo p or q divides lcm(1..=this) is refused.
 const SMALL_ORDER_LIMIT: u32 = 1 << 10;
 
@@ -97,7 +99,8 @@ impl fmt::Debug for PublicKey {
 }
 
 impl PublicKey {
-    /// Accepts a foreign key after the cheap tests that need no secret: size, oddness, compositeness, no perfect power, no prime factor below 2^20, and
+    /// Accepts a foreign key after the cheap tests that need no secret: size, oddness, compositeness, no perfect power, no
+    /// prime factor below 2^20, no two factors so close that Fermat's method finds them, and
     /// `djn_base` a unit of Jacobi symbol 1 and of no small order modulo any factor of n. An n of bad shape that passes (unbalanced factors, say) can only be excluded by a proof of its
     /// owner, which this program does not ask for: the owner is taken to be honest about n.
     ///
@@ -113,6 +116,9 @@ impl PublicKey {
         }
         if is_prime(&n) {
             return Err(invalid("n is prime"));
+        }
+        if has_close_factors(&n) {
+            return Err(invalid("|p - q| is small: Fermat's method factors n"));
         }
         let small = Integer::from(SMALL_PRIMES.gcd_ref(&n));
         if small != 1 {
@@ -201,6 +207,16 @@ impl PublicKey {
     }
 }
 
+/// Fermat's method: whether a^2 - n is a square for one of the first a above the root of n.
+fn has_close_factors(n: &Integer) -> bool {
+    let mut a = Integer::from(n.sqrt_ref()) + 1u32;
+    (0..FERMAT_STEPS).any(|_| {
+        let square = Integer::from(a.square_ref()) - n;
+        a += 1u32;
+        square.is_perfect_square()
+    })
+}
+
 /// SHA-256 of n, 64 hex digits.
 pub(super) fn fingerprint_of(n: &Integer) -> String {
     let digest = Sha256::new().chain_update(b"cipherlane paillier n v1").chain_update(n.to_digits::<u8>(Order::Msf)).finalize();
@@ -251,11 +267,12 @@ impl Factor {
     fn generator(&self) -> Result<Option<Integer>> {
         let Some(large) = &self.large else { return Ok(None) };
         let order = Integer::from(&self.prime - 1u32);
+        let wrong = || invalid("the factor given for p - 1 is not a large prime factor of it");
+        if !is_prime(large) {
+            return Err(wrong());
+        }
         let (cofactor, rest) = order.clone().div_rem(large.clone());
-        let cofactor = cofactor.to_u32().filter(|&k| rest == 0 && k < 2 * COFACTOR_LIMIT && k.is_multiple_of(2));
-        let Some(cofactor) = cofactor.filter(|_| is_prime(large)) else {
-            return Err(invalid("the factor given for p - 1 is not a large prime factor of it"));
-        };
+        let cofactor = cofactor.to_u32().filter(|&k| rest == 0 && k < 2 * COFACTOR_LIMIT && k.is_multiple_of(2)).ok_or_else(wrong)?;
         let mut factors: Vec<Integer> = prime_factors(cofactor).into_iter().map(Integer::from).collect();
         factors.push(large.clone());
         let exponents: Vec<Integer> = factors.iter().map(|l| Integer::from(&order / l)).collect();
@@ -472,9 +489,21 @@ impl SecretKey {
         join(x_p, x_q, &self.halves[0].prime, &self.halves[1].prime, &self.p_inverse)
     }
 
-    /// The x mod n^2 with the given residues mod p^2 and q^2. Input: below p^2 and q^2.
-    pub(super) fn join_ciphertext(&self, x_p: &Integer, x_q: &Integer) -> Integer {
-        join(x_p, x_q, &self.halves[0].squared, &self.halves[1].squared, &self.p_squared_inverse)
+    /// (q^2)^-1 mod p^2 and (p^2)^-1 mod q^2.
+    pub(super) fn crt_factors(&self) -> Result<[Integer; 2]> {
+        let [p, q] = [0, 1].map(|i| &self.halves[i].squared);
+        let inverse = q.invert_ref(p).map(Integer::from).ok_or_else(|| invalid("p and q are not coprime"))?;
+        Ok([inverse, self.p_squared_inverse.clone()])
+    }
+
+    /// The x mod n^2 with x = x_p q^2 (mod p^2) and x = x_q p^2 (mod q^2): x_p q^2 + x_q p^2, less n^2 if need be. Input: below p^2 and q^2.
+    pub(super) fn join_scaled_ciphertext(&self, x_p: &Integer, x_q: &Integer) -> Integer {
+        let mut sum = Integer::from(x_p * &self.halves[1].squared);
+        sum += x_q * &self.halves[0].squared;
+        if sum >= self.public.n_squared {
+            sum -= &self.public.n_squared;
+        }
+        sum
     }
 }
 

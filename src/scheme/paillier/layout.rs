@@ -71,6 +71,24 @@ impl Arrangement {
         }
     }
 
+    /// Ciphertexts of one set.
+    #[must_use]
+    pub fn ciphertexts(&self, map: &LinearMap) -> usize {
+        match self {
+            Self::Batch(_) => map.weights().cols(),
+            Self::Single(convolution) => convolution.ciphertexts(),
+        }
+    }
+
+    /// Result ciphertexts of one set.
+    #[must_use]
+    pub fn results(&self, map: &LinearMap) -> usize {
+        match self {
+            Self::Batch(_) => map.weights().rows(),
+            Self::Single(convolution) => convolution.results(),
+        }
+    }
+
     /// Bits from one slot to the next.
     #[must_use]
     pub fn slot_bits(&self) -> u32 {

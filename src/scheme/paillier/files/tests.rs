@@ -22,7 +22,8 @@ fn foreign(key: &SecretKey) -> SecretKey {
 fn encrypt(key: &SecretKey, messages: &[i64]) -> Ciphertexts<Sendable> {
     let backend = backend::open(BackendId::Gmp).unwrap();
     let messages: Vec<Integer> = messages.iter().map(|&m| Integer::from(m)).collect();
-    let encryptor = Encryptor::new(backend.as_ref(), Encryption::Standard, key, Purpose::Encryption).unwrap();
+    let encryptor =
+        Encryptor::new(backend.as_ref(), Encryption::Standard, key, crate::scheme::paillier::Tables::default(), Purpose::Encryption).unwrap();
     encryptor.encrypt(&messages, &Tape::replayable(3), 0).unwrap()
 }
 

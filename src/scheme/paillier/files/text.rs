@@ -22,7 +22,7 @@ pub(super) fn push_integer(text: &mut String, value: &Integer) {
 }
 
 /// The positive integer of a text that [`push_integer`] makes; `None` for every other text.
-pub(super) fn parse_integer(text: &str) -> Option<Integer> {
+pub(in super::super) fn parse_integer(text: &str) -> Option<Integer> {
     if text.is_empty() || text.len() % 4 == 1 {
         return None;
     }

@@ -1,0 +1,91 @@
+//! Batches of independent products over rows, eight at a time, and the memory that they work in.
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+use zeroize::Zeroize;
+
+use super::form::{Form, Workspace};
+use super::kernel::{LANES, Line};
+use super::transpose::{gather, scatter};
+
+/// Batches below which a call is not worth spreading over threads (about 20 us of work).
+pub(super) const SERIAL_BATCHES: usize = 8;
+
+/// What one thread works in. Kept between calls, wiped when dropped.
+pub(super) struct Scratch {
+    /// Memory of the kernels.
+    pub(super) work: Workspace,
+    /// First factor, second factor and result of a product, limb-major.
+    pub(super) left: Vec<Line>,
+    pub(super) right: Vec<Line>,
+    pub(super) out: Vec<Line>,
+    /// Scratch slots of a program or entries of a table, limb-major.
+    pub(super) slots: Vec<Vec<Line>>,
+    /// Scratch slots of a program, as rows; or a table, limb-major.
+    pub(super) lines: Vec<Line>,
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        for lines in [&mut self.left, &mut self.right, &mut self.out, &mut self.lines].into_iter().chain(&mut self.slots) {
+            lines.zeroize();
+        }
+    }
+}
+
+/// A form and the scratch memory of the threads that use it.
+pub(super) struct Engine {
+    form: Form,
+    idle: Mutex<Vec<Scratch>>,
+}
+
+impl Engine {
+    pub(super) fn new(form: Form) -> Self {
+        Self { form, idle: Mutex::new(Vec::new()) }
+    }
+
+    pub(super) fn form(&self) -> &Form {
+        &self.form
+    }
+
+    /// Lends scratch memory that no other thread uses; its contents are what the last user left.
+    pub(super) fn with_scratch<T>(&self, body: impl FnOnce(&mut Scratch) -> T) -> T {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let lent = idle().pop();
+        let mut scratch = lent.unwrap_or_else(|| {
+            let zeros = || vec![Line::default(); self.form.width()];
+            Scratch { work: self.form.workspace(), left: zeros(), right: zeros(), out: zeros(), slots: Vec::new(), lines: Vec::new() }
+        });
+        let result = body(&mut scratch);
+        idle().push(scratch);
+        result
+    }
+
+    /// Row i of `products` = a b / R for the rows (a, b) that `factors(i)` names. Time depends on the number of rows only.
+    ///
+    /// Input: rows in the lazy range of [`Form::mul`]. Output: the same range.
+    pub(super) fn products<'a>(&self, products: &mut [Line], factors: impl Fn(usize) -> [&'a [Line]; 2] + Sync) {
+        let row = self.form.lines();
+        let batch = |(number, rows): (usize, &mut [Line])| {
+            let count = rows.len() / row;
+            self.with_scratch(|Scratch { work, left, right, out, .. }| {
+                let factors: [[&[Line]; 2]; LANES] = std::array::from_fn(|lane| factors(number * LANES + lane.min(count - 1)));
+                gather(self.form.token(), factors.map(|[a, _]| a), left);
+                gather(self.form.token(), factors.map(|[_, b]| b), right);
+                self.form.mul(out, left, right, work);
+                scatter(self.form.token(), out, rows, &starts(row)[..count]);
+            });
+        };
+        if products.len() < SERIAL_BATCHES * LANES * row {
+            products.chunks_mut(LANES * row).enumerate().for_each(batch);
+        } else {
+            products.par_chunks_mut(LANES * row).enumerate().for_each(batch);
+        }
+    }
+}
+
+/// Where eight rows begin that lie one after the other.
+pub(super) fn starts(row: usize) -> [usize; LANES] {
+    std::array::from_fn(|lane| lane * row)
+}

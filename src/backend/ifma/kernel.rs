@@ -1,0 +1,443 @@
+//! The multiply-add kernel: one pass of Montgomery reduction over a sum of products, eight lanes wide.
+//!
+//! A pass walks the columns of the product in blocks of [`TILE`]. Everything that a block adds up lives in 18 named accumulators: `l0..=l8` take the low
+//! halves of limb products, `h1..=h9` the high halves (column j of the block is `lj + hj`). Two sets instead of one keep every accumulator's chain of
+//! additions shorter than the issue time of a tile on processors that start two multiply-adds per cycle. The derivation is in `ifma.md`.
+#![expect(unsafe_code, reason = "vector loads and stores, and calls into functions compiled for AVX-512")]
+
+use std::arch::x86_64::{
+    __m512i, _mm512_add_epi64, _mm512_and_si512, _mm512_load_si512, _mm512_madd52hi_epu64, _mm512_madd52lo_epu64, _mm512_set1_epi64,
+    _mm512_setzero_si512, _mm512_srli_epi64, _mm512_store_si512,
+};
+
+/// Limbs of a block.
+pub(super) const TILE: usize = 5;
+/// Bits of a limb.
+pub(super) const RADIX_BITS: usize = 52;
+/// Largest limb.
+pub(super) const LIMB_MASK: u64 = (1 << RADIX_BITS) - 1;
+/// Numbers that are computed side by side.
+pub(super) const LANES: usize = 8;
+
+/// Eight words of one cache line: one limb of eight numbers (limb-major), or eight limbs of one number (a piece of a row).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub(super) struct Line(pub(super) [u64; LANES]);
+
+impl zeroize::DefaultIsZeroes for Line {}
+
+/// [`TILE`] limbs of eight numbers.
+pub(super) type Block = [Line; TILE];
+
+/// Proof that this processor has the instructions. Only [`Token::detect`] makes one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Token(());
+
+impl Token {
+    /// Asks the processor (and the system, for the wide registers).
+    pub(super) fn detect() -> Option<Self> {
+        (std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512ifma")).then_some(Self(()))
+    }
+}
+
+/// Reads one vector.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn load(line: &Line) -> __m512i {
+    // SAFETY: a `Line` is 64 bytes, aligned to 64, and initialised.
+    unsafe { _mm512_load_si512(std::ptr::from_ref(line).cast()) }
+}
+
+/// Writes one vector.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn store(line: &mut Line, value: __m512i) {
+    // SAFETY: a `Line` is 64 bytes, aligned to 64, and borrowed for writing.
+    unsafe { _mm512_store_si512(std::ptr::from_mut(line).cast(), value) }
+}
+
+/// What a pass reduces modulo N, with the limb blocks of N and -1/N mod 2^52.
+#[derive(Clone, Copy)]
+pub(super) struct Reduction<'a> {
+    /// N, the same for all lanes.
+    pub(super) modulus: &'a [[u64; TILE]],
+    /// -1/N mod 2^52.
+    pub(super) minus_inverse: u64,
+}
+
+/// The sum that a pass reduces. All factors are non-negative with limbs below 2^52, of as many blocks as the modulus.
+#[derive(Clone, Copy)]
+enum Sum<'a> {
+    /// a b
+    Product(&'a [Block], &'a [Block]),
+    /// a a, given a and 2a.
+    Square(&'a [Block], &'a [Block]),
+    /// a b + m
+    ProductMore(&'a [Block], &'a [Block], &'a [Block]),
+    /// a b + c d + m
+    CrossMore([&'a [Block]; 4], &'a [Block]),
+}
+
+/// `out` = a b / R mod N, with `quotient` such that a b + `quotient` N = R `out`, in every lane.
+///
+/// Input: a, b < 3N with limbs below 2^52; R = 2^(52 * limbs) >= 16 N. Output: below 1.57 N, limbs below 2^52; the quotient below R.
+/// Time depends on the number of limbs only. Source: Montgomery 1985, product scanning; ranges proven in `ifma.md`.
+pub(super) fn mul(token: Token, by: Reduction<'_>, out: &mut [Line], quotient: &mut [Line], a: &[Line], b: &[Line]) {
+    let _ = token;
+    // SAFETY: the token proves that the processor has the features of `pass`.
+    unsafe { pass::<PRODUCT>(by, blocks_mut(out), blocks_mut(quotient), Sum::Product(blocks(a), blocks(b))) }
+}
+
+/// As [`mul`] with a = b. `twice` receives 2a and must not be assumed unchanged.
+pub(super) fn sqr(token: Token, by: Reduction<'_>, out: &mut [Line], quotient: &mut [Line], a: &[Line], twice: &mut [Line]) {
+    let _ = token;
+    // SAFETY: the token proves that the processor has the features of `double` and `pass`.
+    unsafe {
+        double(twice, a);
+        pass::<SQUARE>(by, blocks_mut(out), blocks_mut(quotient), Sum::Square(blocks(a), blocks(twice)));
+    }
+}
+
+/// `out` = (a b + m) / R mod N in every lane; `work` is overwritten.
+///
+/// Input: a < 6N, b < 3N, m < R. Output: below 3N. Time and source as [`mul`].
+pub(super) fn mul_more(token: Token, by: Reduction<'_>, out: &mut [Line], work: &mut [Line], [a, b]: [&[Line]; 2], m: &[Line]) {
+    let _ = token;
+    // SAFETY: the token proves that the processor has the features of `pass`.
+    unsafe { pass::<PRODUCT_MORE>(by, blocks_mut(out), blocks_mut(work), Sum::ProductMore(blocks(a), blocks(b), blocks(m))) }
+}
+
+/// `out` = (a b + c d + m) / R mod N in every lane; `work` is overwritten.
+///
+/// Input: a, b, c, d < 3N, m < R. Output: below 3N. Time and source as [`mul`].
+pub(super) fn cross_more(token: Token, by: Reduction<'_>, out: &mut [Line], work: &mut [Line], factors: [&[Line]; 4], m: &[Line]) {
+    let _ = token;
+    // SAFETY: the token proves that the processor has the features of `pass`.
+    unsafe { pass::<CROSS_MORE>(by, blocks_mut(out), blocks_mut(work), Sum::CrossMore(factors.map(blocks), blocks(m))) }
+}
+
+fn blocks(lines: &[Line]) -> &[Block] {
+    lines.as_chunks().0
+}
+
+fn blocks_mut(lines: &mut [Line]) -> &mut [Block] {
+    lines.as_chunks_mut().0
+}
+
+/// `twice` = 2 `a` with limbs below 2^52. Input: a < R/2. Time depends on the number of limbs only.
+#[target_feature(enable = "avx512f,avx512ifma")]
+fn double(twice: &mut [Line], a: &[Line]) {
+    let mut below = _mm512_setzero_si512();
+    for (twice, a) in twice.iter_mut().zip(a) {
+        let limb = load(a);
+        let sum = _mm512_add_epi64(_mm512_add_epi64(limb, limb), _mm512_srli_epi64::<51>(below));
+        store(twice, sum);
+        below = limb;
+    }
+}
+
+const PRODUCT: u8 = 0;
+const SQUARE: u8 = 1;
+const PRODUCT_MORE: u8 = 2;
+const CROSS_MORE: u8 = 3;
+
+/// The pass: `out` = (sum + quotient N) / R. `KIND` repeats the variant of `sum`, so that each kind is compiled on its own.
+///
+/// Block c holds the columns 5c..5c+5 and collects the next five on the way. In the lower half of the columns its limbs give five limbs of the quotient,
+/// in the upper half they are the result. The tile (quotient block c) x (modulus block 0) straddles two blocks: `lower` is the part that block c itself
+/// needs, `upper` is left to block c + 1, where it no longer waits for the chain of quotient limbs.
+#[target_feature(enable = "avx512f,avx512ifma")]
+fn pass<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Block], sum: Sum<'_>) {
+    let size = by.modulus.len();
+    let modulus = by.modulus;
+    let (first, second, more): ([&[Block]; 2], [&[Block]; 2], &[Block]) = match sum {
+        Sum::Product(a, b) | Sum::Square(a, b) => ([a, b], [a, b], &[]),
+        Sum::ProductMore(a, b, m) => ([a, b], [a, b], m),
+        Sum::CrossMore([a, b, c, d], m) => ([a, b], [c, d], m),
+    };
+    let operands = [first[0], first[1], second[0], second[1]];
+    assert!(size > 0 && out.len() == size && quotient.len() == size && operands.iter().all(|blocks| blocks.len() == size));
+    assert!(more.len() == if KIND == PRODUCT_MORE || KIND == CROSS_MORE { size } else { 0 });
+
+    let zero = _mm512_setzero_si512();
+    let minus_inverse = _mm512_set1_epi64(by.minus_inverse.cast_signed());
+    let mask = _mm512_set1_epi64(LIMB_MASK.cast_signed());
+    let (mut l0, mut l1, mut l2, mut l3, mut l4, mut l5, mut l6, mut l7, mut l8) = (zero, zero, zero, zero, zero, zero, zero, zero, zero);
+    let (mut h1, mut h2, mut h3, mut h4, mut h5, mut h6, mut h7, mut h8, mut h9) = (zero, zero, zero, zero, zero, zero, zero, zero, zero);
+    // Column 0 of the block: high halves that the block before has added there, and its carry.
+    let mut h0 = zero;
+    let mut carry;
+
+    /// The low or the high half of x times y, added to a column.
+    macro_rules! add {
+        (low $column:ident, $x:expr, $y:expr) => {
+            $column = _mm512_madd52lo_epu64($column, $x, $y)
+        };
+        (high $column:ident, $x:expr, $y:expr) => {
+            $column = _mm512_madd52hi_epu64($column, $x, $y)
+        };
+    }
+    /// Five limbs x times one limb y (the last one times `$last`) into five neighbouring columns.
+    macro_rules! row {
+        ($x0:ident $x1:ident $x2:ident $x3:ident $x4:ident, $y:expr, $last:expr; $l0:ident $l1:ident $l2:ident $l3:ident $l4:ident; $h1:ident $h2:ident $h3:ident $h4:ident $h5:ident) => {
+            add!(low $l0, $x0, $y);
+            add!(low $l1, $x1, $y);
+            add!(low $l2, $x2, $y);
+            add!(low $l3, $x3, $y);
+            add!(low $l4, $x4, $last);
+            add!(high $h1, $x0, $y);
+            add!(high $h2, $x1, $y);
+            add!(high $h3, $x2, $y);
+            add!(high $h4, $x3, $y);
+            add!(high $h5, $x4, $last);
+        };
+    }
+    /// Block x times block y: 25 limb products, 50 multiply-adds. `$corner` stands in for y0 where it meets x4.
+    macro_rules! tile {
+        ($x:expr, $read:ident $y:expr, $corner:expr) => {
+            let (x, y) = ($x, $y);
+            let (x0, x1, x2, x3, x4) = (load(&x[0]), load(&x[1]), load(&x[2]), load(&x[3]), load(&x[4]));
+            let limb = $read(&y[0]);
+            let corner = $corner.unwrap_or(limb);
+            row!(x0 x1 x2 x3 x4, limb, corner; l0 l1 l2 l3 l4; h1 h2 h3 h4 h5);
+            let limb = $read(&y[1]);
+            row!(x0 x1 x2 x3 x4, limb, limb; l1 l2 l3 l4 l5; h2 h3 h4 h5 h6);
+            let limb = $read(&y[2]);
+            row!(x0 x1 x2 x3 x4, limb, limb; l2 l3 l4 l5 l6; h3 h4 h5 h6 h7);
+            let limb = $read(&y[3]);
+            row!(x0 x1 x2 x3 x4, limb, limb; l3 l4 l5 l6 l7; h4 h5 h6 h7 h8);
+            let limb = $read(&y[4]);
+            row!(x0 x1 x2 x3 x4, limb, limb; l4 l5 l6 l7 l8; h5 h6 h7 h8 h9);
+        };
+    }
+    /// Block x times itself, 30 multiply-adds. `$d` is the same block of 2x; a limb next to x's own is doubled here, without the carry that x's own limb
+    /// has put into it there.
+    macro_rules! diagonal {
+        ($x:expr, $d:expr) => {
+            let (x, d) = ($x, $d);
+            let (x0, x1, x2, x3, x4) = (load(&x[0]), load(&x[1]), load(&x[2]), load(&x[3]), load(&x[4]));
+            let (d2, d3, d4) = (load(&d[2]), load(&d[3]), load(&d[4]));
+            let (e1, e2) = (_mm512_add_epi64(x1, x1), _mm512_add_epi64(x2, x2));
+            let (e3, e4) = (_mm512_add_epi64(x3, x3), _mm512_add_epi64(x4, x4));
+            add!(low l0, x0, x0);
+            add!(low l2, x1, x1);
+            add!(low l4, x2, x2);
+            add!(low l6, x3, x3);
+            add!(low l8, x4, x4);
+            add!(high h1, x0, x0);
+            add!(high h3, x1, x1);
+            add!(high h5, x2, x2);
+            add!(high h7, x3, x3);
+            add!(high h9, x4, x4);
+            add!(low l1, x0, e1);
+            add!(low l3, x1, e2);
+            add!(low l5, x2, e3);
+            add!(low l7, x3, e4);
+            add!(high h2, x0, e1);
+            add!(high h4, x1, e2);
+            add!(high h6, x2, e3);
+            add!(high h8, x3, e4);
+            add!(low l2, x0, d2);
+            add!(low l4, x1, d3);
+            add!(low l6, x2, d4);
+            add!(high h3, x0, d2);
+            add!(high h5, x1, d3);
+            add!(high h7, x2, d4);
+            add!(low l3, x0, d3);
+            add!(low l5, x1, d4);
+            add!(high h4, x0, d3);
+            add!(high h6, x1, d4);
+            add!(low l4, x0, d4);
+            add!(high h5, x0, d4);
+        };
+    }
+    /// One quotient limb q from a column: its low half times the modulus clears the column, so that the carry is the column over 2^52, rounded up.
+    macro_rules! quotient_limb {
+        ($column:expr => $q:ident, $store:expr) => {
+            let column = $column;
+            let $q = _mm512_madd52lo_epu64(zero, column, minus_inverse);
+            carry = _mm512_srli_epi64::<52>(_mm512_add_epi64(column, mask));
+            store($store, $q);
+        };
+    }
+    /// One result limb.
+    macro_rules! result_limb {
+        ($column:expr => $store:expr) => {
+            let column = $column;
+            store($store, _mm512_and_si512(column, mask));
+            carry = _mm512_srli_epi64::<52>(column);
+        };
+    }
+
+    /// All tiles of one product or reduction in a block: pairs of blocks, one list ascending, the other one descending.
+    macro_rules! tiles {
+        ($x:expr, $read:ident $y:expr) => {
+            for (x, y) in $x.iter().zip($y.iter().rev()) {
+                tile!(x, $read y, None);
+            }
+        };
+    }
+    /// The tiles of a square in block c, from block `$from` on; blocks `$from` and `c - $from` are in range.
+    macro_rules! square_tiles {
+        ($from:expr, $c:expr) => {
+            let (from, c) = ($from, $c);
+            let [a, twice] = first;
+            let half = c / 2;
+            tiles!(a[from..half], load twice[c - half + 1..=c - from]);
+            if c % 2 == 0 {
+                diagonal!(&a[half], &twice[half]);
+            } else {
+                let next = load(&a[half + 1][0]);
+                tile!(&a[half], load & twice[half + 1], Some(_mm512_add_epi64(next, next)));
+            }
+        };
+    }
+    /// The part of (quotient block) x (modulus block 0) that reaches into the block after the quotient's.
+    macro_rules! upper {
+        ($q:expr) => {
+            let (q, n) = ($q, &modulus[0]);
+            let (q0, q1, q2, q3, q4) = (load(&q[0]), load(&q[1]), load(&q[2]), load(&q[3]), load(&q[4]));
+            let (n0, n1, n2, n3, n4) = (broadcast(&n[0]), broadcast(&n[1]), broadcast(&n[2]), broadcast(&n[3]), broadcast(&n[4]));
+            add!(low l0, q4, n1);
+            add!(low l1, q4, n2);
+            add!(low l2, q4, n3);
+            add!(low l3, q4, n4);
+            add!(high h0, q4, n0);
+            add!(high h1, q4, n1);
+            add!(high h2, q4, n2);
+            add!(high h3, q4, n3);
+            add!(high h4, q4, n4);
+            add!(low l0, q3, n2);
+            add!(low l1, q3, n3);
+            add!(low l2, q3, n4);
+            add!(high h0, q3, n1);
+            add!(high h1, q3, n2);
+            add!(high h2, q3, n3);
+            add!(high h3, q3, n4);
+            add!(low l0, q2, n3);
+            add!(low l1, q2, n4);
+            add!(high h0, q2, n2);
+            add!(high h1, q2, n3);
+            add!(high h2, q2, n4);
+            add!(low l0, q1, n4);
+            add!(high h0, q1, n3);
+            add!(high h1, q1, n4);
+            add!(high h0, q0, n4);
+        };
+    }
+    /// On to the next block: the upper five columns become the lower ones.
+    macro_rules! shift {
+        () => {
+            (l0, l1, l2, l3, l4, l5, l6, l7, l8) = (l5, l6, l7, l8, zero, zero, zero, zero, zero);
+            (h0, h1, h2, h3, h4, h5, h6, h7, h8, h9) = (_mm512_add_epi64(h5, carry), h6, h7, h8, h9, zero, zero, zero, zero, zero);
+        };
+    }
+
+    if let Some([m0, m1, m2, m3, m4]) = more.first() {
+        (l0, l1, l2, l3, l4) = (load(m0), load(m1), load(m2), load(m3), load(m4));
+    }
+    for c in 0..size {
+        if (KIND == PRODUCT_MORE || KIND == CROSS_MORE)
+            && let Some([m0, m1, m2, m3, m4]) = more.get(c + 1)
+        {
+            (h5, h6, h7, h8, h9) = (load(m0), load(m1), load(m2), load(m3), load(m4));
+        }
+        if KIND == SQUARE {
+            square_tiles!(0, c);
+        } else {
+            tiles!(first[0][..=c], load first[1][..=c]);
+        }
+        if KIND == CROSS_MORE {
+            tiles!(second[0][..=c], load second[1][..=c]);
+        }
+        tiles!(quotient[..c], broadcast modulus[1..=c]);
+        if c > 0 {
+            upper!(&quotient[c - 1]);
+        }
+        let n = &modulus[0];
+        let (n0, n1, n2, n3, n4) = (broadcast(&n[0]), broadcast(&n[1]), broadcast(&n[2]), broadcast(&n[3]), broadcast(&n[4]));
+        let [s0, s1, s2, s3, s4] = &mut quotient[c];
+        quotient_limb!(_mm512_add_epi64(l0, h0) => q, s0);
+        l1 = _mm512_add_epi64(l1, carry);
+        add!(low l1, q, n1);
+        add!(high h1, q, n0);
+        add!(low l2, q, n2);
+        add!(high h2, q, n1);
+        add!(low l3, q, n3);
+        add!(high h3, q, n2);
+        add!(low l4, q, n4);
+        add!(high h4, q, n3);
+        quotient_limb!(_mm512_add_epi64(l1, h1) => q, s1);
+        l2 = _mm512_add_epi64(l2, carry);
+        add!(low l2, q, n1);
+        add!(high h2, q, n0);
+        add!(low l3, q, n2);
+        add!(high h3, q, n1);
+        add!(low l4, q, n3);
+        add!(high h4, q, n2);
+        quotient_limb!(_mm512_add_epi64(l2, h2) => q, s2);
+        l3 = _mm512_add_epi64(l3, carry);
+        add!(low l3, q, n1);
+        add!(high h3, q, n0);
+        add!(low l4, q, n2);
+        add!(high h4, q, n1);
+        quotient_limb!(_mm512_add_epi64(l3, h3) => q, s3);
+        l4 = _mm512_add_epi64(l4, carry);
+        add!(low l4, q, n1);
+        add!(high h4, q, n0);
+        quotient_limb!(_mm512_add_epi64(l4, h4) => _q, s4);
+        shift!();
+    }
+    for (c, result) in out.iter_mut().enumerate() {
+        // The last block has no tiles of its own, only what the one before has left.
+        if c + 1 < size {
+            if KIND == SQUARE {
+                square_tiles!(c + 1, c + size);
+            } else {
+                tiles!(first[0][c + 1..], load first[1][c + 1..]);
+            }
+            if KIND == CROSS_MORE {
+                tiles!(second[0][c + 1..], load second[1][c + 1..]);
+            }
+            tiles!(quotient[c + 1..], broadcast modulus[c + 1..]);
+        }
+        if c == 0 {
+            upper!(&quotient[size - 1]);
+        }
+        let [s0, s1, s2, s3, s4] = result;
+        result_limb!(_mm512_add_epi64(l0, h0) => s0);
+        result_limb!(_mm512_add_epi64(_mm512_add_epi64(l1, h1), carry) => s1);
+        result_limb!(_mm512_add_epi64(_mm512_add_epi64(l2, h2), carry) => s2);
+        result_limb!(_mm512_add_epi64(_mm512_add_epi64(l3, h3), carry) => s3);
+        result_limb!(_mm512_add_epi64(_mm512_add_epi64(l4, h4), carry) => s4);
+        shift!();
+    }
+}
+
+/// One limb of the modulus in every lane.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn broadcast(limb: &u64) -> __m512i {
+    _mm512_set1_epi64(limb.cast_signed())
+}
+
+/// Issues `count` independent multiply-adds (a multiple of 20) and does nothing with them: the bound that the kernels are measured against.
+#[cfg(test)]
+pub(super) fn multiply_adds(token: Token, count: usize) {
+    let _ = token;
+    // SAFETY: the token proves that the processor has the features of `issue`.
+    unsafe { issue(count / 20) }
+}
+
+#[cfg(test)]
+#[target_feature(enable = "avx512f,avx512ifma")]
+fn issue(rounds: usize) {
+    let mut columns = [_mm512_setzero_si512(); 20];
+    let x = std::hint::black_box(_mm512_set1_epi64(3));
+    for _ in 0..rounds {
+        for column in &mut columns {
+            *column = _mm512_madd52lo_epu64(*column, x, x);
+        }
+    }
+    std::hint::black_box(columns);
+}

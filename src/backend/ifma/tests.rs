@@ -1,0 +1,526 @@
+//! Every verb against GMP (through rug), over edge operands, all kernel sizes and batch lengths around the number of lanes.
+
+use std::sync::Arc;
+
+use rug::Integer;
+use rug::integer::Order;
+
+use super::engine::{Engine, starts};
+use super::form::Form;
+use super::kernel::{LANES, Line, Token};
+use super::ring::Ifma;
+use super::transpose::{gather, pick_vartime, scan, scatter};
+use crate::backend::{Backend, BackendId, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
+use crate::error::Error;
+use crate::limbs::Limbs;
+use crate::modulus::Modulus;
+use crate::plan::{Op, Operand, Program};
+
+/// Reproducible numbers: SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn word(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.word() % bound as u64) as usize
+    }
+
+    fn bits(&mut self, bits: u32) -> Integer {
+        let words: Vec<u64> = (0..bits.div_ceil(64)).map(|_| self.word()).collect();
+        Integer::from_digits(&words, Order::Lsf).keep_bits(bits)
+    }
+
+    fn odd(&mut self, bits: u32) -> Integer {
+        self.bits(bits) | (Integer::from(1) << (bits - 1)) | 1u32
+    }
+
+    fn residue(&mut self, modulus: &Integer) -> Integer {
+        self.bits(modulus.significant_bits() + 64) % modulus
+    }
+
+    /// A residue with an inverse.
+    fn unit(&mut self, modulus: &Integer) -> Integer {
+        loop {
+            let value = self.residue(modulus);
+            if Integer::from(value.gcd_ref(modulus)) == 1 {
+                return value;
+            }
+        }
+    }
+}
+
+/// The tests say that they are skipped where the instructions are missing.
+macro_rules! token {
+    () => {
+        match Token::detect() {
+            Some(token) => token,
+            None => {
+                eprintln!("skipped: no AVX-512 IFMA");
+                return;
+            }
+        }
+    };
+}
+
+mod rates;
+
+/// A random modulus and two that stress carries: all bits set, and 2^(bits-1) + 1.
+fn roots(random: &mut Random, bits: u32) -> [Integer; 3] {
+    [random.odd(bits), (Integer::from(1) << bits) - 1u32, (Integer::from(1) << (bits - 1)) + 1u32]
+}
+
+fn ring(token: Token, modulus: Modulus) -> Arc<dyn Ring> {
+    Ifma::new(token).ring(modulus).unwrap()
+}
+
+/// Both rings of a number: modulo it, and modulo its square in base n.
+fn rings(token: Token, n: &Integer) -> [Arc<dyn Ring>; 2] {
+    [ring(token, Modulus::new(n.clone()).unwrap()), ring(token, Modulus::square(n.clone()).unwrap())]
+}
+
+fn upload(ring: &dyn Ring, values: &[Integer]) -> Resident {
+    ring.upload(&Limbs::from_integers(values, ring.modulus().width()).unwrap()).unwrap()
+}
+
+fn download(ring: &dyn Ring, values: &Resident) -> Vec<Integer> {
+    ring.download(values).unwrap().to_integers()
+}
+
+/// The comparison that all tests use: the first place where two batches differ.
+fn difference(expected: &[Integer], actual: &[Integer]) -> Option<usize> {
+    if expected.len() != actual.len() {
+        return Some(expected.len().min(actual.len()));
+    }
+    (0..expected.len()).find(|&i| expected[i] != actual[i])
+}
+
+fn assert_same(expected: &[Integer], actual: &[Integer], what: &str) {
+    assert_eq!(difference(expected, actual), None, "{what}");
+}
+
+/// Residues at the edges of the modulus and of both digits, then random ones.
+fn operands(random: &mut Random, modulus: &Modulus, count: usize) -> Vec<Integer> {
+    let m = modulus.value();
+    let n = modulus.root().cloned().unwrap_or_else(|| Integer::from(m >> (m.significant_bits() / 2)));
+    let mut values: Vec<Integer> = [0u32, 1, 2].iter().map(|&v| Integer::from(v)).collect();
+    values.extend([1u32, 2].iter().map(|&v| Integer::from(m - v)));
+    values.extend([Integer::from(&n - 1u32), n.clone(), Integer::from(&n + 1u32), Integer::from(&n * 2u32) - 1u32, Integer::from(m - &n)]);
+    values.push((Integer::from(1) << (m.significant_bits() - 1)) - 1u32);
+    values.push(Integer::from(m >> 1u32));
+    for value in &mut values {
+        *value %= m;
+    }
+    values.resize_with(count.max(values.len()), || random.residue(m));
+    values
+}
+
+/// dst = a b and dst = a a for all pairs of neighbours.
+fn pair_program() -> Program {
+    let ops = vec![Op::Mul { dst: 2, a: 0, b: 1 }, Op::Sqr { dst: 3, a: 0 }, Op::Sqr { dst: 4, a: 1 }];
+    Program::new(2, ops, vec![3], vec![2, 3, 4], 0, 0).unwrap()
+}
+
+fn products_agree(ring: &dyn Ring, a: &[Integer], b: &[Integer], what: &str) {
+    let m = ring.modulus().value();
+    let pairs: Vec<Integer> = a.iter().zip(b).flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
+    let result = ring.run(&pair_program(), &upload(ring, &pairs), None).unwrap();
+    let expected: Vec<Integer> = a
+        .iter()
+        .zip(b)
+        .flat_map(|(a, b)| [Integer::from(a * b), Integer::from(a.square_ref()), Integer::from(b.square_ref())])
+        .map(|v| v % m)
+        .collect();
+    assert_same(&expected, &download(ring, &result), what);
+}
+
+#[test]
+fn products_and_squares_agree_with_gmp_at_the_edges() {
+    let token = token!();
+    let mut random = Random(1);
+    for bits in [512, 520, 1024, 1036, 1536, 2048, 3072, 4096, 6144, 8192] {
+        for n in roots(&mut random, bits) {
+            for ring in rings(token, &n) {
+                let values = operands(&mut random, ring.modulus(), 16);
+                let (a, b): (Vec<_>, Vec<_>) = values.iter().flat_map(|a| values.iter().map(move |b| (a.clone(), b.clone()))).unzip();
+                products_agree(&*ring, &a, &b, &format!("{bits} bits, {:?}", ring.modulus()));
+            }
+        }
+    }
+}
+
+#[test]
+fn small_moduli_work() {
+    let token = token!();
+    let mut random = Random(2);
+    for n in [3u32, 5, 7, 15, 255, 65_537] {
+        for ring in rings(token, &Integer::from(n)) {
+            let values = operands(&mut random, ring.modulus(), 20);
+            products_agree(&*ring, &values, &values.iter().rev().cloned().collect::<Vec<_>>(), &n.to_string());
+        }
+    }
+}
+
+/// Halves at the lazy bound, which no upload makes: the result must be the right residue and inside the range again.
+#[test]
+fn the_lazy_range_is_closed() {
+    let token = token!();
+    let mut random = Random(3);
+    for bits in [512, 516, 1024, 1036, 2048, 2076, 3072, 4096, 8192] {
+        for n in roots(&mut random, bits) {
+            for modulus in [Modulus::new(n.clone()).unwrap(), Modulus::square(n.clone()).unwrap()] {
+                let m = modulus.value().clone();
+                let halves = if modulus.root().is_some() { 2 } else { 1 };
+                let form = Form::new(token, modulus).unwrap();
+                let mut choices = [0u32, 1].map(Integer::from).to_vec();
+                choices.extend([1u32, 2].map(|v| Integer::from(&n * 3u32) - v));
+                choices.extend([Integer::from(&n - 1u32), n.clone(), Integer::from(&n + 1u32), random.residue(&n) + &n]);
+                let digits: [Vec<Integer>; LANES] =
+                    std::array::from_fn(|lane| (0..halves).map(|half| choices[(lane * (half * 2 + 1) + half) % choices.len()].clone()).collect());
+                let reversed: [Vec<Integer>; LANES] = std::array::from_fn(|lane| digits[(lane * 3 + 2) % LANES].clone());
+                let (a, b) = (lanes(&form, &digits), lanes(&form, &reversed));
+                let mut work = form.workspace();
+                let mut out = vec![Line::default(); form.width()];
+                for square in [false, true] {
+                    if square {
+                        form.sqr(&mut out, &a, &mut work);
+                    } else {
+                        form.mul(&mut out, &a, &b, &mut work);
+                    }
+                    for lane in 0..LANES {
+                        let result = digits_of(&form, &out, lane, halves);
+                        assert!(result.iter().all(|half| *half < Integer::from(&n * 3u32)), "{bits} bits, lane {lane}: out of range");
+                        let value =
+                            |digits: &[Integer]| digits.get(1).map_or_else(|| digits[0].clone(), |high| Integer::from(&digits[0] - high * &n));
+                        let other = if square { &digits[lane] } else { &reversed[lane] };
+                        let r = Integer::from(1) << (52 * form.size()) as u32;
+                        let wrong = value(&digits[lane]) * value(other) - value(&result) * r;
+                        assert!(wrong.is_divisible(&m), "{bits} bits, lane {lane}, square {square}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Halves, one list for each lane, as limb-major vectors.
+fn lanes(form: &Form, digits: &[Vec<Integer>; LANES]) -> Vec<Line> {
+    let mut vectors = vec![Line::default(); form.width()];
+    for (lane, halves) in digits.iter().enumerate() {
+        for (half, value) in halves.iter().enumerate() {
+            for limb in 0..form.size() {
+                vectors[half * form.size() + limb].0[lane] = Integer::from(value >> (52 * limb) as u32).keep_bits(52).to_u64().unwrap();
+            }
+        }
+    }
+    vectors
+}
+
+fn digits_of(form: &Form, vectors: &[Line], lane: usize, halves: usize) -> Vec<Integer> {
+    let half = |half: usize| {
+        let limbs = (0..form.size()).map(|limb| Integer::from(vectors[half * form.size() + limb].0[lane]) << (52 * limb) as u32);
+        assert!(vectors.iter().all(|line| line.0[lane] < 1 << 52), "a limb is too wide");
+        limbs.sum()
+    };
+    (0..halves).map(half).collect()
+}
+
+#[test]
+fn all_batch_lengths_work() {
+    let token = token!();
+    let mut random = Random(4);
+    let n = random.odd(1024);
+    for ring in rings(token, &n) {
+        let m = ring.modulus().value();
+        for count in [0, 1, 7, 8, 9, 15, 16, 17, 70] {
+            let values: Vec<Integer> = (0..count).map(|_| random.unit(m)).collect();
+            let batch = upload(&*ring, &values);
+            assert_eq!((batch.len(), batch.is_empty()), (count, count == 0));
+            assert_same(&values, &download(&*ring, &batch), "round trip");
+            products_agree(&*ring, &values, &values, "products");
+            let inverses = ring.invert(&batch).unwrap();
+            let expected: Vec<Integer> = values.iter().map(|v| v.clone().invert(m).unwrap()).collect();
+            assert_same(&expected, &download(&*ring, &inverses), &format!("{count} inverses"));
+            let powers = ring.pow(&batch, Exponents::Shared(&Integer::from(11)), Secrecy::Public).unwrap();
+            let expected: Vec<Integer> = values.iter().map(|v| v.clone().pow_mod(&Integer::from(11), m).unwrap()).collect();
+            assert_same(&expected, &download(&*ring, &powers), &format!("{count} powers"));
+        }
+    }
+}
+
+/// One operation after the other in rug.
+fn expected_run(program: &Program, m: &Integer, inputs: &[Integer], table: &[Integer], digits: &[u16]) -> Vec<Integer> {
+    let mut values = inputs.to_vec();
+    values.resize(inputs.len() + program.slots(), Integer::new());
+    for op in program.ops() {
+        let at = |operand: Operand| &values[operand as usize];
+        let value = match *op {
+            Op::Mul { a, b, .. } => Integer::from(at(a) * at(b)),
+            Op::Sqr { a, .. } => Integer::from(at(a).square_ref()),
+            Op::MulTable { a, window, .. } => Integer::from(at(a) * &table[window as usize * program.entries() + digits[window as usize] as usize]),
+        };
+        values[op.dst() as usize] = value % m;
+    }
+    program.outputs().iter().map(|&o| values[o as usize].clone()).collect()
+}
+
+/// A program of `levels` levels of up to `width` operations of all kinds, some in place.
+fn random_program(random: &mut Random, inputs: usize, levels: usize, width: usize, windows: usize, entries: usize) -> Program {
+    let (mut ops, mut ends) = (Vec::new(), Vec::new());
+    let mut ready = inputs;
+    for level in 0..levels {
+        // Each operation reads what is ready and writes a slot of its own or its own base, which nobody else then reads.
+        let first_private = if level == 0 { ready } else { ready - width.min(ready - inputs) };
+        for k in 0..width {
+            let private = first_private + k;
+            let in_place = level > 0 && private < ready && random.below(2) == 0;
+            let shared = |random: &mut Random| random.below(first_private.max(1)) as Operand;
+            let (a, dst) = if in_place { (private, private) } else { (shared(random) as usize, ready + k) };
+            let (a, dst) = (a as Operand, dst as Operand);
+            ops.push(match random.below(if windows > 0 { 3 } else { 2 }) {
+                0 => Op::Mul { dst, a, b: shared(random) },
+                1 => Op::Sqr { dst, a },
+                _ => Op::MulTable { dst, a, window: random.below(windows) as u32 },
+            });
+        }
+        ends.push(ops.len());
+        // Slots that stayed unwritten because of in-place operations must not be read: write them all in the next step.
+        let missing: Vec<usize> = (ready..ready + width).filter(|&slot| !ops.iter().any(|op| op.dst() as usize == slot)).collect();
+        if !missing.is_empty() {
+            ops.extend(missing.into_iter().map(|slot| Op::Sqr { dst: slot as Operand, a: 0 }));
+            ends.push(ops.len());
+        }
+        ready += width;
+    }
+    let outputs = (0..5).map(|_| random.below(ready) as Operand).chain([0, ready as Operand - 1]).collect();
+    Program::new(inputs, ops, ends, outputs, windows, entries).unwrap()
+}
+
+#[test]
+fn programs_agree_with_gmp() {
+    let token = token!();
+    let mut random = Random(5);
+    let n = random.odd(512);
+    for ring in rings(token, &n) {
+        let ring = &*ring;
+        let m = ring.modulus().value();
+        for (inputs, levels, width, windows, entries) in
+            [(1, 3, 1, 0, 0), (3, 5, 4, 2, 3), (4, 3, 13, 3, 16), (2, 6, 2, 1, 1), (5, 2, 200, 4, 8), (1, 0, 0, 0, 0)]
+        {
+            let program = random_program(&mut random, inputs, levels, width, windows, entries);
+            for items in [0, 1, 3, 7, 8, 9, 16, 19, 40] {
+                let values: Vec<Integer> = (0..items * inputs).map(|_| random.residue(m)).collect();
+                let table: Vec<Integer> = (0..windows * entries).map(|_| random.residue(m)).collect();
+                let digits: Vec<u16> = (0..items * windows).map(|_| random.below(entries) as u16).collect();
+                let table_batch = upload(ring, &table);
+                let shape = (windows > 0).then(|| Digits::new(windows, digits.clone()).unwrap());
+                let lookup = shape.as_ref().map(|digits| Lookup { table: &table_batch, digits });
+                let result = ring.run(&program, &upload(ring, &values), lookup).unwrap();
+                let expected: Vec<Integer> = (0..items)
+                    .flat_map(|i| expected_run(&program, m, &values[i * inputs..(i + 1) * inputs], &table, &digits[i * windows..(i + 1) * windows]))
+                    .collect();
+                assert_same(&expected, &download(ring, &result), &format!("{items} items, {levels} levels of {width}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let token = token!();
+    let mut random = Random(6);
+    let ring = ring(token, Modulus::square(random.odd(512)).unwrap());
+    let program = random_program(&mut random, 4, 4, 150, 0, 0);
+    for items in [1, 5, 24] {
+        let values: Vec<Integer> = (0..items * 4).map(|_| random.residue(ring.modulus().value())).collect();
+        let inputs = upload(&*ring, &values);
+        let runs = [1, 2, 5].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| download(&*ring, &ring.run(&program, &inputs, None).unwrap()))
+        });
+        assert_same(&runs[0], &runs[1], "1 and 2 threads");
+        assert_same(&runs[0], &runs[2], "1 and 5 threads");
+        let expected: Vec<Integer> = values.chunks(4).flat_map(|v| expected_run(&program, ring.modulus().value(), v, &[], &[])).collect();
+        assert_same(&expected, &runs[0], "rug");
+    }
+}
+
+fn powers_agree(ring: &dyn Ring, bases: &[Integer], exponents: &[Integer], what: &str) {
+    let m = ring.modulus().value();
+    let batch = upload(ring, bases);
+    for secrecy in [Secrecy::Public, Secrecy::Secret] {
+        let each: Vec<Integer> = bases.iter().zip(exponents).map(|(b, e)| b.clone().pow_mod(e, m).unwrap()).collect();
+        assert_same(&each, &download(ring, &ring.pow(&batch, Exponents::Each(exponents), secrecy).unwrap()), &format!("{what}, each, {secrecy:?}"));
+        let shared: Vec<Integer> = bases.iter().map(|b| b.clone().pow_mod(&exponents[0], m).unwrap()).collect();
+        assert_same(
+            &shared,
+            &download(ring, &ring.pow(&batch, Exponents::Shared(&exponents[0]), secrecy).unwrap()),
+            &format!("{what}, shared, {secrecy:?}"),
+        );
+    }
+}
+
+#[test]
+fn powers_agree_with_gmp() {
+    let token = token!();
+    let mut random = Random(7);
+    for bits in [512, 1024, 2048] {
+        let n = random.odd(bits);
+        for ring in rings(token, &n) {
+            for exponent_bits in [0, 1, 2, 7, 53, 64, 65, 200, 512] {
+                let bases = operands(&mut random, ring.modulus(), 13);
+                let mut exponents: Vec<Integer> = bases.iter().map(|_| random.bits(exponent_bits)).collect();
+                // Short exponents next to long ones, zero next to base zero.
+                exponents[0] = Integer::new();
+                exponents.rotate_left(usize::from(exponent_bits > 2));
+                exponents[1] = (Integer::from(1) << exponent_bits) - 1u32;
+                powers_agree(&*ring, &bases, &exponents, &format!("{bits} bits, exponent {exponent_bits}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_number_without_inverse_is_named() {
+    let token = token!();
+    let mut random = Random(8);
+    let (p, q) = ((Integer::from(1) << 255u32) - 19u32, random.odd(257));
+    let n = Integer::from(&p * &q);
+    for ring in rings(token, &n) {
+        let mut values: Vec<Integer> = (0..21).map(|_| random.unit(&n)).collect();
+        assert!(ring.invert(&upload(&*ring, &values)).is_ok());
+        values[17] = Integer::new();
+        values[11] = Integer::from(&p * 5u32);
+        let error = ring.invert(&upload(&*ring, &values)).err().unwrap();
+        assert!(matches!(error, Error::NotInvertible { index: 11, bits } if bits == ring.modulus().bits()), "{error}");
+    }
+}
+
+#[test]
+fn published_edge_vectors_hold() {
+    let token = token!();
+    let text = include_str!("../../../tests/vectors/modarith_edges.json");
+    let file: serde_json::Value = serde_json::from_str(text).unwrap();
+    let number = |value: &serde_json::Value| Integer::from_str_radix(value.as_str().unwrap(), 16).unwrap();
+    let numbers = |list: &serde_json::Value, name: &str| list.as_array().unwrap().iter().map(|case| number(&case[name])).collect::<Vec<_>>();
+    let (mut products, mut powers) = (0, 0);
+    for group in file["groups"].as_array().unwrap() {
+        let ring = ring(token, Modulus::new(number(&group["modulus"])).unwrap());
+        let (a, b, ab) = (numbers(&group["mulmod"], "a"), numbers(&group["mulmod"], "b"), numbers(&group["mulmod"], "ab"));
+        let pairs: Vec<Integer> = a.into_iter().zip(b).flat_map(|(a, b)| [a, b]).collect();
+        let program = Program::new(2, vec![Op::Mul { dst: 2, a: 0, b: 1 }], vec![1], vec![2], 0, 0).unwrap();
+        assert_same(&ab, &download(&*ring, &ring.run(&program, &upload(&*ring, &pairs), None).unwrap()), &group["modulus_kind"].to_string());
+        let (base, exponent, result) = (numbers(&group["powm"], "base"), numbers(&group["powm"], "exp"), numbers(&group["powm"], "res"));
+        let found = ring.pow(&upload(&*ring, &base), Exponents::Each(&exponent), Secrecy::Public).unwrap();
+        assert_same(&result, &download(&*ring, &found), &group["modulus_kind"].to_string());
+        products += ab.len();
+        powers += result.len();
+    }
+    assert!(products >= 400 && powers >= 400, "{products} products and {powers} powers");
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let token = token!();
+    let mut random = Random(9);
+    let n = random.odd(512);
+    let [plain, square] = rings(token, &n);
+    let width = plain.modulus().width();
+    let batch = |value: &Integer, width: usize| Limbs::from_integers([value], width).unwrap();
+    assert!(matches!(plain.upload(&batch(&n, width)), Err(Error::OutOfRange { .. })));
+    assert!(matches!(plain.upload(&batch(&Integer::from(&n + 1u32), width)), Err(Error::OutOfRange { .. })));
+    assert!(plain.upload(&batch(&Integer::from(&n - 1u32), width)).is_ok());
+    assert!(matches!(plain.upload(&batch(&Integer::from(1), width + 1)), Err(Error::Size { .. })));
+    let one = upload(&*plain, &[Integer::from(1)]);
+    assert!(matches!(square.download(&one), Err(Error::Unsupported { .. })));
+    assert!(matches!(plain.pow(&one, Exponents::Each(&[]), Secrecy::Public), Err(Error::Size { .. })));
+    assert!(matches!(plain.pow(&one, Exponents::Shared(&Integer::from(-1)), Secrecy::Secret), Err(Error::OutOfRange { .. })));
+    assert!(matches!(plain.download(&Resident::new(1, 7u8)), Err(Error::Unsupported { .. })));
+    assert!(matches!(plain.run(&pair_program(), &one, None), Err(Error::Size { .. })));
+    let wide = (Integer::from(1) << 20_000u32) + 1u32;
+    assert!(matches!(Ifma::new(token).ring(Modulus::new(wide).unwrap()), Err(Error::Unsupported { .. })));
+}
+
+#[test]
+fn the_backend_can_be_disabled() {
+    let error = super::detect(true).err().unwrap();
+    assert!(matches!(error, Error::BackendUnavailable { backend: "ifma", .. }), "{error}");
+    let _ = token!();
+    assert_eq!(super::detect(false).unwrap().id(), BackendId::Ifma);
+}
+
+/// The comparison of these tests must see a single wrong limb, in any place of a row.
+#[test]
+fn one_wrong_limb_is_seen() {
+    let token = token!();
+    let mut random = Random(10);
+    let engine = Engine::new(Form::new(token, Modulus::square(random.odd(512)).unwrap()).unwrap());
+    let form = engine.form();
+    let m = form.modulus().value();
+    let value = random.residue(m);
+    let row = form.row(&value);
+    for limb in (0..form.size()).chain(form.size()..2 * form.size()) {
+        let mut wrong = row.clone();
+        wrong[limb / LANES].0[limb % LANES] ^= 1;
+        let mut products = vec![Line::default(); row.len()];
+        engine.products(&mut products, |_| [&row, &row]);
+        let right = form.read_row(&products);
+        engine.products(&mut products, |_| [&wrong, &row]);
+        assert_eq!(difference(&[right], &[form.read_row(&products)]), Some(0), "limb {limb}");
+    }
+}
+
+#[test]
+fn layouts_and_tables_are_read_as_written() {
+    let token = token!();
+    let mut random = Random(11);
+    let mut lines = |count: usize| (0..count).map(|_| Line(std::array::from_fn(|_| random.word()))).collect::<Vec<Line>>();
+    for row in [1, 3, 10] {
+        let rows = lines(LANES * row);
+        let mut vectors = vec![Line::default(); LANES * row];
+        gather(token, starts(row).map(|start| &rows[start..start + row]), &mut vectors);
+        for limb in 0..LANES * row {
+            for lane in 0..LANES {
+                assert_eq!(vectors[limb].0[lane], rows[lane * row + limb / LANES].0[limb % LANES]);
+            }
+        }
+        let mut back = vec![Line::default(); LANES * row];
+        scatter(token, &vectors, &mut back, &starts(row)[..5]);
+        assert_eq!((&back[..5 * row], &back[5 * row..]), (&rows[..5 * row], &vec![Line::default(); 3 * row][..]));
+        let (entries, width) = (9, LANES * row);
+        let table = lines(entries * width);
+        let digits = Line([0, 8, 3, 3, 1, 7, 2, 5]);
+        let (mut scanned, mut picked) = (vec![Line::default(); width], vec![Line::default(); width]);
+        scan(token, &table, digits, &mut scanned);
+        pick_vartime(token, &table, digits, &mut picked);
+        let expected: Vec<Line> = (0..width).map(|i| Line(std::array::from_fn(|lane| table[digits.0[lane] as usize * width + i].0[lane]))).collect();
+        assert_eq!((&scanned, &picked), (&expected, &expected));
+    }
+}
+
+#[test]
+#[ignore = "minutes"]
+fn a_million_products_and_a_hundred_thousand_powers_agree_with_gmp() {
+    let token = token!();
+    let mut random = Random(12);
+    for bits in [512, 1024, 1536, 2048, 3072] {
+        for n in roots(&mut random, bits) {
+            for ring in rings(token, &n) {
+                let m = ring.modulus().value();
+                for _ in 0..12 {
+                    let mut draw = || (0..1000).map(|_| random.residue(m)).collect::<Vec<_>>();
+                    products_agree(&*ring, &draw(), &draw(), "long run");
+                }
+                let bases: Vec<Integer> = (0..900).map(|_| random.residue(m)).collect();
+                let exponents: Vec<Integer> = (0..900).map(|_| random.bits(24)).collect();
+                powers_agree(&*ring, &bases, &exponents, "long run");
+            }
+        }
+    }
+}
