@@ -135,6 +135,7 @@ impl Run {
             method: method.into(),
             encryption: encryption.into(),
             packing: 1,
+            inputs_per_ciphertext: None,
             slot_bits: None,
             feature_bits: (!float).then_some(spec.precision.feature_bits),
             weight_bits: (!float).then_some(spec.precision.weight_bits),
@@ -167,7 +168,8 @@ impl Run {
         Outcome {
             method: product.map_or(blank.method, |p| p.method.into()),
             packing: product.map_or(1, |p| p.slots as u32),
-            slot_bits: product.map(|p| p.slot_bits),
+            inputs_per_ciphertext: product.map(|p| p.inputs_per_ciphertext as u32),
+            slot_bits: measured.slot_bits,
             accuracy: share(measured.correct),
             agreement: share(measured.agreeing),
             // Differing logits end a spec with an error; the float network is not bound to agree with the integers.
@@ -207,7 +209,7 @@ impl Run {
         let gmp = backend::open(BackendId::Gmp).map(|b| b.device().detail).unwrap_or_default();
         Provenance {
             run_id: self.id.clone(),
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            command: std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
             revision: REVISION.into(),
             version: env!("CARGO_PKG_VERSION").into(),
             compiler: env!("CIPHERLANE_RUSTC").into(),

@@ -36,18 +36,18 @@ pub(super) struct RunArgs {
     #[arg(long, value_delimiter = ',', default_value = "pixels,gradients")]
     features: Vec<FeatureMap>,
     /// Bits of a feature, 1 to 12 [default: 8 for pixels, 4 for gradients]
-    #[arg(long, value_name = "N")]
-    feature_bits: Option<u32>,
+    #[arg(long, value_delimiter = ',', value_name = "N")]
+    feature_bits: Vec<u32>,
     /// Bits of a weight with its sign, 2 to 16 [default: 8 for pixels, 5 for gradients]
-    #[arg(long, value_name = "N")]
-    weight_bits: Option<u32>,
+    #[arg(long, value_delimiter = ',', value_name = "N")]
+    weight_bits: Vec<u32>,
     /// A trained model file in place of the embedded models; needed for other datasets than mnist and digits
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Bits of the Paillier modulus n
     #[arg(long, value_delimiter = ',', default_value = "2048", value_name = "BITS")]
     key_bits: Vec<u32>,
-    /// Backends: all, reference, gmp
+    /// Backends: all (of this machine), none (plaintext only), reference, gmp, ifma
     #[arg(long, value_delimiter = ',', default_value = "all")]
     backend: Vec<String>,
     /// Plans of the encrypted product: auto (fewest products), pairs, buckets, straus, naive
@@ -93,8 +93,8 @@ impl Default for RunArgs {
         Self {
             dataset: DatasetChoice::Auto,
             features: FeatureMap::ALL.to_vec(),
-            feature_bits: None,
-            weight_bits: None,
+            feature_bits: Vec::new(),
+            weight_bits: Vec::new(),
             model: None,
             key_bits: vec![2048],
             backend: vec!["all".into()],
@@ -153,7 +153,7 @@ fn backends(names: &[String]) -> Result<Vec<BackendId>> {
     for name in names {
         if name == "all" {
             ids.extend(BackendId::ALL.into_iter().filter(|&id| backend::open(id).is_ok()));
-        } else {
+        } else if name != "none" {
             let id = name.parse()?;
             backend::open(id)?;
             ids.push(id);
@@ -177,14 +177,18 @@ struct Choices {
 
 fn choices(args: &RunArgs) -> Result<Choices> {
     args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.toy))?;
-    args.features.iter().try_for_each(|&features| precision(args, features).check())?;
+    args.features.iter().flat_map(|&features| precisions(args, features)).try_for_each(Precision::check)?;
     let methods = args.method.iter().map(|m| if m == "auto" { Ok(None) } else { m.parse::<Method>().map(Some) }).collect::<Result<Vec<_>>>()?;
     Ok(Choices { backends: backends(&args.backend)?, methods })
 }
 
-fn precision(args: &RunArgs, features: FeatureMap) -> Precision {
+/// All precisions asked for, the default where none is.
+fn precisions(args: &RunArgs, features: FeatureMap) -> Vec<Precision> {
     let default = Precision::default_for(features);
-    Precision { feature_bits: args.feature_bits.unwrap_or(default.feature_bits), weight_bits: args.weight_bits.unwrap_or(default.weight_bits) }
+    let or = |asked: &[u32], default| if asked.is_empty() { vec![default] } else { asked.to_vec() };
+    let weight_bits = or(&args.weight_bits, default.weight_bits);
+    let pairs = or(&args.feature_bits, default.feature_bits).into_iter().flat_map(|f| weight_bits.iter().map(move |&w| (f, w)).collect::<Vec<_>>());
+    pairs.map(|(feature_bits, weight_bits)| Precision { feature_bits, weight_bits }).collect()
 }
 
 fn specs(args: &RunArgs, choices: &Choices, dataset: &Dataset) -> Result<Vec<Spec>> {
@@ -197,8 +201,8 @@ fn specs(args: &RunArgs, choices: &Choices, dataset: &Dataset) -> Result<Vec<Spe
         });
     }
     let mut specs = Vec::new();
-    for &features in &args.features {
-        let precision = precision(args, features);
+    let grid = args.features.iter().flat_map(|&features| precisions(args, features).into_iter().map(move |precision| (features, precision)));
+    for (features, precision) in grid {
         for &scenario in &args.scenario {
             let spec = |protection, most: usize| Spec {
                 dataset: dataset.id.to_string(),

@@ -105,7 +105,8 @@ fn main_columns() -> Vec<Column> {
         words("method", "", "how the encrypted matrix-vector product is planned"),
         words("encr.", "", "how the randomisers of ciphertexts are made"),
         numbers("key", "bits", 0, "bits of the modulus n; toy: under 2048, protects nothing"),
-        numbers("img", "/ct", 0, "images that share a ciphertext"),
+        Column { name: "bits", unit: "x/w/slot", number: false, drop: 4, meaning: "bits of a feature, of a weight and of a slot, sign included" },
+        numbers("img", "/ct", 0, "images that share a ciphertext, or inputs of one image that do"),
         numbers("images", "", 1, "images classified for the accuracy"),
         numbers("acc", "%", 0, "share of images classified as labelled"),
         numbers("agree", "%", 2, "share of predictions equal to those of the quantised plaintext model"),
@@ -154,6 +155,13 @@ fn main_table(rows: &[Row], format: Format) -> Table {
     if rows.len() > 1 {
         caption.extend(hoist(rows, &mut columns, &mut groups));
     }
+    // One precision for each feature map needs no column.
+    let outcomes = rows.iter().map(|r| &r.outcome).filter(|o| o.feature_bits.is_some());
+    let precisions: BTreeSet<_> = outcomes.map(|o| (&o.dataset, &o.features, o.feature_bits, o.weight_bits)).collect();
+    let maps: BTreeSet<_> = precisions.iter().map(|(dataset, features, ..)| (dataset, features)).collect();
+    if precisions.len() == maps.len() || rows.iter().all(|r| r.outcome.slot_bits.is_none()) {
+        remove(&mut columns, &mut groups, "bits");
+    }
     if rows.iter().all(|r| r.offline_ns.is_none()) {
         remove(&mut columns, &mut groups, "offline");
     }
@@ -185,7 +193,9 @@ fn hoist(rows: &[Row], columns: &mut Vec<Column>, groups: &mut [(String, Vec<Vec
     };
     take("encr.", &|r| if r.is_clear() { String::new() } else { r.outcome.encryption.clone() }, &|v| format!("{v} encryption"));
     take("key", &key_cell, &|v| format!("{v}-bit key"));
-    take("img", &packing_cell, &|v| format!("{v} images per ciphertext"));
+    take("img", &packing_cell, &|v| {
+        if v.ends_with("inputs") { format!("{v} of an image per ciphertext") } else { format!("{v} images per ciphertext") }
+    });
     take("images", &|r| if r.outcome.error.is_some() { String::new() } else { r.outcome.images.to_string() }, &|v| format!("{v} images"));
     said
 }
@@ -205,7 +215,16 @@ fn key_cell(row: &Row) -> String {
 }
 
 fn packing_cell(row: &Row) -> String {
-    if row.is_clear() { String::new() } else { row.outcome.packing.to_string() }
+    match row.outcome.inputs_per_ciphertext {
+        _ if row.is_clear() => String::new(),
+        Some(inputs) if inputs > 1 => format!("{inputs} inputs"),
+        _ => row.outcome.packing.to_string(),
+    }
+}
+
+fn bits_cell(row: &Row) -> String {
+    let bits = [row.outcome.feature_bits, row.outcome.weight_bits, row.outcome.slot_bits].map(|b| b.map_or_else(|| "-".into(), |b| b.to_string()));
+    if row.outcome.feature_bits.is_none() { String::new() } else { bits.join("/") }
 }
 
 /// The cells of a row, one per column of [`main_columns`]; what was not measured is a dash.
@@ -224,6 +243,7 @@ fn cells(row: &Row, format: Format) -> Vec<String> {
         or_dash(o.method.clone()),
         or_dash(if row.is_clear() { String::new() } else { o.encryption.clone() }),
         or_dash(key_cell(row)),
+        or_dash(bits_cell(row)),
         or_dash(packing_cell(row)),
         if good { o.images.to_string() } else { dash() },
         o.accuracy.filter(|_| good).map_or_else(dash, |share| percent(share, o.images)),

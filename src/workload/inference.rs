@@ -58,6 +58,8 @@ pub struct Measured {
     pub digest: Option<String>,
     /// SHA-256 of the result ciphertexts of the first batch of images in one set of ciphertexts, and how many images it has.
     pub first_digest: Option<(usize, String)>,
+    /// Bits of a slot that holds every input and result; none in f32.
+    pub slot_bits: Option<u32>,
     /// What the encrypted product came to.
     pub product: Option<Product>,
     /// What did the arithmetic.
@@ -75,8 +77,6 @@ pub struct Product {
     pub slots: usize,
     /// Inputs of one image in one ciphertext.
     pub inputs_per_ciphertext: usize,
-    /// Bits from one slot to the next.
-    pub slot_bits: u32,
 }
 
 /// How far a spec is.
@@ -146,8 +146,8 @@ impl Bench {
             Protection::ClearInteger => {
                 let map = linear_map(&model)?;
                 let batch = if spec.scenario == Scenario::Single { 1 } else { spec.images };
-                let times = Vec::new();
-                self.drive(spec, &model, Clear::new(map), Job { batch, set: None, times, product: None, device: clear_device() }, report)
+                let job = Job { batch, set: None, slot_bits: map.result_bits(), times: Vec::new(), product: None, device: clear_device() };
+                self.drive(spec, &model, Clear::new(map), job, report)
             }
             Protection::Paillier { backend, key_bits, method, encryption, packing, rerandomisation, table_mib } => {
                 let start = Progress { stage: Stage::Keygen, done: 0, images: spec.images };
@@ -168,11 +168,12 @@ impl Bench {
                     multiplications: service.evaluator().products(),
                     slots,
                     inputs_per_ciphertext: arrangement.inputs_per_ciphertext(),
-                    slot_bits: arrangement.slot_bits(),
                 };
                 let batch = if spec.scenario == Scenario::Single { 1 } else { slots * sets_per_batch() };
                 let times = vec![setup(Stage::Keygen, keygen), setup(Stage::Prepare, prepare)];
-                self.drive(spec, &model, service, Job { batch, set: Some(slots), times, product: Some(product), device: backend.device() }, report)
+                let slot_bits = arrangement.result_bits();
+                let job = Job { batch, set: Some(slots), slot_bits, times, product: Some(product), device: backend.device() };
+                self.drive(spec, &model, service, job, report)
             }
         }
     }
@@ -223,7 +224,7 @@ impl Bench {
     }
 
     fn drive<S: LinearInference>(&self, spec: &Spec, model: &IntegerModel, mut service: S, job: Job, report: &mut Report<'_>) -> Result<Measured> {
-        let mut result = Measured { times: job.times, product: job.product, ..Measured::empty(job.device) };
+        let mut result = Measured { times: job.times, product: job.product, slot_bits: Some(job.slot_bits), ..Measured::empty(job.device) };
         let mut digest = Sha256::new();
         let mut first_digest = None;
         let (mut bytes_up, mut bytes_down) = (0, 0);
@@ -303,6 +304,7 @@ struct Job {
     batch: usize,
     /// Images of a set of ciphertexts; none in the clear.
     set: Option<usize>,
+    slot_bits: u32,
     times: Vec<StageTime>,
     product: Option<Product>,
     device: Device,
@@ -320,6 +322,7 @@ impl Measured {
             rounds: 0,
             digest: None,
             first_digest: None,
+            slot_bits: None,
             product: None,
             device,
         }

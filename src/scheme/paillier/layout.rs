@@ -98,6 +98,15 @@ impl Arrangement {
         }
     }
 
+    /// Bits that hold every input and result, sign included.
+    #[must_use]
+    pub fn result_bits(&self) -> u32 {
+        match self {
+            Self::Batch(packing) => packing.slot_bits(),
+            Self::Single(convolution) => convolution.result_bits(),
+        }
+    }
+
     /// Owner: the plaintexts of images, set after set.
     ///
     /// # Errors

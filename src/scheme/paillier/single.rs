@@ -126,6 +126,12 @@ impl Convolution {
         self.shape.slot_bits
     }
 
+    /// Bits that hold every row and every input, sign included.
+    #[must_use]
+    pub fn result_bits(&self) -> u32 {
+        self.result_bits
+    }
+
     /// Ciphertexts of one image.
     #[must_use]
     pub fn ciphertexts(&self) -> usize {
@@ -441,7 +447,7 @@ mod tests {
         assert!(matches!(layout.unpack(&results, 2), Err(Error::Size { .. })));
         let slots = layout.shape().slots(2) as u32 * layout.slot_bits();
         for bit in [slots, KEY_BITS - 2, layout.shape().slot(0) as u32 * layout.slot_bits() + map.result_bits()] {
-            let forged = vec![Integer::from(&results[0] + (Integer::from(1) << bit))];
+            let forged = vec![&results[0] + (Integer::from(1) << bit)];
             assert!(matches!(layout.unpack(&forged, 1), Err(Error::Decryption { .. })), "{bit}");
         }
     }
