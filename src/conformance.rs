@@ -15,7 +15,7 @@ use crate::plan::fixed_base::FixedBase;
 use crate::plan::matvec::{MatVec, Method};
 use crate::plan::{Op, Program, Weights};
 use crate::randomness::{Purpose, Stream, Tape};
-use crate::scheme::paillier::{Encryption, Options, Paillier, SecretKey};
+use crate::scheme::paillier::{Encryption, Layout, Options, Paillier, SecretKey};
 use crate::scheme::{Inputs, LinearInference, LinearMap};
 
 /// How much is tried.
@@ -302,7 +302,7 @@ fn refusals(pair: &Pair, _effort: Effort, _stream: &mut Stream) -> Result<usize>
     Ok(attempts.len())
 }
 
-/// The whole of encrypted inference on edge weights and inputs, every encryption and plan: results equal the integers', ciphertexts equal the oracle's.
+/// The whole of encrypted inference on edge weights and inputs, every encryption, layout and plan: results equal the integers', ciphertexts equal the oracle's.
 fn inference(backend: &dyn Backend, bits: u32, rounds: usize) -> Result<usize> {
     let oracle = backend::open(BackendId::Reference)?;
     let secret = SecretKey::generate(bits, false, true, &Tape::replayable(u64::from(bits)), &|| true)?;
@@ -314,6 +314,7 @@ fn inference(backend: &dyn Backend, bits: u32, rounds: usize) -> Result<usize> {
     weights.extend([3, -128, 0, 77, -1]);
     let map = LinearMap::new(Weights::new(6, 5, weights)?, vec![0, -5, 1 << 20, 0, -(1 << 20), 17], 255)?;
     let mut stream = Tape::replayable(3).stream(Purpose::Sample, 1);
+    let layouts = [Layout::Batch { images: None }, Layout::Single { inputs_per_ciphertext: None }, Layout::Single { inputs_per_ciphertext: Some(2) }];
     let mut cases = 0;
     for round in 0..rounds as u64 {
         let values: Vec<u16> = (0..5 * 23)
@@ -329,9 +330,9 @@ fn inference(backend: &dyn Backend, bits: u32, rounds: usize) -> Result<usize> {
             .collect();
         let inputs = Inputs::new(&values, 5)?;
         let expected: Vec<i64> = (0..inputs.images()).flat_map(|i| map.apply(inputs.image(i))).collect();
-        for encryption in Encryption::ALL {
+        for (encryption, layout) in Encryption::ALL.into_iter().flat_map(|encryption| layouts.map(|layout| (encryption, layout))) {
             let run = |backend: &dyn Backend, method| -> Result<(Limbs, Vec<i64>)> {
-                let options = Options { method, images: inputs.images(), ..Options::new(encryption) };
+                let options = Options { method, layout, images: inputs.images(), ..Options::new(encryption) };
                 let mut service = Paillier::new(backend, &secret, map.clone(), options, Tape::replayable(round))?;
                 let plaintexts = service.encode(&inputs)?;
                 let query = service.encrypt(plaintexts)?;
@@ -345,10 +346,10 @@ fn inference(backend: &dyn Backend, bits: u32, rounds: usize) -> Result<usize> {
             let (bits_expected, _) = run(oracle.as_ref(), Some(Method::Naive))?;
             for method in Method::ALL {
                 let (bits_actual, results) = run(backend, Some(method))?;
-                cases += compare(&format!("ciphertexts of {method}, {encryption}"), &bits_expected, &bits_actual)?;
+                cases += compare(&format!("ciphertexts of {method}, {encryption}, {layout:?}"), &bits_expected, &bits_actual)?;
                 if results != expected {
                     return Err(Error::Disagreement {
-                        what: format!("results of {method}, {encryption}"),
+                        what: format!("results of {method}, {encryption}, {layout:?}"),
                         expected: format!("{expected:?}"),
                         actual: format!("{results:?}"),
                     });

@@ -90,10 +90,10 @@ impl Run {
         else {
             return Ok(());
         };
-        let slots = measured.product.map_or(0, |p| p.slots);
+        let (slots, per_ciphertext) = measured.product.map_or((0, 0), |p| (p.slots, p.inputs_per_ciphertext));
         // The number of images decides the widths of tables and so the bases of the server.
         let inputs = format!(
-            "{key_bits} {encryption} {slots} {} {table_mib} {} {} {} {:?} {}",
+            "{key_bits} {encryption} {slots} {per_ciphertext} {} {table_mib} {} {} {} {:?} {}",
             rerandomisation.name(),
             spec.images,
             spec.dataset,
@@ -135,6 +135,7 @@ impl Run {
             method: method.into(),
             encryption: encryption.into(),
             packing: 1,
+            inputs_per_ciphertext: None,
             slot_bits: None,
             feature_bits: (!float).then_some(spec.precision.feature_bits),
             weight_bits: (!float).then_some(spec.precision.weight_bits),
@@ -167,6 +168,7 @@ impl Run {
         Outcome {
             method: product.map_or(blank.method, |p| p.method.into()),
             packing: product.map_or(1, |p| p.slots as u32),
+            inputs_per_ciphertext: product.map(|p| p.inputs_per_ciphertext as u32),
             slot_bits: measured.slot_bits,
             accuracy: share(measured.correct),
             agreement: share(measured.agreeing),

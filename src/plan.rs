@@ -4,8 +4,10 @@
 //! (weights, window sizes) into a program and counts its products; it knows no modulus and no backend. A backend runs the program over every item of a
 //! batch. Operands `0..inputs` are the item's inputs and are never written; operand `inputs + s` is scratch slot `s`.
 
+pub mod convolution;
 pub mod fixed_base;
 pub mod matvec;
+mod pairs;
 mod schedule;
 
 use crate::error::{Error, Result};

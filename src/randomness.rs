@@ -24,6 +24,8 @@ pub enum Purpose {
     Rerandomisation = 3,
     /// Data of benchmarks and tests.
     Sample = 4,
+    /// Masks of what a result holds besides rows.
+    Masking = 5,
 }
 
 /// Source of all randomness of one party.

@@ -171,6 +171,9 @@ pub struct Outcome {
     pub encryption: String,
     /// Images per ciphertext.
     pub packing: u32,
+    /// Inputs of one image per ciphertext; empty in records from before this column.
+    #[serde(default)]
+    pub inputs_per_ciphertext: Option<u32>,
     /// Bits that hold every input and result, sign included: the width of a slot. Empty in f32.
     pub slot_bits: Option<u32>,
     /// Bits of a feature.

@@ -221,7 +221,7 @@ fn compare(rows: &mut [Row]) {
     // Everything of a spec but its method and its backend.
     let rest = |o: &Outcome| {
         let names = [&o.workload, &o.scheme, &o.dataset, &o.features, &o.encryption, &o.scenario, &o.division].map(Clone::clone);
-        (names, o.key_bits, o.packing, o.slot_bits, o.feature_bits, o.weight_bits)
+        (names, o.key_bits, o.packing, o.inputs_per_ciphertext, o.slot_bits, o.feature_bits, o.weight_bits)
     };
     let times: Vec<_> = rows.iter().map(|r| (r.online_ns.map(|s| s.median), r.online_stage_ns(Stage::Evaluate))).collect();
     let keys: Vec<_> = rows.iter().map(|r| rest(&r.outcome)).collect();

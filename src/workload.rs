@@ -53,26 +53,34 @@ impl FromStr for Scenario {
     }
 }
 
-/// Images in one ciphertext; its text form is `auto`, `off` or a number.
+/// Which values share a ciphertext; its text form is `auto`, `off`, a number of images or `N-inputs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PackingChoice {
-    /// As many as fit.
+    /// Offline as many images as fit, single as many inputs of the image as cost least.
     #[default]
     Auto,
-    /// One.
+    /// One value of one image.
     Off,
-    /// This many.
-    Slots(usize),
+    /// The same input of this many images.
+    Images(usize),
+    /// This many inputs of the same image.
+    Inputs(usize),
 }
 
 impl PackingChoice {
-    /// The number of slots asked for, none for as many as fit.
-    #[must_use]
-    pub const fn slots(self) -> Option<usize> {
+    /// The number of images asked for where images share a ciphertext, none for as many as fit.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for inputs of one image.
+    pub fn images(self) -> Result<Option<usize>> {
         match self {
-            Self::Auto => None,
-            Self::Off => Some(1),
-            Self::Slots(slots) => Some(slots),
+            Self::Auto => Ok(None),
+            Self::Off => Ok(Some(1)),
+            Self::Images(images) => Ok(Some(images)),
+            Self::Inputs(_) => Err(Error::Unsupported {
+                subject: "a batch of images".into(),
+                feature: format!("packing {self}, which is for one image at a time; use auto, off or a number of images"),
+            }),
         }
     }
 }
@@ -82,7 +90,8 @@ impl fmt::Display for PackingChoice {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Off => f.write_str("off"),
-            Self::Slots(slots) => slots.fmt(f),
+            Self::Images(images) => images.fmt(f),
+            Self::Inputs(inputs) => write!(f, "{inputs}-inputs"),
         }
     }
 }
@@ -91,15 +100,17 @@ impl FromStr for PackingChoice {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "off" => Ok(Self::Off),
-            number => number.parse().ok().filter(|&n| n > 0).map(Self::Slots).ok_or_else(|| Error::Unknown {
-                what: "packing",
-                value: text.into(),
-                known: "auto, off or a number of images per ciphertext".into(),
-            }),
-        }
+        let number = |text: &str| text.parse().ok().filter(|&n: &usize| n > 0);
+        let choice = match text {
+            "auto" => Some(Self::Auto),
+            "off" => Some(Self::Off),
+            _ => text.strip_suffix("-inputs").map_or_else(|| number(text).map(Self::Images), |inputs| number(inputs).map(Self::Inputs)),
+        };
+        choice.ok_or_else(|| Error::Unknown {
+            what: "packing",
+            value: text.into(),
+            known: "auto, off, a number of images per ciphertext, or N-inputs of one image".into(),
+        })
     }
 }
 
@@ -120,7 +131,7 @@ pub enum Protection {
         method: Option<Method>,
         /// How randomisers are made.
         encryption: Encryption,
-        /// Images in one ciphertext.
+        /// Which values share a ciphertext.
         packing: PackingChoice,
         /// How the server re-randomises results.
         rerandomisation: Rerandomisation,
@@ -224,7 +235,7 @@ mod tests {
                 key_bits: 2048,
                 method: Some(Method::Buckets),
                 encryption: Encryption::Owner,
-                packing: PackingChoice::Slots(78),
+                packing: PackingChoice::Images(78),
                 rerandomisation: Rerandomisation::Bases,
                 table_mib: 64,
             },
@@ -238,6 +249,12 @@ mod tests {
         for protection in [Protection::ClearFloat, Protection::ClearInteger] {
             let clear = Spec { protection, ..spec.clone() };
             assert_eq!(clear.to_string().parse::<Spec>().unwrap(), clear);
+        }
+        for packing in ["auto", "off", "1", "8-inputs"] {
+            assert_eq!(packing.parse::<PackingChoice>().unwrap().to_string(), packing);
+        }
+        for bad in ["0", "0-inputs", "-inputs", "x-inputs", "-1"] {
+            assert!(bad.parse::<PackingChoice>().is_err(), "{bad}");
         }
         for bad in ["", "inference", "training/x", &text.replace("owner", "nobody"), &text.replace("/1", ""), &text.replace("-4-5", "-4")] {
             assert!(bad.parse::<Spec>().is_err(), "{bad}");

@@ -50,15 +50,18 @@ pub(super) struct RunArgs {
     /// Backends: all (of this machine), none (plaintext only), reference, gmp, ifma
     #[arg(long, value_delimiter = ',', default_value = "all", value_parser = backend_name)]
     backend: Vec<String>,
-    /// Plans of the encrypted product: auto (fewest products), buckets, straus, naive
+    /// Plans of the encrypted product: auto (fewest products), pairs, buckets, straus, naive
     #[arg(long, value_delimiter = ',', default_value = "auto", value_parser = method_name)]
     method: Vec<String>,
     /// How randomisers are made: owner (exact, by the key owner), djn, standard (r^n)
     #[arg(long, value_delimiter = ',', default_value = "owner")]
     encryption: Vec<Encryption>,
-    /// Images in one ciphertext: auto (as many as fit), off, or a number
+    /// Images in one ciphertext, offline: auto (as many as fit), off, or a number
     #[arg(long, default_value = "auto")]
     packing: PackingChoice,
+    /// Inputs of the image in one ciphertext, one image at a time: auto (as many as cost least), or a number; 1 leaves every input alone
+    #[arg(long, default_value = "auto", value_name = "auto|N", value_parser = inputs_per_ciphertext)]
+    inputs_per_ciphertext: PackingChoice,
     /// How the server re-randomises results: bases (its own random bases; r^n for few results) or standard (r^n)
     #[arg(long, default_value = "bases", value_name = "WAY")]
     rerandomise: Rerandomisation,
@@ -98,6 +101,7 @@ impl Default for RunArgs {
             method: vec!["auto".into()],
             encryption: vec![Encryption::Owner],
             packing: PackingChoice::Auto,
+            inputs_per_ciphertext: PackingChoice::Auto,
             rerandomise: Rerandomisation::Bases,
             table_mib: 128,
             scenario: vec![Scenario::Offline],
@@ -107,6 +111,15 @@ impl Default for RunArgs {
             toy: false,
             offline: false,
         }
+    }
+}
+
+/// `auto` or a number of inputs, as a packing.
+fn inputs_per_ciphertext(text: &str) -> std::result::Result<PackingChoice, String> {
+    match text {
+        "auto" => Ok(PackingChoice::Auto),
+        "1" => Ok(PackingChoice::Off),
+        number => format!("{number}-inputs").parse().map_err(|_| "expected auto or a number from 1".into()),
     }
 }
 
@@ -221,12 +234,13 @@ fn specs(args: &RunArgs, choices: &Choices, dataset: &Dataset) -> Result<Vec<Spe
                 for &key_bits in &args.key_bits {
                     for &method in &choices.methods {
                         for &encryption in &args.encryption {
+                            let packing = if scenario == Scenario::Single { args.inputs_per_ciphertext } else { args.packing };
                             let protection = Protection::Paillier {
                                 backend,
                                 key_bits,
                                 method,
                                 encryption,
-                                packing: args.packing,
+                                packing,
                                 rerandomisation: args.rerandomise,
                                 table_mib: args.table_mib,
                             };

@@ -174,7 +174,7 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
         Some(bits) => bits,
         None => linear_map(&integer_model(&name, args.features, None, precision)?)?.result_bits(),
     };
-    let packing = Packing::new(public.bits(), slot_bits, args.packing.slots())?;
+    let packing = Packing::new(public.bits(), slot_bits, args.packing.images()?)?;
     packing.check_result_bits(precision.feature_bits + 1)?;
     let left = dataset.test.len().saturating_sub(args.first);
     let images = args.images.unwrap_or_else(|| left.min(packing.slots()));
@@ -284,7 +284,7 @@ pub(super) struct EvaluateArgs {
     /// Bits of a weight with its sign, 2 to 16 [default: 8 for pixels, 5 for gradients]
     #[arg(long, value_name = "N")]
     weight_bits: Option<u32>,
-    /// Plan of the product: auto (fewest products), buckets, straus, naive
+    /// Plan of the product: auto (fewest products), pairs, buckets, straus, naive
     #[arg(long, default_value = "auto", value_parser = method_name)]
     method: String,
     /// Answer file to write

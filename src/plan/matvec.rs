@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::schedule::{Graph, Value};
-use super::{Program, Weights};
+use super::{Program, Weights, pairs};
 use crate::error::{Error, Result};
 
 /// Ways to plan the product.
@@ -17,11 +17,13 @@ pub enum Method {
     Straus,
     /// Pippenger's buckets: inputs of equal weight are multiplied first, then running products give every bucket its exponent.
     Buckets,
+    /// Bit planes: for every bit of the weights the product of the inputs that have it, with common pairs of inputs multiplied once for all rows and bits.
+    Pairs,
 }
 
 impl Method {
     /// All methods, the baseline first.
-    pub const ALL: [Self; 3] = [Self::Naive, Self::Straus, Self::Buckets];
+    pub const ALL: [Self; 4] = [Self::Naive, Self::Straus, Self::Buckets, Self::Pairs];
 
     /// The name on the command line and in records.
     #[must_use]
@@ -30,6 +32,7 @@ impl Method {
             Self::Naive => "naive",
             Self::Straus => "straus",
             Self::Buckets => "buckets",
+            Self::Pairs => "pairs",
         }
     }
 
@@ -40,6 +43,7 @@ impl Method {
             Self::Naive => "one modular power per weight, as published programs do: the baseline",
             Self::Straus => "interleaved windows: small powers of each input shared by all rows",
             Self::Buckets => "Pippenger: inputs of equal weight multiplied first, then running products",
+            Self::Pairs => "bit planes of the weights, common pairs of inputs multiplied once for all rows",
         }
     }
 }
@@ -83,21 +87,13 @@ pub struct MatVec {
 }
 
 impl MatVec {
-    /// Plans `weights` by `method`, or by the one with the fewest products when none is given. The window width is the one with the fewest products.
+    /// Plans `weights` by `method`, or by the one with the fewest products when none is given: any but the baseline, and pairs only up to 4,096 columns, beyond
+    /// which planning takes long. The window width is the one with the fewest products.
     ///
     /// # Errors
     /// None for weights that [`Weights`] accepts; [`Error::InvalidProgram`] would be a defect of the planner.
     pub fn plan(weights: &Weights, method: Option<Method>) -> Result<Self> {
-        let bits = u32::BITS - weights.max_abs().leading_zeros();
-        let candidates: Vec<Draft> = match method {
-            Some(Method::Naive) => vec![naive(weights)],
-            Some(Method::Straus) => (1..=bits.clamp(1, 6)).map(|window| straus(weights, window)).collect(),
-            Some(Method::Buckets) => (1..=bits.clamp(1, 12)).map(|window| buckets(weights, window)).collect(),
-            None => (1..=bits.clamp(1, 6)).map(|w| straus(weights, w)).chain((1..=bits.clamp(1, 12)).map(|w| buckets(weights, w))).collect(),
-        };
-        let Some(best) = candidates.into_iter().min_by_key(|draft| draft.graph.len()) else {
-            return Err(Error::InvalidProgram { problem: "no candidate plan".into() });
-        };
+        let best = best_draft(weights, method)?;
         let mut outputs = Vec::new();
         let mut place = |value: Option<Value>| {
             value.map(|value| {
@@ -116,10 +112,31 @@ impl MatVec {
     }
 }
 
-struct Draft {
-    method: Method,
-    graph: Graph,
-    rows: Vec<(Option<Value>, Option<Value>)>,
+pub(super) struct Draft {
+    pub(super) method: Method,
+    pub(super) graph: Graph,
+    /// Positive and negative product of every row.
+    pub(super) rows: Vec<(Option<Value>, Option<Value>)>,
+}
+
+/// Columns up to which [`Method::Pairs`] is tried unasked: planning compares columns two by two, half a second for 10 rows of 784 8-bit weights.
+const PAIRS_COLUMNS: usize = 4096;
+
+/// The draft of `method` with its best window width; without one the shortest of all methods but the baseline, [`Method::Pairs`] up to [`PAIRS_COLUMNS`] only.
+pub(super) fn best_draft(weights: &Weights, method: Option<Method>) -> Result<Draft> {
+    let bits = u32::BITS - weights.max_abs().leading_zeros();
+    let drafts = |method| -> Vec<Draft> {
+        match method {
+            Method::Naive => vec![naive(weights)],
+            Method::Straus => (1..=bits.clamp(1, 6)).map(|window| straus(weights, window)).collect(),
+            Method::Buckets => (1..=bits.clamp(1, 12)).map(|window| buckets(weights, window)).collect(),
+            Method::Pairs => vec![pairs(weights)],
+        }
+    };
+    let unasked = |method: &Method| *method != Method::Naive && (*method != Method::Pairs || weights.cols() <= PAIRS_COLUMNS);
+    let candidates = method.map_or_else(|| Method::ALL.into_iter().filter(unasked).flat_map(drafts).collect(), drafts);
+    let best = candidates.into_iter().min_by_key(|draft| draft.graph.len());
+    best.ok_or_else(|| Error::InvalidProgram { problem: "no candidate plan".into() })
 }
 
 /// The absolute weights of one row and sign, with their columns; zeros are left out.
@@ -232,6 +249,22 @@ fn buckets(weights: &Weights, window: u32) -> Draft {
     })
 }
 
+fn pairs(weights: &Weights) -> Draft {
+    let bits = u32::BITS - weights.max_abs().leading_zeros();
+    let mut subsets = Vec::new();
+    for row in 0..weights.rows() {
+        for negative in [false, true] {
+            let part: Vec<(Value, u32)> = signed_part(weights.row(row), negative).collect();
+            subsets.extend((0..bits).map(|bit| part.iter().filter(|&&(_, w)| w >> bit & 1 == 1).map(|&(column, _)| column).collect()));
+        }
+    }
+    let mut graph = Graph::new(weights.cols());
+    let planes = pairs::products(&mut graph, &subsets);
+    let mut parts = planes.chunks_exact(bits.max(1) as usize).map(|planes| horner(&mut graph, planes, 1));
+    let rows = (0..weights.rows()).map(|_| (parts.next().flatten(), parts.next().flatten())).collect();
+    Draft { method: Method::Pairs, graph, rows }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,7 +318,7 @@ mod tests {
     fn plans_raise_every_input_to_its_weight() {
         for limit in [1, 2, 3, 7, 127, 2047] {
             let weights = uniform(3, 40, limit);
-            for method in [None, Some(Method::Naive), Some(Method::Straus), Some(Method::Buckets)] {
+            for method in std::iter::once(None).chain(Method::ALL.map(Some)) {
                 check(&weights, method);
             }
         }
@@ -295,17 +328,52 @@ mod tests {
     fn product_counts_are_those_of_the_literature() {
         // 10 x 784 uniform 8-bit weights: 8.5 products per weight naively; buckets need about one per weight (7,840) and 2 x 126 more per row and sign.
         let weights = uniform(10, 784, 127);
-        let [naive, straus, buckets] = Method::ALL.map(|m| check(&weights, Some(m)));
+        let [naive, straus, buckets, pairs] = Method::ALL.map(|m| check(&weights, Some(m)));
         assert!((64_000..70_000).contains(&naive), "{naive}");
         assert!((15_000..26_000).contains(&straus), "{straus}");
         assert!((9_900..10_700).contains(&buckets), "{buckets}");
+        assert!((10_500..11_500).contains(&pairs), "{pairs}");
         assert_eq!(check(&weights, None), buckets);
     }
 
+    /// Weights of a trained model: bell-shaped around 0 (a sum of twelve uniform numbers), cut at `limit`.
+    fn bell(rows: usize, cols: usize, deviation: f64, limit: i32) -> Weights {
+        let mut state = 7u64;
+        let mut uniform = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as f64 / (1u64 << 31) as f64
+        };
+        let mut normal = || (0..12).map(|_| uniform()).sum::<f64>() - 6.0;
+        Weights::new(rows, cols, (0..rows * cols).map(|_| ((normal() * deviation).round() as i32).clamp(-limit, limit)).collect()).unwrap()
+    }
+
     #[test]
-    fn slots_are_recycled() {
-        let plan = MatVec::plan(&uniform(10, 784, 127), Some(Method::Buckets)).unwrap();
-        assert!(plan.program.slots() < 1200, "{}", plan.program.slots());
+    fn common_pairs_win_for_narrow_weights() {
+        for (cols, deviation, limit, products) in
+            [(784, 40.0, 127, 9_500..10_000), (512, 5.0, 15, 3_600..4_000), (512, 2.5, 7, 2_700..3_000), (512, 1.5, 7, 2_100..2_500)]
+        {
+            let weights = bell(10, cols, deviation, limit);
+            let [_, straus, buckets, pairs] = Method::ALL.map(|m| check(&weights, Some(m)));
+            assert!(products.contains(&pairs) && pairs < buckets && pairs < straus, "{cols} {deviation}: {pairs} {buckets} {straus}");
+            assert_eq!(check(&weights, None), pairs);
+        }
+    }
+
+    #[test]
+    fn equal_weights_give_equal_plans() {
+        let weights = bell(10, 200, 5.0, 15);
+        let plans = [(); 2].map(|()| MatVec::plan(&weights, Some(Method::Pairs)).unwrap());
+        assert_eq!(plans[0].program, plans[1].program);
+    }
+
+    #[test]
+    fn slots_are_recycled_and_levels_are_wide() {
+        for (method, limit, slots) in [(Method::Buckets, 127, 1_200), (Method::Pairs, 127, 2_600), (Method::Pairs, 7, 1_300)] {
+            let plan = MatVec::plan(&uniform(10, 784, limit), Some(method)).unwrap();
+            assert!(plan.program.slots() < slots, "{method} {limit}: {} slots", plan.program.slots());
+            let levels = plan.program.levels().len();
+            assert!(plan.products() >= 32 * levels, "{method} {limit}: {} products in {levels} levels", plan.products());
+        }
     }
 
     #[test]

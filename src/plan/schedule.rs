@@ -1,7 +1,6 @@
-//! From a graph of products to a [`Program`]: drops what no output needs, orders by height, recycles scratch slots.
+//! From a graph of products to a [`Program`]: drops what no output needs, orders so that few values are alive, recycles scratch slots.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 use super::{Op, Operand, Program};
 use crate::error::Result;
@@ -9,8 +8,14 @@ use crate::error::Result;
 /// A value of the graph: an input or, from `inputs` on, the result of a node.
 pub(super) type Value = u32;
 
-/// Operations per level. Wide enough to fill two threads of eight lanes several times over, narrow enough that few values are alive at once.
+/// Most operations of a level: enough to fill two threads of eight lanes several times over, few enough that few values are alive at once.
 const LEVEL_WIDTH: usize = 64;
+
+/// Fewest operations of a full level: two threads of eight lanes.
+const NARROW_LEVEL_WIDTH: usize = 16;
+
+/// Lanes that a level should fill.
+const LANES: usize = 8;
 
 #[derive(Clone, Copy)]
 enum Node {
@@ -79,8 +84,12 @@ impl Graph {
         self.nodes.len()
     }
 
-    /// Writes the program: list scheduling by height (longest way to an output first), at most [`LEVEL_WIDTH`] operations a level. A slot is free again from
-    /// the level after its last reader.
+    /// Writes the program by list scheduling. Of the operations that are ready those come first that would make the program longer by waiting, then the last
+    /// readers of most values, so that few slots are in use, then those with the longest way to an output. A slot is free again from the level after its last
+    /// reader.
+    ///
+    /// A level has at most [`LEVEL_WIDTH`] operations. Where a long chain bounds the number of levels from below, levels are made narrower, so that the other
+    /// operations fill the lanes beside the chain instead of running ahead of it.
     pub(super) fn finish(self, outputs: &[Value], windows: usize, entries: usize) -> Result<Program> {
         let inputs = self.inputs;
         let node_of = |value: Value| (value as usize).checked_sub(inputs);
@@ -104,20 +113,26 @@ impl Graph {
                 missing[node] += 1;
             }
         }
-        let mut ready: BinaryHeap<(u32, Reverse<usize>)> =
-            (0..self.nodes.len()).filter(|&n| height[n] > 0 && missing[n] == 0).map(|n| (height[n], Reverse(n))).collect();
+        let needed = height.iter().filter(|&&h| h > 0).count();
+        let longest = height.iter().copied().max().unwrap_or(0).max(1) as usize;
+        let width = needed.div_ceil(longest).next_multiple_of(LANES).clamp(NARROW_LEVEL_WIDTH, LEVEL_WIDTH);
+        let mut ready: Vec<usize> = (0..self.nodes.len()).filter(|&n| height[n] > 0 && missing[n] == 0).collect();
         let mut slot_of: Vec<Operand> = vec![0; self.nodes.len()];
         let mut free: Vec<Operand> = Vec::new();
         let mut slots: Operand = 0;
         let mut ops = Vec::new();
-        let mut level_ends = Vec::new();
+        let mut level_ends: Vec<usize> = Vec::new();
         while !ready.is_empty() {
-            let mut level = Vec::with_capacity(LEVEL_WIDTH);
-            while level.len() < LEVEL_WIDTH
-                && let Some((_, Reverse(node))) = ready.pop()
-            {
-                level.push(node);
+            let rank = |&node: &usize| {
+                let freed = self.nodes[node].sources().filter_map(node_of).filter(|&source| readers[source] == 1).count();
+                let is_late = height[node] as usize + level_ends.len() >= longest;
+                (Reverse(is_late), Reverse(freed), Reverse(height[node]), node)
+            };
+            if ready.len() > width {
+                ready.select_nth_unstable_by_key(width, rank);
             }
+            let mut level: Vec<usize> = ready.drain(..width.min(ready.len())).collect();
+            level.sort_unstable();
             for &node in &level {
                 let dst = free.pop().unwrap_or_else(|| {
                     slots += 1;
@@ -142,7 +157,7 @@ impl Graph {
                 for &user in &users[node] {
                     missing[user] -= 1;
                     if missing[user] == 0 {
-                        ready.push((height[user], Reverse(user)));
+                        ready.push(user);
                     }
                 }
             }

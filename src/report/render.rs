@@ -106,7 +106,7 @@ fn main_columns() -> Vec<Column> {
         words("encr.", "", "how the randomisers of ciphertexts are made"),
         numbers("key", "bits", 0, "bits of the modulus n; toy: under 2048, protects nothing"),
         Column { name: "bits", unit: "x/w/slot", number: false, drop: 4, meaning: "bits of a feature, of a weight and of a slot, sign included" },
-        numbers("img", "/ct", 0, "images that share a ciphertext"),
+        numbers("img", "/ct", 0, "images that share a ciphertext, or inputs of one image that do"),
         numbers("images", "", 1, "images classified for the accuracy"),
         numbers("acc", "%", 0, "share of images classified as labelled"),
         numbers("agree", "%", 2, "share of predictions equal to those of the quantised plaintext model"),
@@ -193,7 +193,9 @@ fn hoist(rows: &[Row], columns: &mut Vec<Column>, groups: &mut [(String, Vec<Vec
     };
     take("encr.", &|r| if r.is_clear() { String::new() } else { r.outcome.encryption.clone() }, &|v| format!("{v} encryption"));
     take("key", &key_cell, &|v| format!("{v}-bit key"));
-    take("img", &packing_cell, &|v| format!("{v} images per ciphertext"));
+    take("img", &packing_cell, &|v| {
+        if v.ends_with("inputs") { format!("{v} of an image per ciphertext") } else { format!("{v} images per ciphertext") }
+    });
     take("images", &|r| if r.outcome.error.is_some() { String::new() } else { r.outcome.images.to_string() }, &|v| format!("{v} images"));
     said
 }
@@ -213,7 +215,11 @@ fn key_cell(row: &Row) -> String {
 }
 
 fn packing_cell(row: &Row) -> String {
-    if row.is_clear() { String::new() } else { row.outcome.packing.to_string() }
+    match row.outcome.inputs_per_ciphertext {
+        _ if row.is_clear() => String::new(),
+        Some(inputs) if inputs > 1 => format!("{inputs} inputs"),
+        _ => row.outcome.packing.to_string(),
+    }
 }
 
 fn bits_cell(row: &Row) -> String {

@@ -71,6 +71,7 @@ impl Case {
             method: self.method.into(),
             encryption: self.encryption.into(),
             packing: self.packing,
+            inputs_per_ciphertext: None,
             slot_bits: (!clear).then_some(26),
             feature_bits: Some(8),
             weight_bits: Some(8),

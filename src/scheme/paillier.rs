@@ -14,9 +14,11 @@ mod encrypt;
 mod evaluate;
 pub mod files;
 mod key;
+mod layout;
 mod packing;
 #[cfg(test)]
 mod properties;
+mod single;
 #[cfg(test)]
 mod vectors;
 
@@ -25,19 +27,21 @@ pub use decrypt::Decryptor;
 pub use encrypt::{Encryption, Encryptor, Rerandomisation, Tables};
 pub use evaluate::Evaluator;
 pub use key::{MAXIMUM_BITS, MINIMUM_BITS, PublicKey, SecretKey, TOY_MINIMUM_BITS, check_bits, security_bits};
-pub use packing::Packing;
+pub use layout::{Arrangement, Layout};
+pub use packing::{Packing, pack_columns, unpack_rows};
+pub use single::{Convolution, MASK_BITS};
 
 use rug::Integer;
 
 use super::{Inputs, LinearInference, LinearMap};
 use crate::backend::Backend;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::matvec::Method;
 use crate::randomness::{Purpose, Tape};
 
 /// Owner and server of one inference service in one process, each with its own part.
 pub struct Paillier {
-    packing: Packing,
+    arrangement: Arrangement,
     map: LinearMap,
     encryptor: Encryptor,
     evaluator: Evaluator,
@@ -56,8 +60,8 @@ pub struct Options {
     pub encryption: Encryption,
     /// How the product is planned; the plan with the fewest products when not given.
     pub method: Option<Method>,
-    /// Images in one ciphertext; as many as fit when not given.
-    pub packing: Option<usize>,
+    /// Which values share a ciphertext.
+    pub layout: Layout,
     /// How the server re-randomises results.
     pub rerandomisation: Rerandomisation,
     /// Images that the service is made for: more of them are worth larger tables.
@@ -71,7 +75,14 @@ impl Options {
     #[must_use]
     pub fn new(encryption: Encryption) -> Self {
         let tables = Tables::default();
-        Self { encryption, method: None, packing: None, rerandomisation: Rerandomisation::Bases, images: tables.uses, table_bytes: tables.max_bytes }
+        Self {
+            encryption,
+            method: None,
+            layout: Layout::Batch { images: None },
+            rerandomisation: Rerandomisation::Bases,
+            images: tables.uses,
+            table_bytes: tables.max_bytes,
+        }
     }
 }
 
@@ -82,21 +93,22 @@ impl Paillier {
     /// When the map does not fit the key's slots, the key is not fit for the encryption, or the backend cannot handle its moduli.
     pub fn new(backend: &dyn Backend, secret: &SecretKey, map: LinearMap, options: Options, tape: Tape) -> Result<Self> {
         let public = secret.public().clone();
-        let packing = Packing::new(public.bits(), map.result_bits(), options.packing)?;
-        let sets = options.images.div_ceil(packing.slots());
+        let arrangement = options.layout.arrange(public.bits(), &map)?;
+        let sets = options.images.div_ceil(arrangement.images());
         let tables = |per_set: usize| Tables { uses: sets * per_set, max_bytes: options.table_bytes };
+        let (ciphertexts, results) = (arrangement.ciphertexts(&map), arrangement.results(&map));
         Ok(Self {
             evaluator: Evaluator::new(
                 backend,
                 &public,
                 &map,
-                packing,
+                arrangement,
                 options.method,
-                options.rerandomisation.encryptor(backend, &public, tables(map.weights().rows()), &tape)?,
+                options.rerandomisation.encryptor(backend, &public, tables(results), &tape)?,
             )?,
-            encryptor: Encryptor::new(backend, options.encryption, secret, tables(map.weights().cols()), Purpose::Encryption)?,
+            encryptor: Encryptor::new(backend, options.encryption, secret, tables(ciphertexts), Purpose::Encryption)?,
             decryptor: Decryptor::new(backend, secret, false)?,
-            packing,
+            arrangement,
             map,
             public,
             tape,
@@ -105,10 +117,10 @@ impl Paillier {
         })
     }
 
-    /// Slots of a ciphertext.
+    /// Which values share a ciphertext.
     #[must_use]
-    pub fn packing(&self) -> Packing {
-        self.packing
+    pub fn arrangement(&self) -> Arrangement {
+        self.arrangement
     }
 
     /// The server's side.
@@ -116,43 +128,6 @@ impl Paillier {
     pub fn evaluator(&self) -> &Evaluator {
         &self.evaluator
     }
-}
-
-/// The plaintexts of a batch of images: for each group of `slots` images one plaintext per column, slot k for the k-th image of the group.
-///
-/// # Errors
-/// When a value does not fit its slot.
-pub fn pack_columns(packing: Packing, inputs: &Inputs<'_>) -> Result<Vec<Integer>> {
-    let mut plaintexts = Vec::with_capacity(inputs.images().div_ceil(packing.slots()) * inputs.width());
-    for first in (0..inputs.images()).step_by(packing.slots()) {
-        let group = first..(first + packing.slots()).min(inputs.images());
-        for column in 0..inputs.width() {
-            plaintexts.push(packing.pack(group.clone().map(|image| i64::from(inputs.image(image)[column])))?);
-        }
-    }
-    Ok(plaintexts)
-}
-
-/// Results of `images` images, image after image, from one plaintext per group and row.
-///
-/// # Errors
-/// [`Error::Size`] unless there is one plaintext for every group and row, [`Error::Decryption`] when something is left above the top slot.
-pub fn unpack_rows(packing: Packing, plaintexts: &[Integer], rows: usize, images: usize) -> Result<Vec<i64>> {
-    let expected = images.div_ceil(packing.slots()) * rows;
-    if plaintexts.len() != expected {
-        return Err(Error::Size { what: "plaintexts of the results", expected, actual: plaintexts.len() });
-    }
-    let mut results = vec![0; images * rows];
-    for (index, plaintext) in plaintexts.iter().enumerate() {
-        let (group, row) = (index / rows, index % rows);
-        for (slot, value) in packing.unpack(plaintext, index)?.into_iter().enumerate() {
-            let image = group * packing.slots() + slot;
-            if image < images {
-                results[image * rows + row] = value;
-            }
-        }
-    }
-    Ok(results)
 }
 
 impl LinearInference for Paillier {
@@ -165,7 +140,7 @@ impl LinearInference for Paillier {
 
     fn encode(&self, inputs: &Inputs<'_>) -> Result<Vec<Integer>> {
         self.map.check_inputs(inputs)?;
-        pack_columns(self.packing, inputs)
+        self.arrangement.encode(inputs)
     }
 
     fn encrypt(&mut self, plaintexts: Vec<Integer>) -> Result<Ciphertexts<Sendable>> {
@@ -194,7 +169,7 @@ impl LinearInference for Paillier {
     }
 
     fn decode(&self, decrypted: Vec<Integer>, images: usize) -> Result<Vec<i64>> {
-        unpack_rows(self.packing, &decrypted, self.map.weights().rows(), images)
+        self.arrangement.decode(&decrypted, self.map.weights().rows(), images)
     }
 
     fn query_bytes(&self, query: &Ciphertexts<Sendable>) -> u64 {
@@ -245,14 +220,15 @@ mod tests {
         let map = LinearMap::new(Weights::new(6, 6, weights).unwrap(), vec![0, -5, 1 << 20, 0, -(1 << 20), 17], 255).unwrap();
         let values: Vec<u16> = (0..6 * 45).map(|i| [0, 255, 128, 1][i % 4].min((i * 37 % 256) as u16 + (i % 3) as u16 * 100).min(255)).collect();
         let expected: Vec<i64> = values.chunks(6).flat_map(|image| map.apply(image)).collect();
-        for packing in [None, Some(1), Some(3)] {
+        let single = [None, Some(1), Some(2), Some(3)].map(|inputs_per_ciphertext| Layout::Single { inputs_per_ciphertext });
+        for layout in [None, Some(1), Some(3)].map(|images| Layout::Batch { images }).into_iter().chain(single) {
             for encryption in Encryption::ALL {
                 let mut bits = None;
                 for id in BackendId::ALL {
-                    for method in [None, Some(Method::Naive), Some(Method::Straus), Some(Method::Buckets)] {
-                        let (words, results) = infer(id, &secret, &map, Options { method, packing, images: 45, ..Options::new(encryption) }, &values);
-                        assert_eq!(results, expected, "{id} {encryption} {packing:?} {method:?}");
-                        assert_eq!(*bits.get_or_insert(words.clone()), words, "{id} {encryption} {packing:?} {method:?}");
+                    for method in std::iter::once(None).chain(Method::ALL.map(Some)) {
+                        let (words, results) = infer(id, &secret, &map, Options { method, layout, images: 45, ..Options::new(encryption) }, &values);
+                        assert_eq!(results, expected, "{id} {encryption} {layout:?} {method:?}");
+                        assert_eq!(*bits.get_or_insert(words.clone()), words, "{id} {encryption} {layout:?} {method:?}");
                     }
                 }
             }

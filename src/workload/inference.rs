@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use super::{Protection, Scenario, Spec};
+use super::{PackingChoice, Protection, Scenario, Spec};
 use crate::backend::{self, Device};
 use crate::dataset::Images;
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ use crate::quantise::{IntegerModel, Precision};
 use crate::randomness::Tape;
 use crate::record::{Phase, Stage};
 use crate::scheme::clear::Clear;
-use crate::scheme::paillier::{Options, Paillier, SecretKey};
+use crate::scheme::paillier::{Layout, Options, Paillier, SecretKey};
 use crate::scheme::{Inputs, LinearInference, LinearMap};
 use crate::stopwatch::{Elapsed, Stopwatch};
 
@@ -75,6 +75,8 @@ pub struct Product {
     pub multiplications: usize,
     /// Images in one ciphertext.
     pub slots: usize,
+    /// Inputs of one image in one ciphertext.
+    pub inputs_per_ciphertext: usize,
 }
 
 /// How far a spec is.
@@ -154,17 +156,23 @@ impl Bench {
                 let (secret, keygen) = self.key(key_bits, spec.seed)?;
                 report(Progress { stage: Stage::Prepare, ..start })?;
                 let backend = backend::open(backend)?;
-                let packing = if spec.scenario == Scenario::Single { Some(1) } else { packing.slots() };
-                let options = Options { encryption, method, packing, rerandomisation, images: spec.images, table_bytes: u64::from(table_mib) << 20 };
+                let layout = layout(spec.scenario, packing)?;
+                let options = Options { encryption, method, layout, rerandomisation, images: spec.images, table_bytes: u64::from(table_mib) << 20 };
                 let (service, prepare) =
                     Stopwatch::time(|| Paillier::new(backend.as_ref(), &secret, linear_map(&model)?, options, Tape::replayable(spec.seed)));
                 let service = service?;
                 let setup = |stage, elapsed| StageTime { stage, phase: Phase::Setup, batch: 0, images: spec.images as u32, elapsed };
-                let slots = service.packing().slots();
-                let product = Product { method: service.evaluator().method().name(), multiplications: service.evaluator().products(), slots };
+                let arrangement = service.arrangement();
+                let slots = arrangement.images();
+                let product = Product {
+                    method: service.evaluator().method().name(),
+                    multiplications: service.evaluator().products(),
+                    slots,
+                    inputs_per_ciphertext: arrangement.inputs_per_ciphertext(),
+                };
                 let batch = if spec.scenario == Scenario::Single { 1 } else { slots * sets_per_batch() };
                 let times = vec![setup(Stage::Keygen, keygen), setup(Stage::Prepare, prepare)];
-                let slot_bits = service.packing().slot_bits();
+                let slot_bits = arrangement.result_bits();
                 let job = Job { batch, set: Some(slots), slot_bits, times, product: Some(product), device: backend.device() };
                 self.drive(spec, &model, service, job, report)
             }
@@ -329,6 +337,22 @@ impl Measured {
 pub fn linear_map(model: &IntegerModel) -> Result<LinearMap> {
     let weights = Weights::new(model.classes(), model.width(), model.weights().to_vec())?;
     LinearMap::new(weights, model.bias().to_vec(), model.precision().max_feature())
+}
+
+/// The layout that a scenario and a packing ask for.
+fn layout(scenario: Scenario, packing: PackingChoice) -> Result<Layout> {
+    Ok(match (scenario, packing) {
+        (Scenario::Offline, _) => Layout::Batch { images: packing.images()? },
+        (Scenario::Single, PackingChoice::Off) => Layout::Batch { images: Some(1) },
+        (Scenario::Single, PackingChoice::Auto) => Layout::Single { inputs_per_ciphertext: None },
+        (Scenario::Single, PackingChoice::Inputs(inputs)) => Layout::Single { inputs_per_ciphertext: Some(inputs) },
+        (Scenario::Single, PackingChoice::Images(_)) => {
+            return Err(Error::Unsupported {
+                subject: "one image at a time".into(),
+                feature: format!("packing {packing} of many images; use auto, off or N-inputs"),
+            });
+        }
+    })
 }
 
 /// Sets of ciphertexts in a batch: enough for all threads, few enough that progress shows and memory stays small.

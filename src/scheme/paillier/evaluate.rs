@@ -7,16 +7,17 @@ use rug::Integer;
 use super::cipher::{Ciphertexts, OnDevice, Raw, Sendable, State};
 use super::encrypt::{Encryptor, interleaved};
 use super::key::PublicKey;
-use super::packing::Packing;
+use super::layout::Arrangement;
+use super::single::Message;
 use crate::backend::{Backend, Resident, Ring};
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::plan::matvec::{MatVec, Method, RowOutputs};
 use crate::plan::{Op, Operand, Program};
-use crate::randomness::Tape;
+use crate::randomness::{Purpose, Tape};
 use crate::scheme::LinearMap;
 
-/// A linear map ready to be applied to ciphertexts of one key and packing.
+/// A linear map ready to be applied to ciphertexts of one key and layout.
 pub struct Evaluator {
     public: PublicKey,
     ring: Arc<dyn Ring>,
@@ -25,12 +26,13 @@ pub struct Evaluator {
     finish: Program,
     product: Program,
     one: Resident,
-    bias: Vec<Integer>,
+    /// What is added to each result of an item.
+    messages: Vec<Message>,
     randomiser: Encryptor,
 }
 
 impl Evaluator {
-    /// Plans the map. The packing's slots must hold the map's worst case.
+    /// Plans the map. The slots of the layout must hold the map's worst case.
     ///
     /// `randomiser` makes the fresh encryptions of the bias that re-randomise results: the server's own, never one of the key owner's bases.
     ///
@@ -40,13 +42,12 @@ impl Evaluator {
         backend: &dyn Backend,
         public: &PublicKey,
         map: &LinearMap,
-        packing: Packing,
+        arrangement: impl Into<Arrangement>,
         method: Option<Method>,
         randomiser: Encryptor,
     ) -> Result<Self> {
-        packing.check_result_bits(map.result_bits())?;
-        let plan = MatVec::plan(map.weights(), method)?;
-        let bias = map.bias().iter().map(|&b| packing.pack(std::iter::repeat_n(b, packing.slots()))).collect::<Result<_>>()?;
+        let arrangement = arrangement.into();
+        let plan = arrangement.plan(map, method)?;
         let ring = backend.ring(public.modulus()?)?;
         Ok(Self {
             one: ring.upload(&Limbs::from_integers(&[Integer::from(1)], ring.modulus().width())?)?,
@@ -56,7 +57,7 @@ impl Evaluator {
             randomiser,
             public: public.clone(),
             plan,
-            bias,
+            messages: arrangement.messages(map)?,
         })
     }
 
@@ -69,10 +70,10 @@ impl Evaluator {
     /// Modular products of one application, with those that join the signs and the randomisers.
     #[must_use]
     pub fn products(&self) -> usize {
-        self.plan.products() + self.finish.counts().total() + self.bias.len()
+        self.plan.products() + self.finish.counts().total() + self.messages.len()
     }
 
-    /// Brings ciphertexts to the device: whole items of one ciphertext per column.
+    /// Brings ciphertexts to the device: whole items: one ciphertext for each input of the plan.
     ///
     /// # Errors
     /// [`Error::WrongKey`], [`Error::Size`] when the ciphertexts do not divide into items.
@@ -85,7 +86,8 @@ impl Evaluator {
         Ok(OnDevice::of(self.ring.upload(query.values())?))
     }
 
-    /// prod_i c_i^(W_ji) for every item and row, without bias and randomiser. Output: item after item, row after row.
+    /// prod_i c_i^(W_ji) for every item and row, without bias, masks and randomiser. Output: item after item, row after row (result after result where several
+    /// rows share one).
     ///
     /// # Errors
     /// [`Error::InvalidCiphertext`] when a ciphertext is no unit.
@@ -117,12 +119,15 @@ impl Evaluator {
         Ok(OnDevice::of(self.ring.run(&self.finish, &inputs, None)?))
     }
 
-    /// Multiplies fresh encryptions of the bias into raw results: result i takes randomness `first + i`. Only what comes out of here may be sent.
+    /// Multiplies fresh encryptions of the bias, with masks where slots hold more than rows, into raw results: result i takes randomness `first + i`. Only what
+    /// comes out of here may be sent.
     ///
     /// # Errors
     /// When the backend fails.
     pub fn add_bias(&self, raw: &OnDevice<Raw>, tape: &Tape, first: u64) -> Result<OnDevice<Sendable>> {
-        let messages: Vec<Integer> = self.bias.iter().cycle().take(raw.len()).cloned().collect();
+        let streams = (first..).map(|index| tape.stream(Purpose::Masking, index));
+        let messages: Vec<Integer> =
+            self.messages.iter().cycle().zip(streams).take(raw.len()).map(|(message, mut stream)| message.draw(&mut stream)).collect();
         let fresh = self.ring.upload(self.randomiser.encrypt(&messages, tape, first)?.values())?;
         let pairs = self.ring.gather(&[&raw.residues, &fresh], &interleaved(raw.len()))?;
         Ok(OnDevice::of(self.ring.run(&self.product, &pairs, None)?))

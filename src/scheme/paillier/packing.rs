@@ -6,6 +6,7 @@
 use rug::Integer;
 
 use crate::error::{Error, Result};
+use crate::scheme::Inputs;
 
 /// How many slots of how many bits a plaintext holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,43 @@ impl Packing {
         };
         Ok((0..self.slots).map(slot).collect())
     }
+}
+
+/// The plaintexts of a batch of images: for each group of `slots` images one plaintext per column, slot k for the k-th image of the group.
+///
+/// # Errors
+/// When a value does not fit its slot.
+pub fn pack_columns(packing: Packing, inputs: &Inputs<'_>) -> Result<Vec<Integer>> {
+    let mut plaintexts = Vec::with_capacity(inputs.images().div_ceil(packing.slots()) * inputs.width());
+    for first in (0..inputs.images()).step_by(packing.slots()) {
+        let group = first..(first + packing.slots()).min(inputs.images());
+        for column in 0..inputs.width() {
+            plaintexts.push(packing.pack(group.clone().map(|image| i64::from(inputs.image(image)[column])))?);
+        }
+    }
+    Ok(plaintexts)
+}
+
+/// Results of `images` images, image after image, from one plaintext per group and row.
+///
+/// # Errors
+/// [`Error::Size`] unless there is one plaintext for every group and row, [`Error::Decryption`] when something is left above the top slot.
+pub fn unpack_rows(packing: Packing, plaintexts: &[Integer], rows: usize, images: usize) -> Result<Vec<i64>> {
+    let expected = images.div_ceil(packing.slots()) * rows;
+    if plaintexts.len() != expected {
+        return Err(Error::Size { what: "plaintexts of the results", expected, actual: plaintexts.len() });
+    }
+    let mut results = vec![0; images * rows];
+    for (index, plaintext) in plaintexts.iter().enumerate() {
+        let (group, row) = (index / rows, index % rows);
+        for (slot, value) in packing.unpack(plaintext, index)?.into_iter().enumerate() {
+            let image = group * packing.slots() + slot;
+            if image < images {
+                results[image * rows + row] = value;
+            }
+        }
+    }
+    Ok(results)
 }
 
 #[cfg(test)]
