@@ -3,6 +3,9 @@
 //! The page's: Paillier with g = n + 1, the collapsed linear network, the drop of the softmax, the product formula. Ours: packing of many images into one
 //! plaintext, the plans of the product, one inversion per row, fast exact encryption by the key owner, re-randomisation of every result.
 //!
+//! Layouts: [`Layout::Batch`] puts the same input of many images into one ciphertext; [`Layout::Single`] puts several inputs of one image into one and
+//! several rows into one result, and masks what else such a result holds.
+//!
 //! **Protected:** the images and the results, from the server (semi-honest, by the decisional composite residuosity assumption; `djn` also needs its short
 //! exponents to look random). **Not protected:** the model from a client with many queries (the client sees exact logits of an affine map: one query per weight
 //! column and one for the bias suffice, packed a few batches); anything against a server that does not follow the protocol (ciphertexts are malleable and not

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use super::{PackingChoice, Protection, Scenario, Spec};
-use crate::backend::{self, Device};
+use crate::backend::{self, BackendId, Device};
 use crate::dataset::Images;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
@@ -18,7 +18,7 @@ use crate::quantise::{IntegerModel, Precision};
 use crate::randomness::Tape;
 use crate::record::{Phase, Stage};
 use crate::scheme::clear::Clear;
-use crate::scheme::paillier::{Layout, Options, Paillier, SecretKey};
+use crate::scheme::paillier::{Encryption, Layout, Options, Paillier, SecretKey};
 use crate::scheme::{Inputs, LinearInference, LinearMap};
 use crate::stopwatch::{Elapsed, Stopwatch};
 
@@ -170,7 +170,7 @@ impl Bench {
                     slots,
                     inputs_per_ciphertext: arrangement.inputs_per_ciphertext(),
                 };
-                let batch = if spec.scenario == Scenario::Single { 1 } else { slots * sets_per_batch() };
+                let batch = if spec.scenario == Scenario::Single { 1 } else { slots * sets_per_batch(backend.id(), encryption) };
                 let times = vec![setup(Stage::Keygen, keygen), setup(Stage::Prepare, prepare)];
                 let slot_bits = arrangement.result_bits();
                 let job = Job { batch, set: Some(slots), slot_bits, times, product: Some(product), device: backend.device() };
@@ -355,9 +355,14 @@ fn layout(scenario: Scenario, packing: PackingChoice) -> Result<Layout> {
     })
 }
 
-/// Sets of ciphertexts in a batch: enough for all threads, few enough that progress shows and memory stays small.
-fn sets_per_batch() -> usize {
-    2 * rayon::current_num_threads().max(1)
+/// Sets of ciphertexts in a batch: whole lanes for all threads, but few where a set takes long, so that progress shows and Ctrl-C is heard.
+fn sets_per_batch(backend: BackendId, encryption: Encryption) -> usize {
+    let threads = rayon::current_num_threads().max(1);
+    match (backend, encryption) {
+        (BackendId::Reference, _) => 1,
+        (BackendId::Gmp, _) | (_, Encryption::Standard) => 2 * threads,
+        _ => 8 * threads,
+    }
 }
 
 fn clear_device() -> Device {

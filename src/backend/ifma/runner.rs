@@ -75,7 +75,8 @@ impl Engine {
                 self.run_lanes(job, first, outputs);
             }
         };
-        if items / LANES < threads && batches_per_level >= 2 * SERIAL_BATCHES {
+        // Fewer items than lanes: each level decides for itself whether it is worth several threads.
+        if items < LANES || items / LANES < threads && batches_per_level >= 2 * SERIAL_BATCHES {
             self.run_levels(job, 0..items, outputs, threads > 1);
         } else if items <= LANES {
             outputs.chunks_mut(share).enumerate().for_each(group);

@@ -96,6 +96,12 @@ impl FromStr for Encryption {
 
 /// Bits by which the exponents of own bases exceed the group, twice the statistical security; see the module's documentation.
 const STATISTICAL_BITS: u32 = 128;
+/// Results for which own bases are prepared; fewer are served by powers.
+const WORTH_BASES: usize = 100;
+/// Most ciphertexts that one thread prepares at a time.
+const LARGEST_CHUNK: usize = 128;
+/// Ciphertexts of a chunk come in multiples of this, the lanes of the widest backend.
+const LANES: usize = 8;
 /// The stream that own bases come from: no ciphertext has this number.
 const BASES_STREAM: u64 = (1 << 56) - 1;
 
@@ -126,8 +132,8 @@ impl Rerandomisation {
     /// # Errors
     /// When the backend cannot handle the modulus.
     pub fn encryptor(self, backend: &dyn Backend, public: &PublicKey, tables: Tables, tape: &Tape) -> Result<Encryptor> {
-        // As many powers as there are windows, before the first result.
-        let worth_it = tables.uses > (public.bits() / 4) as usize;
+        // The bases cost a power for each window before the first result, but none after it.
+        let worth_it = tables.uses >= WORTH_BASES;
         match self {
             Self::Bases if worth_it => Encryptor::own_bases(backend, public, tables, Purpose::Rerandomisation, tape),
             Self::Bases | Self::Standard => Encryptor::standard(backend, public, Purpose::Rerandomisation),
@@ -348,12 +354,18 @@ impl Encryptor {
     /// # Errors
     /// [`Error::OutOfRange`] for |m| >= n/2.
     pub fn encrypt(&self, messages: &[Integer], tape: &Tape, first: u64) -> Result<Ciphertexts<Sendable>> {
-        let draws = (0..messages.len())
-            .into_par_iter()
-            .with_min_len(16)
-            .map(|i| self.draw(&mut tape.stream(self.purpose, first + i as u64)))
-            .collect::<Vec<_>>();
-        self.encrypt_drawn(messages, &draws)
+        // Chunks keep all threads at work in the host's part, too; what is drawn does not depend on them.
+        let size = messages.len().div_ceil(rayon::current_num_threads().max(1)).next_multiple_of(LANES).clamp(LANES, LARGEST_CHUNK);
+        let chunk = |(number, messages): (usize, &[Integer])| {
+            let first = first + (number * size) as u64;
+            let draws: Vec<Drawn> = (0..messages.len()).map(|i| self.draw(&mut tape.stream(self.purpose, first + i as u64))).collect();
+            self.encrypt_drawn(messages, &draws)
+        };
+        let chunks = messages.par_chunks(size).enumerate().map(chunk).collect::<Result<Vec<_>>>()?;
+        let width = words_for_bits(self.public.n_squared().significant_bits());
+        let mut all = Ciphertexts::of(&self.public, Limbs::zeros(0, width));
+        chunks.iter().try_for_each(|part| all.append(part))?;
+        Ok(all)
     }
 
     /// The randomness of one ciphertext. `standard`: r; `djn`: the exponent of the base; `owner`: the exponents modulo p - 1 and q - 1.
@@ -387,7 +399,7 @@ impl Encryptor {
         let residues = messages.iter().map(|m| public.residue(m)).collect::<Result<Vec<_>>>()?;
         let part = |which: usize| draws.iter().map(move |drawn: &Drawn| &drawn.0[which]);
         // 1 + m n, below n^2 since m is below n.
-        let with_message = || -> Vec<Integer> { residues.par_iter().with_min_len(64).map(|m| Integer::from(m * public.n()) + 1u32).collect() };
+        let with_message = || -> Vec<Integer> { residues.iter().map(|m| Integer::from(m * public.n()) + 1u32).collect() };
         let values = match &self.mode {
             Mode::Standard { ring, product } => {
                 let width = ring.modulus().width();
@@ -402,15 +414,11 @@ impl Encryptor {
                 let residue = |which: usize| -> Result<Limbs> {
                     let half = &halves[which];
                     let start = |m: &Integer| Integer::from(m % &half.prime) * &half.cofactor % &half.prime * &half.prime + 1u32;
-                    let starts: Vec<Integer> = residues.par_iter().with_min_len(64).map(start).collect();
+                    let starts: Vec<Integer> = residues.iter().map(start).collect();
                     half.table.ring.download(&half.table.times_power(&starts, part(which))?)
                 };
                 let (x_p, x_q) = (residue(0)?, residue(1)?);
-                let joined: Vec<Integer> = (0..messages.len())
-                    .into_par_iter()
-                    .with_min_len(64)
-                    .map(|i| secret.join_scaled_ciphertext(&x_p.integer(i), &x_q.integer(i)))
-                    .collect();
+                let joined: Vec<Integer> = (0..messages.len()).map(|i| secret.join_scaled_ciphertext(&x_p.integer(i), &x_q.integer(i))).collect();
                 Limbs::from_integers(&joined, words_for_bits(public.n_squared().significant_bits()))?
             }
         };
