@@ -16,7 +16,7 @@
 //! | [`dataset`], [`features`], [`model`], [`quantise`] | images; public feature maps; networks in f32 and their training; integers | each other to the left, `record` for files |
 //! | [`plan`] | programs of products and the planners that write them | nothing |
 //! | [`limbs`], [`modulus`] | batches of integers; odd moduli | `limbs` |
-//! | [`backend`] | what does the arithmetic: `reference` (textbook, the oracle), `gmp` | `plan`, `limbs`, `modulus`, `machine` |
+//! | [`backend`] | what does the arithmetic: `reference` (textbook, the oracle), `gmp`, `ifma` (AVX-512) | `plan`, `limbs`, `modulus`, `machine` |
 //! | [`scheme`] | how the data is protected: `clear`, `paillier`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `record` for files |
 //! | [`workload`] | what is computed: `inference` | all of the above but the harness |
 //! | [`conformance`] | the equivalence suite: backends against the oracle | the arithmetic side and `scheme` |
@@ -36,7 +36,7 @@
 //! | to add | write | touch | done when |
 //! |---|---|---|---|
 //! | a backend | `backend/<name>.rs` | a variant and an arm in `backend.rs` | `cipherlane verify --backend <name>` passes |
-//! | a plan | a function in `plan/matvec.rs` | a variant of `Method` | the planner's tests and `verify` pass |
+//! | a plan | a function in `plan/matvec.rs` or a file beside it | a variant of `Method` | the planner's tests and `verify` pass |
 //! | a scheme | `scheme/<name>.rs` | a variant in `scheme.rs`, an arm in `workload/inference.rs` | its results equal the integers in the clear |
 //! | a feature map | a variant in `features.rs` | nothing | a trained model is committed |
 //!

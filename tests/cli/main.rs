@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 const SAMPLES: &str = "spec,workload,scheme,backend,dataset,features,key_bits,method,encryption,packing,scenario,division,stage,phase,sample,items,\
     wall_ns,cpu_ns,device_ns,run_id,revision,cpu,adapter";
-const OUTCOMES: &str = "spec,workload,scheme,backend,dataset,features,key_bits,method,encryption,packing,slot_bits,feature_bits,weight_bits,scenario,\
+const OUTCOMES: &str = "spec,workload,scheme,backend,dataset,features,key_bits,method,encryption,packing,inputs_per_ciphertext,slot_bits,feature_bits,weight_bits,scenario,\
     division,threads,images,accuracy,agreement,verified,products,bytes_up,bytes_down,rounds,peak_rss_bytes,security_bits,digest,adapter,adapter_type,\
     error,run_id,revision";
 
