@@ -88,11 +88,11 @@ impl Precision {
     /// [`Error::OutOfRange`] when the precision or a feature is out of range.
     pub fn features(self, features: &Features) -> Result<IntegerFeatures> {
         self.check()?;
-        if let Some(bad) = features.values.par_iter().find_first(|x| !(0.0..=1.0).contains(*x)) {
+        if let Some(bad) = features.values.par_chunks(1 << 12).find_map_first(|chunk| chunk.iter().find(|x| !(0.0..=1.0).contains(*x))) {
             return Err(Error::OutOfRange { what: "feature", value: bad.to_string(), allowed: "0 to 1".into() });
         }
         let max = f32::from(self.max_feature());
-        let values = features.values.par_iter().map(|x| (x * max).round() as u16).collect();
+        let values = features.values.par_iter().with_min_len(1 << 12).map(|x| (x * max).round() as u16).collect();
         Ok(IntegerFeatures { count: features.count, width: features.width, values })
     }
 }

@@ -62,7 +62,7 @@ impl FixedBase {
         for (digit, entry) in outputs.iter_mut().enumerate().take(entries) {
             *entry = if digit == 0 { factor } else { graph.mul(*entry, factor) };
         }
-        let build = graph.finish(&outputs, 0, 0)?;
+        let build = graph.finish_as_table(&outputs)?;
         let mut graph = Graph::new(1);
         let result = (0..windows as u32).fold(0, |value, window| graph.lookup(value, window));
         let apply = graph.finish(&[result], windows, entries)?;

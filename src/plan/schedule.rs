@@ -84,6 +84,30 @@ impl Graph {
         self.nodes.len()
     }
 
+    /// Writes a program whose outputs are all or most of its values: every value keeps a slot of its own, every operation stands in the first level that it can.
+    pub(super) fn finish_as_table(self, outputs: &[Value]) -> Result<Program> {
+        let inputs = self.inputs;
+        let mut level = vec![0usize; inputs + self.nodes.len()];
+        for (node, content) in self.nodes.iter().enumerate() {
+            level[inputs + node] = 1 + content.sources().map(|source| level[source as usize]).max().unwrap_or(0);
+        }
+        let mut order: Vec<usize> = (0..self.nodes.len()).collect();
+        order.sort_by_key(|&node| level[inputs + node]);
+        let op = |&node: &usize| {
+            let dst = (inputs + node) as Operand;
+            match self.nodes[node] {
+                Node::Mul(a, b) => Op::Mul { dst, a, b },
+                Node::Sqr(a) => Op::Sqr { dst, a },
+                Node::Table(a, window) => Op::MulTable { dst, a, window },
+            }
+        };
+        let ends = order.chunk_by(|a, b| level[inputs + *a] == level[inputs + *b]).scan(0, |end, chunk| {
+            *end += chunk.len();
+            Some(*end)
+        });
+        Program::new(inputs, order.iter().map(op).collect(), ends.collect(), outputs.to_vec(), 0, 0)
+    }
+
     /// Writes the program by list scheduling. Of the operations that are ready those come first that would make the program longer by waiting, then the last
     /// readers of most values, so that few slots are in use, then those with the longest way to an output. A slot is free again from the level after its last
     /// reader.
