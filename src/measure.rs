@@ -275,5 +275,5 @@ struct Provenance {
 /// Warns when this machine is too busy for times to be trusted: the load at the start of the run was above half a thread.
 #[must_use]
 pub fn busy_warning(load: Option<f64>) -> Option<String> {
-    load.filter(|&load| load > 0.5).map(|load| format!("the machine was busy when the run began (load {load:.2}); times may be too long"))
+    load.filter(|&load| load > 0.5).map(|load| format!("load {load:.2} over the last minute (a build counts, too): times may be too long"))
 }
