@@ -3,9 +3,13 @@
 //! A packed plaintext is sum v_k 2^(k S) as a signed integer, so sums and integer multiples of plaintexts act on every slot at once as long as no slot leaves
 //! [-2^(S-1), 2^(S-1)). Overflow cannot be seen afterwards, except in the top slot, so the worst case is checked before anything is encrypted.
 
+use rayon::prelude::*;
 use rug::Integer;
+use rug::integer::Order;
+use zeroize::Zeroize;
 
 use crate::error::{Error, Result};
+use crate::limbs::words_for_bits;
 use crate::scheme::Inputs;
 
 /// How many slots of how many bits a plaintext holds.
@@ -61,20 +65,33 @@ impl Packing {
     ///
     /// # Errors
     /// [`Error::Size`] for too many values, [`Error::OutOfRange`] for one that does not fit its slot.
-    pub fn pack(&self, values: impl DoubleEndedIterator<Item = i64> + ExactSizeIterator) -> Result<Integer> {
+    pub fn pack(&self, values: impl ExactSizeIterator<Item = i64>) -> Result<Integer> {
         if values.len() > self.slots {
             return Err(Error::Size { what: "values in a plaintext", expected: self.slots, actual: values.len() });
         }
         let half = 1i64 << (self.slot_bits - 1);
-        let mut packed = Integer::new();
-        for value in values.rev() {
+        // |v| fits its slot, so positive and negative values are laid side by side without carries and subtracted once.
+        let mut signs = [Vec::new(), Vec::new()];
+        let words = words_for_bits(self.slot_bits * self.slots as u32) + 1;
+        for (slot, value) in values.enumerate() {
             if !(-half..half).contains(&value) {
                 return Err(Error::OutOfRange { what: "value of a slot", value: value.to_string(), allowed: format!("{} to {}", -half, half - 1) });
             }
-            packed <<= self.slot_bits;
-            packed += value;
+            if value != 0 {
+                let side = &mut signs[usize::from(value < 0)];
+                side.resize(words, 0u64);
+                let at = slot * self.slot_bits as usize;
+                let field = u128::from(value.unsigned_abs()) << (at % 64);
+                side[at / 64] |= field as u64;
+                side[at / 64 + 1] |= (field >> 64) as u64;
+            }
         }
-        Ok(packed)
+        let [positive, negative] = signs.map(|mut side| {
+            let sum = Integer::from_digits(&side, Order::Lsf);
+            side.zeroize();
+            sum
+        });
+        Ok(positive - negative)
     }
 
     /// The values of all slots, lowest first. `index` names the ciphertext in errors.
@@ -113,14 +130,13 @@ impl Packing {
 /// # Errors
 /// When a value does not fit its slot.
 pub fn pack_columns(packing: Packing, inputs: &Inputs<'_>) -> Result<Vec<Integer>> {
-    let mut plaintexts = Vec::with_capacity(inputs.images().div_ceil(packing.slots()) * inputs.width());
-    for first in (0..inputs.images()).step_by(packing.slots()) {
+    let groups = inputs.images().div_ceil(packing.slots());
+    let plaintext = |at: usize| {
+        let (first, column) = (at / inputs.width() * packing.slots(), at % inputs.width());
         let group = first..(first + packing.slots()).min(inputs.images());
-        for column in 0..inputs.width() {
-            plaintexts.push(packing.pack(group.clone().map(|image| i64::from(inputs.image(image)[column])))?);
-        }
-    }
-    Ok(plaintexts)
+        packing.pack(group.map(|image| i64::from(inputs.image(image)[column])))
+    };
+    (0..groups * inputs.width()).into_par_iter().with_min_len(16).map(plaintext).collect()
 }
 
 /// Results of `images` images, image after image, from one plaintext per group and row.
