@@ -87,7 +87,7 @@ pub fn run() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(Error::Interrupted) => {
-            note("interrupted; nothing was written");
+            note("interrupted; nothing half-written is left");
             ExitCode::from(130)
         }
         Err(error) => {

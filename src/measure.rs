@@ -172,7 +172,7 @@ impl Run {
             slot_bits: measured.slot_bits,
             accuracy: share(measured.correct),
             agreement: share(measured.agreeing),
-            // Differing logits end a spec with an error; the float network is not bound to agree with the integers.
+            // What differs ends a spec with an error: logits from the integers', classes of the f32 layers from those of the collapsed map.
             verified: true,
             products: product.map(|p| p.multiplications as u64),
             bytes_up: measured.bytes_up,

@@ -192,7 +192,7 @@ pub struct Outcome {
     pub accuracy: Option<f64>,
     /// Share of predictions equal to those of the quantised plaintext model.
     pub agreement: Option<f64>,
-    /// Whether every logit equals the quantised plaintext model's.
+    /// Whether every logit equals the quantised plaintext model's; in f32, whether every class is that of the collapsed map but for rounding.
     pub verified: bool,
     /// Modular products of one encrypted matrix-vector product.
     pub products: Option<u64>,

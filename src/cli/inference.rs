@@ -62,8 +62,8 @@ pub(super) struct RunArgs {
     /// Inputs of the image in one ciphertext, one image at a time: auto (as many as cost least), or a number; 1 leaves every input alone
     #[arg(long, default_value = "auto", value_name = "auto|N", value_parser = inputs_per_ciphertext)]
     inputs_per_ciphertext: PackingChoice,
-    /// How the server re-randomises results: bases (its own random bases; r^n for few results) or standard (r^n)
-    #[arg(long, default_value = "bases", value_name = "WAY")]
+    /// How the server re-randomises results: auto (bases for 100 results and more), bases (its own random bases), standard (r^n)
+    #[arg(long, default_value = "auto", value_name = "WAY")]
     rerandomise: Rerandomisation,
     /// Most MiB of the tables of each side; they grow with the number of images
     #[arg(long, default_value_t = 128, value_name = "MIB")]
@@ -102,7 +102,7 @@ impl Default for RunArgs {
             encryption: vec![Encryption::Owner],
             packing: PackingChoice::Auto,
             inputs_per_ciphertext: PackingChoice::Auto,
-            rerandomise: Rerandomisation::Bases,
+            rerandomise: Rerandomisation::Auto,
             table_mib: 128,
             scenario: vec![Scenario::Offline],
             images: None,

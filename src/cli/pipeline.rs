@@ -316,7 +316,7 @@ pub(super) fn evaluate(args: &EvaluateArgs, json: bool) -> Result<bool> {
     let tape = Tape::from_system()?;
     let sets = query.len() / header.width;
     let tables = Tables { uses: sets * model.classes(), ..Tables::default() };
-    let randomiser = Rerandomisation::Bases.encryptor(backend.as_ref(), &public, tables, &tape)?;
+    let randomiser = Rerandomisation::Auto.encryptor(backend.as_ref(), &public, tables, &tape)?;
     let evaluator = Evaluator::new(backend.as_ref(), &public, &linear_map(&model)?, header.packing, method, randomiser)?;
     let mut answer: Option<Ciphertexts<_>> = None;
     let step = rayon::current_num_threads().max(1);

@@ -118,7 +118,11 @@ fn main_columns() -> Vec<Column> {
         numbers("img/s", "", 0, "images of all samples by the wall time of their online stages"),
         numbers("up", "kB", 0, "kilobytes (1000 bytes) per image to the server"),
         numbers("down", "kB", 0, "kilobytes per image from the server"),
-        words("ok", "", "yes: every result equals the quantised plaintext model's; a number points to the reason of a failure"),
+        words(
+            "ok",
+            "",
+            "yes: every result equals the quantised plaintext model's (float: every class is the collapsed map's); a number points to the reason of a failure",
+        ),
     ]
 }
 

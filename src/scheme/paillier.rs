@@ -82,7 +82,7 @@ impl Options {
             encryption,
             method: None,
             layout: Layout::Batch { images: None },
-            rerandomisation: Rerandomisation::Bases,
+            rerandomisation: Rerandomisation::Auto,
             images: tables.uses,
             table_bytes: tables.max_bytes,
         }

@@ -201,6 +201,7 @@ impl Bench {
 
     fn run_float(&self, spec: &Spec, model: &IntegerModel, report: &mut Report<'_>) -> Result<Measured> {
         let network = &self.model(spec.features)?.network;
+        let collapsed = network.collapse();
         let batch = if spec.scenario == Scenario::Single { 1 } else { spec.images };
         let mut result = Measured::empty(clear_device());
         for (number, first) in (0..spec.images).step_by(batch).enumerate() {
@@ -215,7 +216,8 @@ impl Bench {
             let (classes, elapsed) = Stopwatch::time(|| network.classify(&features));
             stage(Stage::Evaluate, elapsed);
             let truth = model.classify(&spec.precision.features(&features)?)?;
-            for ((class, truth), label) in classes?.into_iter().zip(truth).zip(&images.labels) {
+            for (i, ((class, truth), label)) in classes?.into_iter().zip(truth).zip(&images.labels).enumerate() {
+                check_class(class, &collapsed.logits(features.row(i))?, first + i)?;
                 result.images += 1;
                 result.correct += usize::from(class == *label);
                 result.agreeing += usize::from(class == truth);
@@ -330,6 +332,20 @@ impl Measured {
     }
 }
 
+/// The class that the layers chose in f32 must be the largest of the collapsed map's f64 logits, but for the rounding of f32: a thousandth of the largest logit.
+fn check_class(class: u8, logits: &[f64], image: usize) -> Result<()> {
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let chosen = logits.get(usize::from(class)).copied().unwrap_or(f64::NEG_INFINITY);
+    if chosen >= largest - 1e-3 * (1.0 + largest.abs()) {
+        return Ok(());
+    }
+    Err(Error::Disagreement {
+        what: format!("class of image {image} by the layers in f32"),
+        expected: argmax(logits).to_string(),
+        actual: class.to_string(),
+    })
+}
+
 /// The map of a quantised model, for a scheme.
 ///
 /// # Errors
@@ -371,4 +387,18 @@ fn clear_device() -> Device {
 
 fn short_hex(hash: Sha256) -> String {
     hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_class_of_the_float_network_is_caught() {
+        assert!(check_class(1, &[0.0, 2.0, 1.9999], 0).is_ok());
+        assert!(check_class(2, &[0.0, 2.0, 1.9999], 0).is_ok());
+        assert!(matches!(check_class(0, &[0.0, 2.0, 1.9999], 0), Err(Error::Disagreement { .. })));
+        assert!(check_class(3, &[0.0, 2.0, 1.9999], 0).is_err());
+        assert!(check_class(0, &[f64::NAN, f64::NAN], 0).is_err());
+    }
 }

@@ -41,7 +41,7 @@ fn an_interrupt_stops_soon_and_leaves_nothing() {
     // Far less on a quiet machine.
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     let text = fs::read_to_string(&log).unwrap();
-    assert!(text.contains("press Ctrl-C again") && text.ends_with("interrupted; nothing was written\n"), "{text}");
+    assert!(text.contains("press Ctrl-C again") && text.ends_with("interrupted; nothing half-written is left\n"), "{text}");
     assert!(snapshot(place.0.path()).is_empty());
     fs::remove_dir_all(log.parent().unwrap()).unwrap();
 }

@@ -108,6 +108,8 @@ const BASES_STREAM: u64 = (1 << 56) - 1;
 /// How the server re-randomises results; see the module's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rerandomisation {
+    /// `Bases` for a hundred results and more, `Standard` for fewer: the bases cost a power for each window before the first result, but none after it.
+    Auto,
     /// Products of powers of the server's own random bases, within 2^-120 of the textbook's distribution.
     Bases,
     /// r^n: the textbook.
@@ -115,28 +117,33 @@ pub enum Rerandomisation {
 }
 
 impl Rerandomisation {
-    /// Both, the faster first.
-    pub const ALL: [Self; 2] = [Self::Bases, Self::Standard];
+    /// All choices.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Bases, Self::Standard];
 
-    /// The name on the command line.
+    /// The name on the command line and in specs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::Bases => "bases",
             Self::Standard => "standard",
         }
     }
 
-    /// The server's source of fresh encryptions. For so few results that the bases would cost more than they save, `Bases` is `Standard`, too.
+    /// The server's source of fresh encryptions; `tables.uses` is the number of results.
     ///
     /// # Errors
     /// When the backend cannot handle the modulus.
     pub fn encryptor(self, backend: &dyn Backend, public: &PublicKey, tables: Tables, tape: &Tape) -> Result<Encryptor> {
-        // The bases cost a power for each window before the first result, but none after it.
-        let worth_it = tables.uses >= WORTH_BASES;
-        match self {
-            Self::Bases if worth_it => Encryptor::own_bases(backend, public, tables, Purpose::Rerandomisation, tape),
-            Self::Bases | Self::Standard => Encryptor::standard(backend, public, Purpose::Rerandomisation),
+        let own_bases = match self {
+            Self::Auto => tables.uses >= WORTH_BASES,
+            Self::Bases => true,
+            Self::Standard => false,
+        };
+        if own_bases {
+            Encryptor::own_bases(backend, public, tables, Purpose::Rerandomisation, tape)
+        } else {
+            Encryptor::standard(backend, public, Purpose::Rerandomisation)
         }
     }
 }
