@@ -313,7 +313,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
     } else {
         out(&format!("\n{}", report::table(run.records(), Format::Text)));
         out(
-            "accuracy: share of images classified as labelled. agreement: share classified as the quantised plaintext model does, all of whose logits every integer row was compared with.",
+            "accuracy: share of images classified as labelled. agreement: share classified as the quantised plaintext model does; every logit of the integer and encrypted rows was compared.",
         );
         out(&format!(
             "\n{}: samples.csv, outcomes.csv, run.toml and {} figures. `cipherlane report {} --details` shows spread and ratios.",
