@@ -235,7 +235,7 @@ impl Table {
     fn new(ring: Arc<dyn Ring>, base: Integer, factor: Integer, exponent_bits: u32, tables: Tables) -> Result<Self> {
         let plan = FixedBase::plan(exponent_bits, tables.window_bits(exponent_bits, ring.modulus().width()))?;
         let inputs = ring.upload(&Limbs::from_integers(&[base, Integer::from(1), factor], ring.modulus().width())?)?;
-        let table = ring.run(plan.build(), &inputs, None)?;
+        let table = ring.table(ring.run(plan.build(), &inputs, None)?)?;
         Ok(Self { ring, plan, table, exponent_bits })
     }
 
@@ -248,7 +248,7 @@ impl Table {
         let residues = ring.pow(&ring.upload(&Limbs::from_integers(&units, width)?)?, Exponents::Shared(n), Secrecy::Public)?;
         let one = ring.upload(&Limbs::from_integers(&[Integer::from(1)], width)?)?;
         let picks: Vec<(usize, usize)> = (0..plan.windows()).map(|k| (0, k)).chain([(1, 0), (1, 0)]).collect();
-        let table = ring.run(plan.build(), &ring.gather(&[&residues, &one], &picks)?, None)?;
+        let table = ring.table(ring.run(plan.build(), &ring.gather(&[&residues, &one], &picks)?, None)?)?;
         Ok(Self { ring, exponent_bits: plan.windows() as u32 * window_bits, plan, table })
     }
 
