@@ -18,7 +18,7 @@ use rug::Integer;
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
-use crate::plan::Program;
+use crate::plan::{Counts, Program};
 
 /// The backends by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -319,6 +319,12 @@ pub trait Ring: Send + Sync {
     /// # Errors
     /// [`Error::OutOfRange`] for a pick that names no residue.
     fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident>;
+
+    /// Issues as many of the device's multiplications as `counts` costs in this ring, independent of each other, and nothing else: the hardware's bound, to be
+    /// timed beside the work. False, and nothing done, where that is not known.
+    fn issue(&self, _counts: Counts) -> bool {
+        false
+    }
 
     /// Brings canonical residues back, each in `[0, modulus)`, of the modulus' width in words.
     ///

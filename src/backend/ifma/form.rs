@@ -156,8 +156,7 @@ impl Form {
         self.lines() * LANES
     }
 
-    /// For measurements: multiply-adds of a product and of a square, eight lanes together.
-    #[cfg(test)]
+    /// Multiply-adds of a product and of a square, eight lanes together.
     pub(super) fn multiply_adds(&self) -> [usize; 2] {
         let h = self.size();
         if self.halves == 2 { [10 * h * h, 7 * h * h + h] } else { [4 * h * h, 3 * h * h + h] }

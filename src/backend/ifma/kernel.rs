@@ -517,15 +517,13 @@ fn broadcast(limb: &u64) -> __m512i {
     _mm512_set1_epi64(limb.cast_signed())
 }
 
-/// Issues `count` independent multiply-adds (a multiple of 20) and does nothing with them: the bound that the kernels are measured against.
-#[cfg(test)]
+/// Issues `count` independent multiply-adds, up to 19 fewer, and does nothing with them: the bound that the kernels are measured against.
 pub(super) fn multiply_adds(token: Token, count: usize) {
     let _ = token;
     // SAFETY: the token proves that the processor has the features of `issue`.
     unsafe { issue(count / 20) }
 }
 
-#[cfg(test)]
 #[target_feature(enable = "avx512f,avx512ifma")]
 fn issue(rounds: usize) {
     let mut columns = [_mm512_setzero_si512(); 20];

@@ -8,7 +8,7 @@ use zeroize::Zeroize;
 
 use super::engine::{Engine, Scratch, starts};
 use super::form::{Form, Reader};
-use super::kernel::{LANES, Line, Token};
+use super::kernel::{LANES, Line, Token, multiply_adds};
 use super::power::Powers;
 use super::runner::Job;
 use super::transpose::{gather, scatter};
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::machine;
 use crate::modulus::{Modulus, wipe};
-use crate::plan::Program;
+use crate::plan::{Counts, Program};
 
 /// The backend, on a processor that has the instructions.
 pub(super) struct Ifma {
@@ -297,6 +297,12 @@ impl Ring for IfmaRing {
         let sources = sources.iter().map(|source| self.rows(source)).collect::<Result<Vec<_>>>()?;
         let lines = picks.iter().flat_map(|&(source, index)| self.row(sources[source], index)).copied().collect();
         Ok(self.resident(picks.len(), lines))
+    }
+
+    fn issue(&self, counts: Counts) -> bool {
+        let [mul, sqr] = self.form().multiply_adds();
+        multiply_adds(self.form().token(), (mul * (counts.products + counts.lookups) + sqr * counts.squares) / LANES);
+        true
     }
 
     fn download(&self, values: &Resident) -> Result<Limbs> {
