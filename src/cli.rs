@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::plan::matvec::Method;
 
 /// Set by Ctrl-C.
@@ -107,15 +108,17 @@ fn hangup_is_ignored() -> bool {
 
 /// Whether everything asked for was done and verified.
 fn dispatch(cli: Cli) -> Result<bool> {
-    if let Some(threads) = cli.threads {
-        if threads == 0 || threads > 1024 {
-            return Err(Error::OutOfRange { what: "--threads", value: threads.to_string(), allowed: "1 to 1024".into() });
-        }
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global()
-            .map_err(|e| Error::Unsupported { subject: "this system".into(), feature: format!("a pool of {threads} threads: {e}") })?;
+    let available = machine::hardware_threads();
+    let threads = cli.threads.unwrap_or(available);
+    if threads == 0 || threads > 1024 {
+        return Err(Error::OutOfRange { what: "--threads", value: threads.to_string(), allowed: "1 to 1024".into() });
     }
+    let mut pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    // Threads that take every processor keep one each. Else a system may wake two of them on one processor and leave another idle for milliseconds.
+    if threads == available {
+        pool = pool.start_handler(machine::keep_processor);
+    }
+    pool.build_global().map_err(|e| Error::Unsupported { subject: "this system".into(), feature: format!("a pool of {threads} threads: {e}") })?;
     let json = cli.json;
     match cli.command.unwrap_or_else(|| Command::Run(inference::RunArgs::default())) {
         Command::Run(args) => inference::run(&args, json),

@@ -40,6 +40,23 @@ pub fn hardware_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// Binds the calling thread to the processor with number `index` among those that it may use. Without effect where there is none or the system cannot do it.
+pub fn keep_processor(index: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+        let Ok(allowed) = sched_getaffinity(None) else { return };
+        if let Some(processor) = (0..CpuSet::MAX_CPU).filter(|&processor| allowed.is_set(processor)).nth(index) {
+            let mut own = CpuSet::new();
+            own.set(processor);
+            // A refusal leaves the thread where it was.
+            let _ = sched_setaffinity(None, &own);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = index;
+}
+
 /// Load average of the last minute.
 #[must_use]
 pub fn load_average() -> Option<f64> {

@@ -11,10 +11,7 @@ pub(super) type Value = u32;
 /// Most operations of a level: enough to fill two threads of eight lanes several times over, few enough that few values are alive at once.
 const LEVEL_WIDTH: usize = 64;
 
-/// Fewest operations of a full level: two threads of eight lanes.
-const NARROW_LEVEL_WIDTH: usize = 16;
-
-/// Lanes that a level should fill.
+/// Lanes that a level should fill: the fewest operations of a full level.
 const LANES: usize = 8;
 
 #[derive(Clone, Copy)]
@@ -112,8 +109,8 @@ impl Graph {
     /// readers of most values, so that few slots are in use, then those with the longest way to an output. A slot is free again from the level after its last
     /// reader.
     ///
-    /// A level has at most [`LEVEL_WIDTH`] operations. Where a long chain bounds the number of levels from below, levels are made narrower, so that the other
-    /// operations fill the lanes beside the chain instead of running ahead of it.
+    /// A level has at most [`LEVEL_WIDTH`] operations. Where a long chain bounds the number of levels from below, levels are made narrower, down to full lanes, so
+    /// that the other operations fill the lanes beside the chain instead of running ahead of it and leaving it alone.
     pub(super) fn finish(self, outputs: &[Value], windows: usize, entries: usize) -> Result<Program> {
         let inputs = self.inputs;
         let node_of = |value: Value| (value as usize).checked_sub(inputs);
@@ -139,7 +136,7 @@ impl Graph {
         }
         let needed = height.iter().filter(|&&h| h > 0).count();
         let longest = height.iter().copied().max().unwrap_or(0).max(1) as usize;
-        let width = needed.div_ceil(longest).next_multiple_of(LANES).clamp(NARROW_LEVEL_WIDTH, LEVEL_WIDTH);
+        let width = (needed / longest / LANES * LANES).clamp(LANES, LEVEL_WIDTH);
         let mut ready: Vec<usize> = (0..self.nodes.len()).filter(|&n| height[n] > 0 && missing[n] == 0).collect();
         let mut slot_of: Vec<Operand> = vec![0; self.nodes.len()];
         let mut free: Vec<Operand> = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use rug::Integer;
 
 use super::cipher::{Ciphertexts, OnDevice, Raw, Sendable, State};
@@ -21,7 +22,11 @@ use crate::scheme::LinearMap;
 pub struct Evaluator {
     public: PublicKey,
     ring: Arc<dyn Ring>,
-    plan: MatVec,
+    method: Method,
+    /// Ciphertexts of an item.
+    columns: usize,
+    /// Independent parts of the product, the results of one after those of the other.
+    parts: Vec<MatVec>,
     /// Joins P_j and 1/Q_j for all rows of an item.
     finish: Program,
     product: Program,
@@ -47,16 +52,19 @@ impl Evaluator {
         randomiser: Encryptor,
     ) -> Result<Self> {
         let arrangement = arrangement.into();
-        let plan = arrangement.plan(map, method)?;
+        let parts = arrangement.plan(map, method)?;
+        let rows: Vec<RowOutputs> = parts.iter().flat_map(|part| &part.rows).copied().collect();
         let ring = backend.ring(public.modulus()?)?;
         Ok(Self {
             one: ring.upload(&Limbs::from_integers(&[Integer::from(1)], ring.modulus().width())?)?,
             ring,
-            finish: finish_program(&plan.rows)?,
+            finish: finish_program(&rows)?,
             product: Program::single_product()?,
             randomiser,
             public: public.clone(),
-            plan,
+            method: parts.first().map_or(Method::Buckets, |part| part.method),
+            columns: arrangement.ciphertexts(map),
+            parts,
             messages: arrangement.messages(map)?,
         })
     }
@@ -69,13 +77,13 @@ impl Evaluator {
     /// How the product was planned.
     #[must_use]
     pub fn method(&self) -> Method {
-        self.plan.method
+        self.method
     }
 
     /// Modular products of one application, with those that join the signs and the randomisers.
     #[must_use]
     pub fn products(&self) -> usize {
-        self.plan.products() + self.finish.counts().total() + self.messages.len()
+        self.parts.iter().map(MatVec::products).sum::<usize>() + self.finish.counts().total() + self.messages.len()
     }
 
     /// Brings ciphertexts to the device: whole items: one ciphertext for each input of the plan.
@@ -84,9 +92,8 @@ impl Evaluator {
     /// [`Error::WrongKey`], [`Error::Size`] when the ciphertexts do not divide into items.
     pub fn upload(&self, query: &Ciphertexts<Sendable>) -> Result<OnDevice<Sendable>> {
         query.check_key(&self.public)?;
-        let columns = self.plan.program.inputs();
-        if !query.len().is_multiple_of(columns) {
-            return Err(Error::Size { what: "ciphertexts of a query", expected: query.len().next_multiple_of(columns), actual: query.len() });
+        if !query.len().is_multiple_of(self.columns) {
+            return Err(Error::Size { what: "ciphertexts of a query", expected: query.len().next_multiple_of(self.columns), actual: query.len() });
         }
         Ok(OnDevice::of(self.ring.upload(query.values())?))
     }
@@ -97,31 +104,35 @@ impl Evaluator {
     /// # Errors
     /// [`Error::InvalidCiphertext`] when a ciphertext is no unit.
     pub fn multiply(&self, query: &OnDevice<Sendable>) -> Result<OnDevice<Raw>> {
-        let rows = &self.plan.rows;
-        let per_item = self.plan.program.outputs().len();
-        let items = query.len() / self.plan.program.inputs();
-        let products = self.ring.run(&self.plan.program, &query.residues, None)?;
-        let picks_of = |part: fn(&RowOutputs) -> Option<usize>| -> Vec<(usize, usize)> {
-            (0..items).flat_map(|item| rows.iter().filter_map(part).map(move |o| (0, item * per_item + o))).collect()
+        let items = query.len() / self.columns;
+        let products = self.parts.par_iter().map(|part| self.ring.run(&part.program, &query.residues, None)).collect::<Result<Vec<_>>>()?;
+        // Sources of what follows: the products of each part, the inverses, 1.
+        let mut sources: Vec<&Resident> = products.iter().collect();
+        let picks_of = |item: usize, output: fn(&RowOutputs) -> Option<usize>| {
+            let of_part = move |(number, part): (usize, &MatVec)| -> Vec<(usize, usize)> {
+                let first = item * part.program.outputs().len();
+                part.rows.iter().filter_map(output).map(|o| (number, first + o)).collect()
+            };
+            self.parts.iter().enumerate().flat_map(of_part)
         };
-        let denominators = self.ring.gather(&[&products], &picks_of(|row| row.negative))?;
-        let inverses = self.ring.invert(&denominators).map_err(|e| match e {
+        let negatives: Vec<(usize, usize)> = (0..items).flat_map(|item| picks_of(item, |row| row.negative)).collect();
+        let inverses = self.ring.invert(&self.ring.gather(&sources, &negatives)?).map_err(|e| match e {
             Error::NotInvertible { index, .. } => {
                 Error::InvalidCiphertext { index, reason: "a result shares a factor with n, so some ciphertext does".into() }
             }
             other => other,
         })?;
         // An item of the last step: 1, the positive products, the inverses.
-        let positives = picks_of(|row| row.positive);
-        let (positive_rows, negative_rows) = (positives.len() / items.max(1), inverses.len() / items.max(1));
+        let parts = self.parts.len();
+        let negative_rows = negatives.len() / items.max(1);
         let picks: Vec<(usize, usize)> = (0..items)
             .flat_map(|item| {
-                let positives = positives[item * positive_rows..(item + 1) * positive_rows].iter().copied();
-                std::iter::once((2, 0)).chain(positives).chain((0..negative_rows).map(move |k| (1, item * negative_rows + k)))
+                let inverses = (0..negative_rows).map(move |k| (parts, item * negative_rows + k));
+                std::iter::once((parts + 1, 0)).chain(picks_of(item, |row| row.positive)).chain(inverses)
             })
             .collect();
-        let inputs = self.ring.gather(&[&products, &inverses, &self.one], &picks)?;
-        Ok(OnDevice::of(self.ring.run(&self.finish, &inputs, None)?))
+        sources.extend([&inverses, &self.one]);
+        Ok(OnDevice::of(self.ring.run(&self.finish, &self.ring.gather(&sources, &picks)?, None)?))
     }
 
     /// Multiplies fresh encryptions of the bias, with masks where slots hold more than rows, into raw results: result i takes randomness `first + i`. Only what

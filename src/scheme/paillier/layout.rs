@@ -1,5 +1,6 @@
 //! Layouts: which values share a ciphertext.
 
+use rayon::prelude::*;
 use rug::Integer;
 
 use super::packing::{Packing, pack_columns, unpack_rows};
@@ -129,17 +130,17 @@ impl Arrangement {
         }
     }
 
-    /// Server: the products of a map.
+    /// Server: the products of a map, in parts that are independent of each other and together give all results of a set in order.
     ///
     /// # Errors
     /// When a result could leave its slot.
-    pub(super) fn plan(&self, map: &LinearMap, method: Option<Method>) -> Result<MatVec> {
+    pub(super) fn plan(&self, map: &LinearMap, method: Option<Method>) -> Result<Vec<MatVec>> {
         match self {
             Self::Batch(packing) => {
                 packing.check_result_bits(map.result_bits())?;
-                MatVec::plan(map.weights(), method)
+                Ok(vec![MatVec::plan(map.weights(), method)?])
             }
-            Self::Single(single) => convolution::plan(&single.weights(map)?, single.shape(), method),
+            Self::Single(single) => single.parts(map)?.par_iter().map(|part| convolution::plan(part, single.shape(), method)).collect(),
         }
     }
 

@@ -9,6 +9,8 @@
 //! random integer of the run's whole length: for any two models the answers of an image but for the rows themselves are within statistical distance
 //! 2^-[`MASK_BITS`] of each other. Slots are wide enough for that, and for the worst case of every slot, before anything is encrypted.
 
+use std::ops::Range;
+
 use rug::Integer;
 
 use crate::error::{Error, Result};
@@ -25,6 +27,13 @@ const INPUTS_LIMIT: usize = 16;
 
 /// Rows of a result.
 const ROWS_PER_RESULT: usize = 2;
+
+/// Parts of the product that share nothing, so that two cores work through one image without waiting for each other. They take about a twentieth more products
+/// than one plan of all rows, of which hardly any stage is wide enough for two cores.
+const PARTS: usize = 2;
+
+/// Products that run side by side.
+const LANES: usize = 8;
 
 /// Where the inputs of an image and the rows of its results stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +99,7 @@ impl Convolution {
         let shape = Shape { inputs_per_ciphertext, rows_per_result: rows_per_result.min(rows).max(1), slot_bits: 0 };
         let layout = Self { shape, width, rows, result_bits: map.result_bits() };
         let input_bits = magnitude_bits(width as u128 * u128::from(map.input_max())) + 1;
-        let runs: usize = (0..shape.results(rows)).map(|result| layout.runs(result).count()).sum();
+        let runs: usize = (0..layout.results()).map(|result| layout.runs(result).count()).sum();
         let masked = match layout.other_sums(map)? {
             _ if runs == 0 => 0,
             // A run of sums up to s, masked over all of a slot of S bits at its top, betrays 2 s / 2^S; all runs together must betray at most 2^-MASK_BITS.
@@ -106,12 +115,16 @@ impl Convolution {
         Ok(Self { shape: Shape { slot_bits, ..shape }, ..layout })
     }
 
-    /// Products modulo n^2 that an image costs apart from the bit planes, which are the same for every layout: an encryption by tables is about bits/32 of
-    /// them (two half-size products for every 8 bits of a prime), a result with its randomiser and its decryption 3/2 bits.
+    /// About how long an image takes on [`PARTS`] cores, in products of full lanes, apart from the decryption, which is the same for every layout with at most
+    /// eight results. An encryption by tables is about bits/32 products (two half-size ones for every 8 bits of a prime). A part of the evaluation takes a product
+    /// for each of its weights, and the chains, whose steps follow one another whatever the lanes hold besides.
     fn cost(&self, key_bits: u32) -> usize {
-        let (key_bits, results) = (key_bits as usize, self.shape.results(self.rows));
-        let squares = (self.shape.rows_per_result * self.shape.inputs_per_ciphertext - 1) * self.shape.slot_bits as usize;
-        self.ciphertexts() * key_bits.div_ceil(32) + results * (key_bits * 3 / 2 + squares)
+        let encryptions = self.ciphertexts().div_ceil(PARTS * LANES) * key_bits.div_ceil(32) as usize;
+        let chain = |rows: usize| (rows * self.shape.inputs_per_ciphertext - 1) * self.shape.slot_bits as usize;
+        let longest = (0..self.results()).map(|result| chain(self.rows_of(result).len())).max().unwrap_or(0);
+        let squares: usize = (0..self.results()).map(|result| chain(self.rows_of(result).len())).sum();
+        let results = self.results().div_ceil(LANES) * key_bits.div_ceil(8) as usize;
+        encryptions + longest.max((self.rows * self.width + squares) / (PARTS * LANES)) + results
     }
 
     /// Inputs of one ciphertext.
@@ -141,7 +154,7 @@ impl Convolution {
     /// Result ciphertexts of one image.
     #[must_use]
     pub fn results(&self) -> usize {
-        self.shape.results(self.rows)
+        self.blocks().map(|block| self.shape.results(block.len())).sum()
     }
 
     /// Inputs and rows as the planner takes them.
@@ -150,10 +163,18 @@ impl Convolution {
         self.shape
     }
 
+    /// The rows of each part. Results do not reach over the end of a part.
+    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let rows = self.rows;
+        let size = rows.div_ceil(PARTS).max(1);
+        (0..rows).step_by(size).map(move |first| first..rows.min(first + size))
+    }
+
     /// Rows of one result.
-    fn rows_of(&self, result: usize) -> std::ops::Range<usize> {
-        let first = result * self.shape.rows_per_result;
-        first..self.rows.min(first + self.shape.rows_per_result)
+    fn rows_of(&self, result: usize) -> Range<usize> {
+        let per_result = self.shape.rows_per_result;
+        let mut groups = self.blocks().flat_map(|block| block.clone().step_by(per_result).map(move |first| first..block.end.min(first + per_result)));
+        groups.nth(result).unwrap_or(0..0)
     }
 
     /// The runs of slots of one result that hold no row, as the first bit of each. Each has d - 1 slots.
@@ -187,6 +208,16 @@ impl Convolution {
             }
         }
         Weights::new(weights.rows(), weights.cols() + 1, values)
+    }
+
+    /// [`Convolution::weights`] part by part.
+    ///
+    /// # Errors
+    /// As [`Convolution::weights`].
+    pub(super) fn parts(&self, map: &LinearMap) -> Result<Vec<Weights>> {
+        let weights = self.weights(map)?;
+        let part = |block: Range<usize>| Weights::new(block.len(), weights.cols(), block.flat_map(|row| weights.row(row)).copied().collect());
+        self.blocks().map(part).collect()
     }
 
     /// Largest absolute value of a slot that holds no row, over all inputs in range and all results.
@@ -312,23 +343,29 @@ mod tests {
 
     /// What the server computes, on numbers in place of ciphertexts; masks from stream `index` where wanted.
     fn apply(layout: &Convolution, map: &LinearMap, image: &[u16], masks: Option<u64>) -> Vec<Integer> {
-        let plan = crate::plan::convolution::plan(&layout.weights(map).unwrap(), layout.shape(), None).unwrap();
-        let mut values = layout.pack(&Inputs::new(image, image.len()).unwrap());
-        assert_eq!(values.len(), layout.ciphertexts());
+        let packed = layout.pack(&Inputs::new(image, image.len()).unwrap());
+        assert_eq!(packed.len(), layout.ciphertexts());
         let limit = Integer::from(1) << (KEY_BITS - 2);
-        assert!(values.iter().all(|v| v.clone().abs() < limit));
-        values.resize(plan.program.inputs() + plan.program.slots(), Integer::new());
-        for &op in plan.program.ops() {
-            values[op.dst() as usize] = match op {
-                Op::Mul { a, b, .. } => Integer::from(&values[a as usize] + &values[b as usize]),
-                Op::Sqr { a, .. } => Integer::from(&values[a as usize] * 2),
-                Op::MulTable { .. } => unreachable!(),
-            };
+        assert!(packed.iter().all(|v| v.clone().abs() < limit));
+        let mut products = Vec::new();
+        for part in layout.parts(map).unwrap() {
+            let plan = crate::plan::convolution::plan(&part, layout.shape(), None).unwrap();
+            let mut values = packed.clone();
+            values.resize(plan.program.inputs() + plan.program.slots(), Integer::new());
+            for &op in plan.program.ops() {
+                values[op.dst() as usize] = match op {
+                    Op::Mul { a, b, .. } => Integer::from(&values[a as usize] + &values[b as usize]),
+                    Op::Sqr { a, .. } => Integer::from(&values[a as usize] * 2),
+                    Op::MulTable { .. } => unreachable!(),
+                };
+            }
+            let outputs = plan.program.outputs();
+            products.extend(plan.rows.iter().map(|row| row.positive.map_or_else(Integer::new, |o| values[outputs[o] as usize].clone())));
         }
-        let products = plan.rows.iter().map(|row| row.positive.map_or_else(Integer::new, |o| values[plan.program.outputs()[o] as usize].clone()));
         let messages = layout.messages(map).unwrap();
         assert_eq!((products.len(), messages.len()), (layout.results(), layout.results()));
         let results: Vec<Integer> = products
+            .into_iter()
             .zip(&messages)
             .enumerate()
             .map(|(i, (product, message))| {
