@@ -3,11 +3,15 @@
 pub mod clear;
 pub mod paillier;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::plan::Weights;
+use crate::plan::convolution::Shape;
+use crate::plan::matvec::{MatVec, Method};
 
 /// The schemes by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,7 +108,23 @@ pub struct LinearMap {
     bias: Vec<i64>,
     input_max: u16,
     result_bits: u32,
+    plans: Plans,
 }
+
+/// Which products: for one-image ciphertexts of a shape or for one input a ciphertext; and how planned.
+type PlanKey = (Option<Shape>, Option<Method>);
+
+/// Plans of a map's products made so far. They depend on the map alone, so clones share them and comparisons pass them by.
+#[derive(Clone, Debug, Default)]
+struct Plans(Arc<Mutex<HashMap<PlanKey, Arc<[MatVec]>>>>);
+
+impl PartialEq for Plans {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Plans {}
 
 impl LinearMap {
     /// Checks the shape and finds the worst case over all inputs in `0..=input_max`.
@@ -132,7 +152,7 @@ impl LinearMap {
         }
         // A slot also carries the inputs themselves and never has fewer than 2 bits.
         let input_bits = u16::BITS - input_max.leading_zeros() + 1;
-        Ok(Self { weights, bias, input_max, result_bits: result_bits.max(input_bits).max(2) })
+        Ok(Self { weights, bias, input_max, result_bits: result_bits.max(input_bits).max(2), plans: Plans::default() })
     }
 
     /// W.
@@ -157,6 +177,17 @@ impl LinearMap {
     #[must_use]
     pub fn result_bits(&self) -> u32 {
         self.result_bits
+    }
+
+    /// The plans of a key, made by `plan` where they are not there yet.
+    fn planned(&self, key: PlanKey, plan: impl FnOnce() -> Result<Vec<MatVec>>) -> Result<Arc<[MatVec]>> {
+        let mut plans = self.plans.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = plans.get(&key) {
+            return Ok(made.clone());
+        }
+        let made: Arc<[MatVec]> = plan()?.into();
+        plans.insert(key, made.clone());
+        Ok(made)
     }
 
     /// y of one image. Input: `weights.cols()` values.

@@ -11,7 +11,7 @@ use super::{Weights, pairs};
 use crate::error::{Error, Result};
 
 /// Where inputs and rows stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// d: inputs of one ciphertext.
     pub inputs_per_ciphertext: usize,

@@ -97,6 +97,7 @@ pub type Report<'a> = dyn FnMut(Progress) -> Result<()> + 'a;
 pub struct Bench {
     images: Images,
     models: HashMap<FeatureMap, TrainedModel>,
+    maps: HashMap<(FeatureMap, Precision), LinearMap>,
     keys: HashMap<(u32, u64), (SecretKey, Elapsed)>,
     allow_toy: bool,
     keep_going: fn() -> bool,
@@ -106,7 +107,7 @@ impl Bench {
     /// `images` is the test set, `models` one trained model for each feature map in use. `keep_going` is asked during key generation.
     #[must_use]
     pub fn new(images: Images, models: HashMap<FeatureMap, TrainedModel>, allow_toy: bool, keep_going: fn() -> bool) -> Self {
-        Self { images, models, keys: HashMap::new(), allow_toy, keep_going }
+        Self { images, models, maps: HashMap::new(), keys: HashMap::new(), allow_toy, keep_going }
     }
 
     /// Images of the test set.
@@ -145,7 +146,7 @@ impl Bench {
         match spec.protection {
             Protection::ClearFloat => self.run_float(spec, &model, report),
             Protection::ClearInteger => {
-                let map = linear_map(&model)?;
+                let map = self.linear_map(spec, &model)?;
                 let batch = if spec.scenario == Scenario::Single { 1 } else { spec.images };
                 let job = Job { batch, set: None, slot_bits: map.result_bits(), times: Vec::new(), product: None, device: clear_device() };
                 self.drive(spec, &model, Clear::new(map), job, report)
@@ -156,10 +157,10 @@ impl Bench {
                 let (secret, keygen) = self.key(key_bits, spec.seed)?;
                 report(Progress { stage: Stage::Prepare, ..start })?;
                 let backend = backend::open(backend)?;
+                let map = self.linear_map(spec, &model)?;
                 let layout = layout(spec.scenario, packing)?;
                 let options = Options { encryption, method, layout, rerandomisation, images: spec.images, table_bytes: u64::from(table_mib) << 20 };
-                let (service, prepare) =
-                    Stopwatch::time(|| Paillier::new(backend.as_ref(), &secret, linear_map(&model)?, options, Tape::replayable(spec.seed)));
+                let (service, prepare) = Stopwatch::time(|| Paillier::new(backend.as_ref(), &secret, map, options, Tape::replayable(spec.seed)));
                 let service = service?;
                 let setup = |stage, elapsed| StageTime { stage, phase: Phase::Setup, batch: 0, images: spec.images as u32, elapsed };
                 let arrangement = service.arrangement();
@@ -177,6 +178,17 @@ impl Bench {
                 self.drive(spec, &model, service, job, report)
             }
         }
+    }
+
+    /// The map of a spec's model; its plans are made once.
+    fn linear_map(&mut self, spec: &Spec, model: &IntegerModel) -> Result<LinearMap> {
+        let key = (spec.features, spec.precision);
+        if let Some(map) = self.maps.get(&key) {
+            return Ok(map.clone());
+        }
+        let map = linear_map(model)?;
+        self.maps.insert(key, map.clone());
+        Ok(map)
     }
 
     fn key(&mut self, bits: u32, seed: u64) -> Result<(SecretKey, Elapsed)> {

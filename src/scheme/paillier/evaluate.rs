@@ -26,7 +26,7 @@ pub struct Evaluator {
     /// Ciphertexts of an item.
     columns: usize,
     /// Independent parts of the product, the results of one after those of the other.
-    parts: Vec<MatVec>,
+    parts: Arc<[MatVec]>,
     /// Joins P_j and 1/Q_j for all rows of an item.
     finish: Program,
     product: Program,

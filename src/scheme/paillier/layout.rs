@@ -1,5 +1,7 @@
 //! Layouts: which values share a ciphertext.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 use rug::Integer;
 
@@ -134,13 +136,15 @@ impl Arrangement {
     ///
     /// # Errors
     /// When a result could leave its slot.
-    pub(super) fn plan(&self, map: &LinearMap, method: Option<Method>) -> Result<Vec<MatVec>> {
+    pub(super) fn plan(&self, map: &LinearMap, method: Option<Method>) -> Result<Arc<[MatVec]>> {
         match self {
             Self::Batch(packing) => {
                 packing.check_result_bits(map.result_bits())?;
-                Ok(vec![MatVec::plan(map.weights(), method)?])
+                map.planned((None, method), || Ok(vec![MatVec::plan(map.weights(), method)?]))
             }
-            Self::Single(single) => single.parts(map)?.par_iter().map(|part| convolution::plan(part, single.shape(), method)).collect(),
+            Self::Single(single) => map.planned((Some(single.shape()), method), || {
+                single.parts(map)?.par_iter().map(|part| convolution::plan(part, single.shape(), method)).collect()
+            }),
         }
     }
 
