@@ -15,7 +15,11 @@ pub struct FixedBase {
     windows: usize,
     build: Program,
     apply: Program,
+    apply_side_by_side: Program,
 }
+
+/// Chains of products that [`FixedBase::apply_side_by_side`] cuts one into: the lanes of the widest backend.
+const CHAINS: u32 = 8;
 
 impl FixedBase {
     /// A table of one base for exponents of up to `exponent_bits` bits: entry \[k\]\[d\] is base^(d 2^(k window_bits)).
@@ -66,7 +70,12 @@ impl FixedBase {
         let mut graph = Graph::new(1);
         let result = (0..windows as u32).fold(0, |value, window| graph.lookup(value, window));
         let apply = graph.finish(&[result], windows, entries)?;
-        Ok(Self { window_bits, windows, build, apply })
+        let mut graph = Graph::new(2);
+        let mut chain = |first: u32| (first..windows as u32).step_by(CHAINS as usize).fold(first.min(1), |value, window| graph.lookup(value, window));
+        let chains: Vec<Value> = (0..CHAINS.min(windows as u32)).map(&mut chain).collect();
+        let result = graph.product(chains).unwrap_or(0);
+        let apply_side_by_side = graph.finish(&[result], windows, entries)?;
+        Ok(Self { window_bits, windows, build, apply, apply_side_by_side })
     }
 
     /// Bits of a digit.
@@ -97,6 +106,12 @@ impl FixedBase {
     #[must_use]
     pub fn apply(&self) -> &Program {
         &self.apply
+    }
+
+    /// The same for items with two inputs, x and 1, that do not fill the lanes: eight chains of products, then their product. A few more products in all.
+    #[must_use]
+    pub fn apply_side_by_side(&self) -> &Program {
+        &self.apply_side_by_side
     }
 }
 

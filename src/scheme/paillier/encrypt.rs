@@ -268,8 +268,13 @@ impl Table {
         }
         words.zeroize();
         let digits = Digits::new(self.plan.windows(), values)?;
-        let starts = self.ring.upload(&Limbs::from_integers(starts, self.ring.modulus().width())?)?;
-        self.ring.run(self.plan.apply(), &starts, Some(Lookup { table: &self.table, digits: &digits }))
+        let one = Integer::from(1);
+        // Too few items for the lanes: each fills them by itself.
+        let few = starts.len() <= LANES / 2;
+        let program = if few { self.plan.apply_side_by_side() } else { self.plan.apply() };
+        let inputs = starts.iter().flat_map(|start| std::iter::once(start).chain(few.then_some(&one)));
+        let inputs = self.ring.upload(&Limbs::from_integers(inputs, self.ring.modulus().width())?)?;
+        self.ring.run(program, &inputs, Some(Lookup { table: &self.table, digits: &digits }))
     }
 }
 
@@ -362,7 +367,9 @@ impl Encryptor {
     /// [`Error::OutOfRange`] for |m| >= n/2.
     pub fn encrypt(&self, messages: &[Integer], tape: &Tape, first: u64) -> Result<Ciphertexts<Sendable>> {
         // Chunks keep all threads at work in the host's part, too; what is drawn does not depend on them.
-        let size = messages.len().div_ceil(rayon::current_num_threads().max(1)).next_multiple_of(LANES).clamp(LANES, LARGEST_CHUNK);
+        let share = messages.len().div_ceil(rayon::current_num_threads().max(1)).max(1);
+        // Less than full lanes for all are shared evenly, too.
+        let size = if messages.len() <= LANES { share } else { share.next_multiple_of(LANES).min(LARGEST_CHUNK) };
         let chunk = |(number, messages): (usize, &[Integer])| {
             let first = first + (number * size) as u64;
             let draws: Vec<Drawn> = (0..messages.len()).map(|i| self.draw(&mut tape.stream(self.purpose, first + i as u64))).collect();
