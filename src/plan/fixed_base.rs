@@ -161,6 +161,24 @@ mod tests {
     }
 
     #[test]
+    fn chains_side_by_side_take_every_window_once() {
+        for (bits, window) in [(1, 1), (7, 3), (8, 1), (9, 1), (300, 5)] {
+            let plan = FixedBase::plan(bits, window).unwrap();
+            let mut found: Vec<u32> = plan
+                .apply_side_by_side
+                .ops()
+                .iter()
+                .filter_map(|op| if let Op::MulTable { window, .. } = *op { Some(window) } else { None })
+                .collect();
+            found.sort_unstable();
+            assert_eq!(found, (0..plan.windows() as u32).collect::<Vec<_>>());
+            let chains = plan.windows().min(CHAINS as usize);
+            assert_eq!(plan.apply_side_by_side.counts().products, chains - 1);
+            assert!(plan.apply_side_by_side.levels().len() <= plan.windows().div_ceil(chains) + 3);
+        }
+    }
+
+    #[test]
     fn every_base_has_a_window_of_its_own() {
         let plan = FixedBase::plan_bases(5, 3).unwrap();
         for (at, exponents) in table(&plan, 5).into_iter().enumerate() {

@@ -173,7 +173,7 @@ enum Mode {
         product: Program,
     },
     /// One power of a base, or one of each of many bases.
-    Table(Table),
+    Table(Box<Table>),
     Owner {
         halves: Box<[OwnerHalf; 2]>,
         secret: Box<SecretKey>,
@@ -303,7 +303,7 @@ impl Encryptor {
             feature: "djn encryption; use --encryption standard".into(),
         })?;
         let table = Table::new(backend.ring(public.modulus()?)?, base.clone(), Integer::from(1), exponent_bits, tables)?;
-        Ok(Self { public: public.clone(), mode: Mode::Table(table), purpose })
+        Ok(Self { public: public.clone(), mode: Mode::Table(Box::new(table)), purpose })
     }
 
     /// Randomisers from the caller's own random bases, for the server: see the module's documentation. `tape` gives the bases.
@@ -314,7 +314,7 @@ impl Encryptor {
         let ring = backend.ring(public.modulus()?)?;
         let mut stream = tape.stream(purpose, BASES_STREAM);
         let table = Table::of_random_bases(ring, public.n(), public.bits() + 2 * STATISTICAL_BITS, tables, &mut stream)?;
-        Ok(Self { public: public.clone(), mode: Mode::Table(table), purpose })
+        Ok(Self { public: public.clone(), mode: Mode::Table(Box::new(table)), purpose })
     }
 
     /// `owner` encryption for the key owner; builds the tables, which are secret.
