@@ -14,7 +14,7 @@ use cipherlane::limbs::Limbs;
 use cipherlane::modulus::Modulus;
 use cipherlane::plan::fixed_base::FixedBase;
 use cipherlane::plan::matvec::{MatVec, Method};
-use cipherlane::plan::{Op, Program, Weights};
+use cipherlane::plan::{Counts, Op, Program, Weights};
 use cipherlane::randomness::{Purpose, Stream, Tape};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rug::Integer;
@@ -72,8 +72,21 @@ fn products(c: &mut Criterion) {
             let length = 100;
             let program = chain(length, square);
             on_every_backend(c, name, bits, ITEMS * (length + 1), &samples(2 * ITEMS), &|ring, v| ring.run(&program, v, None).unwrap());
+            bound(c, name, bits, ITEMS * (length + 1), program.counts());
         }
     }
+}
+
+/// Beside the work, on one thread: what the hardware can issue, where that is known.
+fn bound(c: &mut Criterion, group: &str, bits: u32, results: usize, counts: Counts) {
+    let modulus = modulus(bits, &mut Tape::replayable(u64::from(bits)).stream(Purpose::Sample, 0));
+    let all = Counts { products: ITEMS * counts.products, squares: ITEMS * counts.squares, lookups: 0 };
+    let mut group = c.benchmark_group(group);
+    group.sample_size(10).throughput(Throughput::Elements(results as u64));
+    for (id, ring) in rings(&modulus).into_iter().filter(|(_, ring)| ring.issue(Counts::default())) {
+        group.bench_function(BenchmarkId::new(format!("{id}-bound-of-one-thread"), bits), |b| b.iter(|| ring.issue(black_box(all))));
+    }
+    group.finish();
 }
 
 fn powers(c: &mut Criterion) {
@@ -102,7 +115,8 @@ fn tables(c: &mut Criterion) {
             let key = std::ptr::from_ref(ring).cast::<()>() as usize;
             if cache.as_ref().is_none_or(|(owner, _)| *owner != key) {
                 let base = Limbs::from_integers(&[3, 1, 1].map(Integer::from), ring.modulus().width()).unwrap();
-                *cache = Some((key, ring.run(plan.build(), &ring.upload(&base).unwrap(), None).unwrap()));
+                let entries = ring.run(plan.build(), &ring.upload(&base).unwrap(), None).unwrap();
+                *cache = Some((key, ring.table(entries).unwrap()));
             }
             let digits = Digits::new(plan.windows(), digits.clone()).unwrap();
             let (_, table) = cache.as_ref().unwrap();

@@ -48,7 +48,7 @@ fn stages(c: &mut Criterion) {
         let inputs: Vec<u16> = (0..64).map(|i| i * 4).collect();
         let plaintexts: Vec<Integer> = inputs.iter().map(|&x| packing.pack(std::iter::repeat_n(i64::from(x), packing.slots())).unwrap()).collect();
         let loaded = evaluator.upload(&encryptor.encrypt(&plaintexts, &tape, 0).unwrap()).unwrap();
-        let evaluate = || evaluator.add_bias(&evaluator.multiply(&loaded).unwrap(), &tape, 0).unwrap();
+        let evaluate = || evaluator.add_bias(&evaluator.multiply(&loaded).unwrap(), &tape, 0, None).unwrap();
         let results = decryptor.decrypt(&evaluator.download(&evaluate()).unwrap()).unwrap();
         let expected = map.apply(&inputs);
         assert!(results.iter().zip(&expected).all(|(r, e)| packing.unpack(r, 0).unwrap().iter().all(|v| v == e)));

@@ -18,7 +18,7 @@ use rug::Integer;
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
-use crate::plan::Program;
+use crate::plan::{Counts, Program};
 
 /// The backends by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -230,7 +230,7 @@ impl Drop for Digits {
 /// A shared table and each item's digits into it, for [`crate::plan::Op::MulTable`]. Lookups are by address: their time may depend on the digits.
 #[derive(Clone, Copy)]
 pub struct Lookup<'a> {
-    /// `windows * entries` residues, window after window.
+    /// `windows * entries` residues, window after window, as they are or from [`Ring::table`].
     pub table: &'a Resident,
     /// Each item's digits, below `entries`.
     pub digits: &'a Digits,
@@ -266,6 +266,13 @@ impl Resident {
             .downcast_ref()
             .ok_or_else(|| Error::Unsupported { subject: backend.name().into(), feature: "a batch that another backend made".into() })
     }
+
+    /// As [`Self::storage`], to change it.
+    fn storage_mut<T: 'static>(&mut self, backend: BackendId) -> Result<&mut T> {
+        self.storage
+            .downcast_mut()
+            .ok_or_else(|| Error::Unsupported { subject: backend.name().into(), feature: "a batch that another backend made".into() })
+    }
 }
 
 /// Arithmetic modulo one odd number on one device. All verbs work on batches and are complete when they return.
@@ -287,6 +294,14 @@ pub trait Ring: Send + Sync {
     /// [`Error::Size`] when the inputs do not divide into items or digits and table do not fit the program.
     fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident>;
 
+    /// Prepares table entries for [`Lookup`]: a backend may have a form in which products by them are cheaper. What comes back is good for lookups only.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn table(&self, entries: Resident) -> Result<Resident> {
+        Ok(entries)
+    }
+
     /// base^exponent for every base; 0^0 = 1.
     ///
     /// # Errors
@@ -304,6 +319,12 @@ pub trait Ring: Send + Sync {
     /// # Errors
     /// [`Error::OutOfRange`] for a pick that names no residue.
     fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident>;
+
+    /// Issues as many of the device's multiplications as `counts` costs in this ring, independent of each other, and nothing else: the hardware's bound, to be
+    /// timed beside the work. False, and nothing done, where that is not known.
+    fn issue(&self, _counts: Counts) -> bool {
+        false
+    }
 
     /// Brings canonical residues back, each in `[0, modulus)`, of the modulus' width in words.
     ///

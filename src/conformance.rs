@@ -240,12 +240,21 @@ fn tables(pair: &Pair, _effort: Effort, stream: &mut Stream) -> Result<usize> {
             })
             .collect();
         cases += pair.same("table", &base, &|ring, v| ring.run(plan.build(), &v, None))?;
-        let base = pair.limbs(&base)?;
-        cases += pair.same("times a power by table", &starts, &|ring, v| {
-            let table = ring.run(plan.build(), &ring.upload(&base)?, None)?;
-            let digits = Digits::new(plan.windows(), digits.clone())?;
-            ring.run(plan.apply(), &v, Some(Lookup { table: &table, digits: &digits }))
-        })?;
+        let units = loop {
+            let base = [stream.below(m), Integer::from(1) % m, stream.below(m)];
+            if base.iter().all(|value| Integer::from(value.gcd_ref(m)) == 1) {
+                break pair.limbs(&base)?;
+            }
+        };
+        // A backend may prepare tables of units in another way than those with entries that have no inverse.
+        for (base, prepared) in [(pair.limbs(&base)?, false), (pair.limbs(&base)?, true), (units, true)] {
+            cases += pair.same("times a power by table", &starts, &|ring, v| {
+                let entries = ring.run(plan.build(), &ring.upload(&base)?, None)?;
+                let table = if prepared { ring.table(entries)? } else { entries };
+                let digits = Digits::new(plan.windows(), digits.clone())?;
+                ring.run(plan.apply(), &v, Some(Lookup { table: &table, digits: &digits }))
+            })?;
+        }
     }
     Ok(cases)
 }

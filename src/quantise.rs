@@ -31,13 +31,14 @@ pub struct Precision {
 }
 
 impl Precision {
-    /// The precision that loses next to nothing and keeps slots narrow, by feature map: 8 and 8 bits for pixels (8 bits are the pixels of MNIST
-    /// themselves), 4 and 5 for gradients.
+    /// By feature map: for pixels 8 and 8 bits, as 8 bits are the pixels of MNIST themselves; for gradients 4 and 4, the cheapest job within 0.15 points of the
+    /// best accuracy on MNIST's *training* images (99.18 of 99.31 %, 14-bit slots; `cargo test --lib accuracy_by_precision -- --ignored --nocapture`). By the same
+    /// rule pixels would take 3 and 6 bits and slots of 15 bits instead of 22 (93.61 of 93.68 %).
     #[must_use]
     pub const fn default_for(features: FeatureMap) -> Self {
         match features {
             FeatureMap::Pixels => Self { feature_bits: 8, weight_bits: 8 },
-            FeatureMap::Gradients => Self { feature_bits: 4, weight_bits: 5 },
+            FeatureMap::Gradients => Self { feature_bits: 4, weight_bits: 4 },
         }
     }
 
@@ -402,7 +403,7 @@ mod tests {
     #[test]
     fn widths_of_the_default_slots() {
         let bits = |dataset| FeatureMap::ALL.map(|features| default_model(dataset, features).signed_bits());
-        assert_eq!((bits("mnist"), bits("digits")), ([22, 15], [19, 14]));
+        assert_eq!((bits("mnist"), bits("digits")), ([22, 14], [19, 13]));
     }
 
     #[test]
@@ -418,6 +419,25 @@ mod tests {
                 precision.default_clip(features),
                 "{features}, {precision:?}"
             );
+        }
+    }
+
+    #[test]
+    #[ignore = "a measurement"]
+    fn accuracy_by_precision_on_training_images() {
+        let Some((training, test)) = mnist() else { return };
+        for features in FeatureMap::ALL {
+            let (values, seen) = (features.extract(&training).unwrap(), features.extract(&test).unwrap());
+            let map = embedded("mnist", features).unwrap().network.collapse();
+            for (f, w) in [(2, 4), (3, 3), (3, 4), (3, 5), (3, 6), (4, 3), (4, 4), (4, 5), (4, 6), (4, 8), (5, 5), (6, 6), (8, 6), (8, 7), (8, 8)] {
+                let precision = Precision { feature_bits: f, weight_bits: w };
+                let integers = precision.features(&values).unwrap();
+                let model = IntegerModel::new(&map, precision, precision.default_clip(features)).unwrap();
+                let share = |values, labels: &[u8]| 100.0 * share_equal(&model.classify(values).unwrap(), labels).unwrap();
+                let training = share(&integers, &training.labels);
+                let unseen = share(&precision.features(&seen).unwrap(), &test.labels);
+                println!("{features} {f} {w}: slots of {} bits, training {training:.3} %, test {unseen:.3} %", model.signed_bits());
+            }
         }
     }
 

@@ -196,6 +196,20 @@ pub trait LinearInference {
     /// Decrypted results, on the owner's side.
     type Decrypted;
 
+    /// Owner: what the encryption of the next `images` images needs and their values do not change. Nothing unless a scheme says otherwise.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    fn prepare_query(&mut self, _images: usize) -> Result<()> {
+        Ok(())
+    }
+    /// Server: what the next answer, for `images` images, needs and the query does not change. Nothing unless a scheme says otherwise.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    fn prepare_answer(&mut self, _images: usize) -> Result<()> {
+        Ok(())
+    }
     /// Owner: inputs to plaintexts.
     ///
     /// # Errors

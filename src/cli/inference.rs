@@ -38,7 +38,7 @@ pub(super) struct RunArgs {
     /// Bits of a feature, 1 to 12 [default: 8 for pixels, 4 for gradients]
     #[arg(long, value_delimiter = ',', value_name = "N")]
     feature_bits: Vec<u32>,
-    /// Bits of a weight with its sign, 2 to 16 [default: 8 for pixels, 5 for gradients]
+    /// Bits of a weight with its sign, 2 to 16 [default: 8 for pixels, 4 for gradients]
     #[arg(long, value_delimiter = ',', value_name = "N")]
     weight_bits: Vec<u32>,
     /// A trained model file in place of the embedded models; needed for other datasets than mnist and digits

@@ -325,7 +325,7 @@ pub(super) fn evaluate(args: &EvaluateArgs, json: bool) -> Result<bool> {
         meter.set(evaluator.method().name(), (first * header.width) as u64);
         let part = query.part(first * header.width, step.min(sets - first) * header.width);
         let raw = evaluator.multiply(&evaluator.upload(&part)?)?;
-        let part = evaluator.download(&evaluator.add_bias(&raw, &tape, (first * model.classes()) as u64)?)?;
+        let part = evaluator.download(&evaluator.add_bias(&raw, &tape, (first * model.classes()) as u64, None)?)?;
         match &mut answer {
             None => answer = Some(part),
             Some(answer) => answer.append(&part)?,

@@ -27,7 +27,7 @@ mod vectors;
 
 pub use cipher::{Ciphertexts, OnDevice, Raw, Sendable, State, check_fingerprint};
 pub use decrypt::Decryptor;
-pub use encrypt::{Encryption, Encryptor, Rerandomisation, Tables};
+pub use encrypt::{Encryption, Encryptor, Pool, Rerandomisation, Tables};
 pub use evaluate::Evaluator;
 pub use key::{MAXIMUM_BITS, MINIMUM_BITS, PublicKey, SecretKey, TOY_MINIMUM_BITS, check_bits, security_bits};
 pub use layout::{Arrangement, Layout};
@@ -54,6 +54,9 @@ pub struct Paillier {
     /// Ciphertexts made so far by each side: every one takes randomness of its own.
     encrypted: u64,
     randomised: u64,
+    /// Randomisers made ahead, for the next query and for its answer.
+    query_pool: Option<Pool>,
+    answer_pool: Option<Pool>,
 }
 
 /// Choices of an inference service.
@@ -117,6 +120,8 @@ impl Paillier {
             tape,
             encrypted: 0,
             randomised: 0,
+            query_pool: None,
+            answer_pool: None,
         })
     }
 
@@ -141,13 +146,28 @@ impl LinearInference for Paillier {
     type Answer = Ciphertexts<Sendable>;
     type Decrypted = Vec<Integer>;
 
+    fn prepare_query(&mut self, images: usize) -> Result<()> {
+        let count = images.div_ceil(self.arrangement.images()) * self.arrangement.ciphertexts(&self.map);
+        self.query_pool = Some(self.encryptor.pool(self.evaluator.ring(), count, &self.tape, self.encrypted)?);
+        Ok(())
+    }
+
+    fn prepare_answer(&mut self, images: usize) -> Result<()> {
+        let count = images.div_ceil(self.arrangement.images()) * self.arrangement.results(&self.map);
+        self.answer_pool = Some(self.evaluator.pool(count, &self.tape, self.randomised)?);
+        Ok(())
+    }
+
     fn encode(&self, inputs: &Inputs<'_>) -> Result<Vec<Integer>> {
         self.map.check_inputs(inputs)?;
         self.arrangement.encode(inputs)
     }
 
     fn encrypt(&mut self, plaintexts: Vec<Integer>) -> Result<Ciphertexts<Sendable>> {
-        let query = self.encryptor.encrypt(&plaintexts, &self.tape, self.encrypted)?;
+        let query = match self.query_pool.take() {
+            Some(pool) => pool.encrypt(&plaintexts)?,
+            None => self.encryptor.encrypt(&plaintexts, &self.tape, self.encrypted)?,
+        };
         self.encrypted += plaintexts.len() as u64;
         Ok(query)
     }
@@ -158,7 +178,7 @@ impl LinearInference for Paillier {
 
     fn evaluate(&mut self, loaded: OnDevice<Sendable>) -> Result<OnDevice<Sendable>> {
         let raw = self.evaluator.multiply(&loaded)?;
-        let results = self.evaluator.add_bias(&raw, &self.tape, self.randomised)?;
+        let results = self.evaluator.add_bias(&raw, &self.tape, self.randomised, self.answer_pool.take())?;
         self.randomised += raw.len() as u64;
         Ok(results)
     }
@@ -199,10 +219,13 @@ mod tests {
     }
 
     /// All stages; returns the answer's words and the results.
-    fn infer(id: BackendId, secret: &SecretKey, map: &LinearMap, options: Options, values: &[u16]) -> (Vec<u64>, Vec<i64>) {
+    fn infer(id: BackendId, secret: &SecretKey, map: &LinearMap, options: Options, pools: bool, values: &[u16]) -> (Vec<u64>, Vec<i64>) {
         let backend = backend::open(id).unwrap();
         let mut service = Paillier::new(backend.as_ref(), secret, map.clone(), options, Tape::replayable(9)).unwrap();
         let inputs = Inputs::new(values, map.weights().cols()).unwrap();
+        if pools {
+            service.prepare_query(inputs.images()).and_then(|()| service.prepare_answer(inputs.images())).unwrap();
+        }
         let query = service.encode(&inputs).and_then(|p| service.encrypt(p)).unwrap();
         let evaluated = service.upload(query).and_then(|l| service.evaluate(l)).unwrap();
         let answer = service.download(evaluated).unwrap();
@@ -229,9 +252,13 @@ mod tests {
                 let mut bits = None;
                 for id in BackendId::ALL {
                     for method in std::iter::once(None).chain(Method::ALL.map(Some)) {
-                        let (words, results) = infer(id, &secret, &map, Options { method, layout, images: 45, ..Options::new(encryption) }, &values);
-                        assert_eq!(results, expected, "{id} {encryption} {layout:?} {method:?}");
-                        assert_eq!(*bits.get_or_insert(words.clone()), words, "{id} {encryption} {layout:?} {method:?}");
+                        let options = Options { method, layout, images: 45, ..Options::new(encryption) };
+                        // Randomisers made ahead are the same randomisers.
+                        for pools in [false, true].into_iter().take(if method.is_none() { 2 } else { 1 }) {
+                            let (words, results) = infer(id, &secret, &map, options, pools, &values);
+                            assert_eq!(results, expected, "{id} {encryption} {layout:?} {method:?} {pools}");
+                            assert_eq!(*bits.get_or_insert(words.clone()), words, "{id} {encryption} {layout:?} {method:?} {pools}");
+                        }
                     }
                 }
             }

@@ -5,7 +5,7 @@ use rug::integer::Order;
 use rug::ops::SubFrom;
 use zeroize::Zeroize;
 
-use super::kernel::{self, LANES, LIMB_MASK, Line, RADIX_BITS, Reduction, TILE, Token};
+use super::kernel::{self, Ahead, LANES, LIMB_MASK, Line, RADIX_BITS, Reduction, Shared, TILE, Token};
 use crate::error::{Error, Result};
 use crate::modulus::{Modulus, minus_inverse, wipe};
 
@@ -14,12 +14,15 @@ const SPARE_BITS: usize = 4;
 /// Limbs of the widest modulus (root) for which the columns provably fit; see `ifma.md`.
 const MAX_LIMBS: usize = 320;
 
+/// Most terms of a sum of limbs: 2^10 of them, below 2^52 each, leave a word room.
+const MAX_CHAIN: usize = 1 << 10;
+
 /// The constants of one modulus and how its residues are laid out.
 pub(super) struct Form {
     token: Token,
     modulus: Modulus,
     /// Limbs of what the kernels reduce by: the root where it is known, the modulus elsewhere.
-    limbs: Vec<[u64; TILE]>,
+    limbs: Vec<Shared>,
     minus_inverse: u64,
     /// Numbers of `limbs` length in a residue: 2 in base n, else 1.
     halves: usize,
@@ -30,6 +33,10 @@ pub(super) struct Form {
     r_cubed: Vec<Line>,
     /// Zero, limb-major.
     zero: Vec<Line>,
+    /// R - K with K the largest multiple of the root up to R/2: limbs, for [`Self::log_mul`]. Empty without a root.
+    complement: Vec<Shared>,
+    /// Most table entries that a chain may take up: R/2n of them, at most 1024.
+    longest_chain: usize,
 }
 
 impl Drop for Form {
@@ -38,6 +45,7 @@ impl Drop for Form {
         self.one.zeroize();
         self.r_squared.zeroize();
         self.r_cubed.zeroize();
+        self.complement.as_flattened_mut().zeroize();
     }
 }
 
@@ -76,8 +84,34 @@ impl Form {
         let minus_inverse = minus_inverse(words[0], RADIX_BITS as u32);
         words.zeroize();
         let empty = Vec::new;
-        let mut form = Self { token, modulus, limbs, minus_inverse, halves, one: empty(), r_squared: empty(), r_cubed: empty(), zero: empty() };
-        let mut r = (Integer::from(1) << (RADIX_BITS * size) as u32) % form.modulus.value();
+        let whole = Integer::from(1) << (RADIX_BITS * size) as u32;
+        let mut form = Self {
+            token,
+            limbs,
+            minus_inverse,
+            halves,
+            one: empty(),
+            r_squared: empty(),
+            r_cubed: empty(),
+            zero: empty(),
+            complement: Vec::new(),
+            longest_chain: 0,
+            modulus,
+        };
+        if let Some(root) = form.modulus.root() {
+            let half = Integer::from(&whole >> 1u32);
+            form.longest_chain = Integer::from(&half / root).to_usize().unwrap_or(usize::MAX).min(MAX_CHAIN);
+            let mut rest = Integer::from(&half % root);
+            let mut complement = half + &rest;
+            let mut words = complement.to_digits(Order::Lsf);
+            form.complement = vec![[0; TILE]; size / TILE];
+            to_limbs(&words, form.complement.as_flattened_mut().iter_mut());
+            words.zeroize();
+            wipe(&mut complement);
+            wipe(&mut rest);
+            wipe(&mut rest);
+        }
+        let mut r = whole % form.modulus.value();
         let mut power = Integer::from(r.square_ref()) % form.modulus.value();
         form.one = form.row(&r);
         form.r_squared = form.in_all_lanes(&power);
@@ -122,8 +156,7 @@ impl Form {
         self.lines() * LANES
     }
 
-    /// For measurements: multiply-adds of a product and of a square, eight lanes together.
-    #[cfg(test)]
+    /// Multiply-adds of a product and of a square, eight lanes together.
     pub(super) fn multiply_adds(&self) -> [usize; 2] {
         let h = self.size();
         if self.halves == 2 { [10 * h * h, 7 * h * h + h] } else { [4 * h * h, 3 * h * h + h] }
@@ -145,7 +178,7 @@ impl Form {
     pub(super) fn mul(&self, out: &mut [Line], a: &[Line], b: &[Line], work: &mut Workspace) {
         let h = self.size();
         let (token, by) = (self.token, self.reduction());
-        kernel::mul(token, by, &mut out[..h], &mut work.quotient, &a[..h], &b[..h]);
+        kernel::mul(token, by, &mut out[..h], &mut work.quotient, &a[..h], &b[..h], &mut Ahead::default());
         if self.halves == 2 {
             let factors = [&a[..h], &b[h..2 * h], &a[h..2 * h], &b[..h]];
             kernel::cross_more(token, by, &mut out[h..2 * h], &mut work.spare, factors, &work.quotient);
@@ -162,6 +195,64 @@ impl Form {
         }
     }
 
+    /// Blocks that the passes of [`Self::log_pair`] and [`Self::log_mul`] walk through together.
+    pub(super) fn log_blocks(&self) -> usize {
+        6 * self.limbs.len()
+    }
+
+    /// Most entries of a chain of log-form products; see [`Self::log_end`]. At least 8; 0 without a root.
+    pub(super) fn longest_chain(&self) -> usize {
+        self.longest_chain
+    }
+
+    /// From digits to log form (`ifma.md`): `out` = (x0, x1 R mod n).
+    ///
+    /// Input: the range of [`Self::mul`]. Output: x0 < 3n, the other below 3n. Time depends on the size only. Proven.
+    pub(super) fn log_start(&self, out: &mut [Line], x: &[Line], work: &mut Workspace) {
+        let h = self.size();
+        out[..h].copy_from_slice(&x[..h]);
+        let (token, by) = (self.token, self.reduction());
+        kernel::mul(token, by, &mut out[h..2 * h], &mut work.spare, &x[h..2 * h], &self.r_squared[..h], &mut Ahead::default());
+    }
+
+    /// The product of two table entries without their logs, in log form: (t u / R, quotient).
+    ///
+    /// Input: t, u < 3n. Output: below 1.57 n and below R. Time depends on the size only. Source: quotient as second digit, `ifma.md`; proven.
+    pub(super) fn log_pair(&self, out: &mut [Line], t: &[Line], u: &[Line], ahead: &mut Ahead<'_>) {
+        let h = self.size();
+        let (low, high) = out[..2 * h].split_at_mut(h);
+        kernel::mul(self.token, self.reduction(), low, high, &t[..h], &u[..h], ahead);
+    }
+
+    /// `out` = x y / R, all in log form.
+    ///
+    /// Input: x0, y0 < 3n, xh, yh < R. Output: below 1.57 n and below R. Time depends on the size only. Source: `ifma.md`; proven.
+    pub(super) fn log_mul(&self, out: &mut [Line], x: &[Line], y: &[Line], work: &mut Workspace, ahead: &mut Ahead<'_>) {
+        let h = self.size();
+        let (token, by) = (self.token, self.reduction());
+        let (low, high) = out[..2 * h].split_at_mut(h);
+        let ((x0, xh), (y0, yh)) = (x[..2 * h].split_at(h), y[..2 * h].split_at(h));
+        kernel::mul(token, by, low, &mut work.quotient, x0, y0, ahead);
+        kernel::cross_above(token, by, high, &mut work.spare, [x0, yh, xh, y0], (&work.quotient, &self.complement), ahead);
+    }
+
+    /// From log form to digits, with the sum of the logs that were left out: `out` = x (1 - n g/R). `logs` are column sums of limbs, which this normalises.
+    ///
+    /// Input: x0 < 1.57 n, xh < R, g the sum of at most [`Self::longest_chain`] numbers below 1.57 n. Output: the range of [`Self::mul`]. Time depends on the size
+    /// only. Proven: g < R, and x0 g <= 1.24 n R.
+    pub(super) fn log_end(&self, out: &mut [Line], x: &[Line], logs: &mut [Line], work: &mut Workspace) {
+        let h = self.size();
+        let mut carry = [0; LANES];
+        for line in &mut *logs {
+            for (limb, carry) in line.0.iter_mut().zip(&mut carry) {
+                let sum = *limb + *carry;
+                (*limb, *carry) = (sum & LIMB_MASK, sum >> RADIX_BITS);
+            }
+        }
+        out[..h].copy_from_slice(&x[..h]);
+        kernel::mul_more(self.token, self.reduction(), &mut out[h..2 * h], &mut work.spare, [&x[..h], &logs[..h]], &x[h..2 * h]);
+    }
+
     /// A number given by its words to lane `lane`, cut at limb h: what [`Self::enter`] takes. Time depends on the lengths only.
     pub(super) fn put(&self, words: &[u64], lane: usize, vectors: &mut [Line]) {
         to_limbs(words, vectors[..self.halves * self.size()].iter_mut().map(|line| &mut line.0[lane]));
@@ -175,7 +266,7 @@ impl Form {
         let h = self.size();
         let (token, by) = (self.token, self.reduction());
         if self.halves == 1 {
-            return kernel::mul(token, by, &mut out[..h], &mut work.quotient, &plain[..h], &self.r_squared[..h]);
+            return kernel::mul(token, by, &mut out[..h], &mut work.quotient, &plain[..h], &self.r_squared[..h], &mut Ahead::default());
         }
         let (low, high) = plain[..2 * h].split_at(h);
         let [(low_squared, high_squared), (low_cubed, high_cubed)] = [&self.r_squared, &self.r_cubed].map(|power| power[..2 * h].split_at(h));

@@ -6,8 +6,8 @@
 #![expect(unsafe_code, reason = "vector loads and stores, and calls into functions compiled for AVX-512")]
 
 use std::arch::x86_64::{
-    __m512i, _mm512_add_epi64, _mm512_and_si512, _mm512_load_si512, _mm512_madd52hi_epu64, _mm512_madd52lo_epu64, _mm512_set1_epi64,
-    _mm512_setzero_si512, _mm512_srli_epi64, _mm512_store_si512,
+    __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi64, _mm512_and_si512, _mm512_cmpge_epu64_mask, _mm512_load_si512, _mm512_madd52hi_epu64,
+    _mm512_madd52lo_epu64, _mm512_mask_add_epi64, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srli_epi64, _mm512_store_si512,
 };
 
 /// Limbs of a block.
@@ -28,6 +28,9 @@ impl zeroize::DefaultIsZeroes for Line {}
 
 /// [`TILE`] limbs of eight numbers.
 pub(super) type Block = [Line; TILE];
+
+/// [`TILE`] limbs of one number that is the same for all lanes.
+pub(super) type Shared = [u64; TILE];
 
 /// Proof that this processor has the instructions. Only [`Token::detect`] makes one.
 #[derive(Clone, Copy, Debug)]
@@ -56,11 +59,41 @@ pub(super) fn store(line: &mut Line, value: __m512i) {
     unsafe { _mm512_store_si512(std::ptr::from_mut(line).cast(), value) }
 }
 
+/// Rows that will be needed soon. A pass asks for a few of their lines in each block: all at once would stall, as a core has few requests under way.
+#[derive(Default)]
+pub(super) struct Ahead<'a> {
+    rows: &'a [&'a [Line]],
+    line: usize,
+    per_block: usize,
+}
+
+impl<'a> Ahead<'a> {
+    /// Rows of one length, to be asked for in the course of `blocks` blocks.
+    pub(super) fn new(rows: &'a [&'a [Line]], blocks: usize) -> Self {
+        let lines: usize = rows.iter().map(|row| row.len()).sum();
+        Self { rows, line: 0, per_block: lines.div_ceil(blocks.max(1)) }
+    }
+
+    #[inline]
+    fn step(&mut self) {
+        for _ in 0..self.per_block {
+            let Some((row, rest)) = self.rows.split_first() else { return };
+            let Some(line) = row.get(self.line) else {
+                (self.rows, self.line) = (rest, 0);
+                continue;
+            };
+            // SAFETY: a prefetch touches no memory that the program sees and cannot fault; SSE is part of x86_64.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(line).cast()) };
+            self.line += 1;
+        }
+    }
+}
+
 /// What a pass reduces modulo N, with the limb blocks of N and -1/N mod 2^52.
 #[derive(Clone, Copy)]
 pub(super) struct Reduction<'a> {
     /// N, the same for all lanes.
-    pub(super) modulus: &'a [[u64; TILE]],
+    pub(super) modulus: &'a [Shared],
     /// -1/N mod 2^52.
     pub(super) minus_inverse: u64,
 }
@@ -76,6 +109,8 @@ enum Sum<'a> {
     ProductMore(&'a [Block], &'a [Block], &'a [Block]),
     /// a b + c d + m
     CrossMore([&'a [Block]; 4], &'a [Block]),
+    /// a b + c d; after the reduction m is added, and the last number where m >= R/2.
+    CrossAbove([&'a [Block]; 4], &'a [Block], &'a [Shared]),
     /// m
     Only(&'a [Block]),
 }
@@ -84,10 +119,10 @@ enum Sum<'a> {
 ///
 /// Input: a, b < 3N with limbs below 2^52; R = 2^(52 * limbs) >= 16 N. Output: below 1.57 N, limbs below 2^52; the quotient below R.
 /// Time depends on the number of limbs only. Source: Montgomery 1985, product scanning; ranges proven in `ifma.md`.
-pub(super) fn mul(token: Token, by: Reduction<'_>, out: &mut [Line], quotient: &mut [Line], a: &[Line], b: &[Line]) {
+pub(super) fn mul(token: Token, by: Reduction<'_>, out: &mut [Line], quotient: &mut [Line], a: &[Line], b: &[Line], ahead: &mut Ahead<'_>) {
     let _ = token;
     // SAFETY: the token proves that the processor has the features of `pass`.
-    unsafe { pass::<PRODUCT>(by, blocks_mut(out), blocks_mut(quotient), Sum::Product(blocks(a), blocks(b))) }
+    unsafe { pass::<PRODUCT>(by, blocks_mut(out), blocks_mut(quotient), Sum::Product(blocks(a), blocks(b)), ahead) }
 }
 
 /// As [`mul`] with a = b. `twice` receives 2a and must not be assumed unchanged.
@@ -96,17 +131,17 @@ pub(super) fn sqr(token: Token, by: Reduction<'_>, out: &mut [Line], quotient: &
     // SAFETY: the token proves that the processor has the features of `double` and `pass`.
     unsafe {
         double(twice, a);
-        pass::<SQUARE>(by, blocks_mut(out), blocks_mut(quotient), Sum::Square(blocks(a), blocks(twice)));
+        pass::<SQUARE>(by, blocks_mut(out), blocks_mut(quotient), Sum::Square(blocks(a), blocks(twice)), &mut Ahead::default());
     }
 }
 
 /// `out` = (a b + m) / R mod N in every lane; `work` is overwritten.
 ///
-/// Input: a < 6N, b < 3N, m < R. Output: below 3N. Time and source as [`mul`].
+/// Input: a b <= 1.5 N R, m < R. Output: below 3N. Time and source as [`mul`].
 pub(super) fn mul_more(token: Token, by: Reduction<'_>, out: &mut [Line], work: &mut [Line], [a, b]: [&[Line]; 2], m: &[Line]) {
     let _ = token;
     // SAFETY: the token proves that the processor has the features of `pass`.
-    unsafe { pass::<PRODUCT_MORE>(by, blocks_mut(out), blocks_mut(work), Sum::ProductMore(blocks(a), blocks(b), blocks(m))) }
+    unsafe { pass::<PRODUCT_MORE>(by, blocks_mut(out), blocks_mut(work), Sum::ProductMore(blocks(a), blocks(b), blocks(m)), &mut Ahead::default()) }
 }
 
 /// `out` = (a b + c d + m) / R mod N in every lane; `work` is overwritten.
@@ -115,7 +150,24 @@ pub(super) fn mul_more(token: Token, by: Reduction<'_>, out: &mut [Line], work: 
 pub(super) fn cross_more(token: Token, by: Reduction<'_>, out: &mut [Line], work: &mut [Line], factors: [&[Line]; 4], m: &[Line]) {
     let _ = token;
     // SAFETY: the token proves that the processor has the features of `pass`.
-    unsafe { pass::<CROSS_MORE>(by, blocks_mut(out), blocks_mut(work), Sum::CrossMore(factors.map(blocks), blocks(m))) }
+    unsafe { pass::<CROSS_MORE>(by, blocks_mut(out), blocks_mut(work), Sum::CrossMore(factors.map(blocks), blocks(m)), &mut Ahead::default()) }
+}
+
+/// `out` = (a b + c d) / R + m mod N in every lane, where m is first made smaller by R - `complement` if it is at least R/2; `work` is overwritten.
+///
+/// Input: a, d < 3N; b, c, m < R; `complement` = R - K, limb blocks, with K the largest multiple of N up to R/2. Output: below R. Time and source as [`mul`].
+pub(super) fn cross_above(
+    token: Token,
+    by: Reduction<'_>,
+    out: &mut [Line],
+    work: &mut [Line],
+    factors: [&[Line]; 4],
+    (m, complement): (&[Line], &[Shared]),
+    ahead: &mut Ahead<'_>,
+) {
+    let _ = token;
+    // SAFETY: the token proves that the processor has the features of `pass`.
+    unsafe { pass::<CROSS_ABOVE>(by, blocks_mut(out), blocks_mut(work), Sum::CrossAbove(factors.map(blocks), blocks(m), complement), ahead) }
 }
 
 /// `out` = m / R mod N, with `quotient` as in [`mul`].
@@ -124,7 +176,7 @@ pub(super) fn cross_more(token: Token, by: Reduction<'_>, out: &mut [Line], work
 pub(super) fn reduce(token: Token, by: Reduction<'_>, out: &mut [Line], quotient: &mut [Line], m: &[Line]) {
     let _ = token;
     // SAFETY: the token proves that the processor has the features of `pass`.
-    unsafe { pass::<ONLY>(by, blocks_mut(out), blocks_mut(quotient), Sum::Only(blocks(m))) }
+    unsafe { pass::<ONLY>(by, blocks_mut(out), blocks_mut(quotient), Sum::Only(blocks(m)), &mut Ahead::default()) }
 }
 
 fn blocks(lines: &[Line]) -> &[Block] {
@@ -152,6 +204,7 @@ const SQUARE: u8 = 1;
 const PRODUCT_MORE: u8 = 2;
 const CROSS_MORE: u8 = 3;
 const ONLY: u8 = 4;
+const CROSS_ABOVE: u8 = 5;
 
 /// The pass: `out` = (sum + quotient N) / R. `KIND` repeats the variant of `sum`, so that each kind is compiled on its own.
 ///
@@ -159,19 +212,25 @@ const ONLY: u8 = 4;
 /// in the upper half they are the result. The tile (quotient block c) x (modulus block 0) straddles two blocks: `lower` is the part that block c itself
 /// needs, `upper` is left to block c + 1, where it no longer waits for the chain of quotient limbs.
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn pass<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Block], sum: Sum<'_>) {
+fn pass<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Block], sum: Sum<'_>, ahead: &mut Ahead<'_>) {
     let size = by.modulus.len();
     let modulus = by.modulus;
-    let (first, second, more): ([&[Block]; 2], [&[Block]; 2], &[Block]) = match sum {
-        Sum::Product(a, b) | Sum::Square(a, b) => ([a, b], [a, b], &[]),
-        Sum::ProductMore(a, b, m) => ([a, b], [a, b], m),
-        Sum::CrossMore([a, b, c, d], m) => ([a, b], [c, d], m),
-        Sum::Only(m) => ([m, m], [m, m], m),
+    type Pair<'a> = [&'a [Block]; 2];
+    let (first, second, more, complement): (Pair<'_>, Pair<'_>, &[Block], &[Shared]) = match sum {
+        Sum::Product(a, b) | Sum::Square(a, b) => ([a, b], [a, b], &[], &[]),
+        Sum::ProductMore(a, b, m) => ([a, b], [a, b], m, &[]),
+        Sum::CrossMore([a, b, c, d], m) => ([a, b], [c, d], m, &[]),
+        Sum::CrossAbove([a, b, c, d], m, complement) => ([a, b], [c, d], m, complement),
+        Sum::Only(m) => ([m, m], [m, m], m, &[]),
     };
+    let two_products = KIND == CROSS_MORE || KIND == CROSS_ABOVE;
     let adds_more = KIND == PRODUCT_MORE || KIND == CROSS_MORE || KIND == ONLY;
+    let adds_above = KIND == CROSS_ABOVE;
+    let looks_ahead = KIND == PRODUCT || KIND == CROSS_ABOVE;
     let operands = [first[0], first[1], second[0], second[1]];
     assert!(size > 0 && out.len() == size && quotient.len() == size && operands.iter().all(|blocks| blocks.len() == size));
-    assert!(more.len() == if adds_more { size } else { 0 });
+    assert!(more.len() == if adds_more || adds_above { size } else { 0 });
+    assert!(complement.len() == if adds_above { size } else { 0 });
 
     let zero = _mm512_setzero_si512();
     let minus_inverse = _mm512_set1_epi64(by.minus_inverse.cast_signed());
@@ -347,10 +406,13 @@ fn pass<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Bl
         };
     }
 
-    if let Some([m0, m1, m2, m3, m4]) = more.first() {
+    if adds_more && let Some([m0, m1, m2, m3, m4]) = more.first() {
         (l0, l1, l2, l3, l4) = (load(m0), load(m1), load(m2), load(m3), load(m4));
     }
     for c in 0..size {
+        if looks_ahead {
+            ahead.step();
+        }
         if adds_more && let Some([m0, m1, m2, m3, m4]) = more.get(c + 1) {
             (h5, h6, h7, h8, h9) = (load(m0), load(m1), load(m2), load(m3), load(m4));
         }
@@ -359,7 +421,7 @@ fn pass<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Bl
         } else if KIND != ONLY {
             tiles!(first[0][..=c], load first[1][..=c]);
         }
-        if KIND == CROSS_MORE {
+        if two_products {
             tiles!(second[0][..=c], load second[1][..=c]);
         }
         tiles!(quotient[..c], broadcast modulus[1..=c]);
@@ -400,7 +462,29 @@ fn pass<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Bl
         quotient_limb!(_mm512_add_epi64(l4, h4) => _q, s4);
         shift!();
     }
+    // The lanes whose m is at least R/2, by the top bit of its top limb.
+    let large = match more.last() {
+        Some([.., top]) if adds_above => _mm512_cmpge_epu64_mask(load(top), _mm512_set1_epi64(1 << (RADIX_BITS - 1))),
+        _ => 0,
+    };
     for (c, result) in out.iter_mut().enumerate() {
+        if looks_ahead {
+            ahead.step();
+        }
+        if adds_above {
+            let ([m0, m1, m2, m3, m4], k) = (&more[c], &complement[c]);
+            macro_rules! above {
+                ($column:ident, $m:ident, $k:expr) => {
+                    $column = _mm512_add_epi64($column, load($m));
+                    $column = _mm512_mask_add_epi64($column, large, $column, broadcast($k));
+                };
+            }
+            above!(l0, m0, &k[0]);
+            above!(l1, m1, &k[1]);
+            above!(l2, m2, &k[2]);
+            above!(l3, m3, &k[3]);
+            above!(l4, m4, &k[4]);
+        }
         // The last block has no tiles of its own, only what the one before has left.
         if c + 1 < size {
             if KIND == SQUARE {
@@ -408,7 +492,7 @@ fn pass<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Bl
             } else if KIND != ONLY {
                 tiles!(first[0][c + 1..], load first[1][c + 1..]);
             }
-            if KIND == CROSS_MORE {
+            if two_products {
                 tiles!(second[0][c + 1..], load second[1][c + 1..]);
             }
             tiles!(quotient[c + 1..], broadcast modulus[c + 1..]);
@@ -433,15 +517,13 @@ fn broadcast(limb: &u64) -> __m512i {
     _mm512_set1_epi64(limb.cast_signed())
 }
 
-/// Issues `count` independent multiply-adds (a multiple of 20) and does nothing with them: the bound that the kernels are measured against.
-#[cfg(test)]
+/// Issues `count` independent multiply-adds, up to 19 fewer, and does nothing with them: the bound that the kernels are measured against.
 pub(super) fn multiply_adds(token: Token, count: usize) {
     let _ = token;
     // SAFETY: the token proves that the processor has the features of `issue`.
     unsafe { issue(count / 20) }
 }
 
-#[cfg(test)]
 #[target_feature(enable = "avx512f,avx512ifma")]
 fn issue(rounds: usize) {
     let mut columns = [_mm512_setzero_si512(); 20];

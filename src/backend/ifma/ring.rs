@@ -8,7 +8,7 @@ use zeroize::Zeroize;
 
 use super::engine::{Engine, Scratch, starts};
 use super::form::{Form, Reader};
-use super::kernel::{LANES, Line, Token};
+use super::kernel::{LANES, Line, Token, multiply_adds};
 use super::power::Powers;
 use super::runner::Job;
 use super::transpose::{gather, scatter};
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::machine;
 use crate::modulus::{Modulus, wipe};
-use crate::plan::Program;
+use crate::plan::{Counts, Program};
 
 /// The backend, on a processor that has the instructions.
 pub(super) struct Ifma {
@@ -52,12 +52,21 @@ impl Backend for Ifma {
 struct Rows {
     lines: Vec<Line>,
     modulus: Modulus,
+    /// A table in log form (`ifma.md`), for lookups only.
+    logs: bool,
 }
 
 impl Drop for Rows {
     fn drop(&mut self) {
         self.lines.zeroize();
     }
+}
+
+/// Table entries that are inverted together.
+const TABLE_CHUNK: usize = 1 << 9;
+
+fn unsupported(feature: &str) -> Error {
+    Error::Unsupported { subject: BackendId::Ifma.name().into(), feature: feature.into() }
 }
 
 struct IfmaRing {
@@ -74,16 +83,74 @@ impl IfmaRing {
     }
 
     fn resident(&self, count: usize, lines: Vec<Line>) -> Resident {
-        Resident::new(count, Rows { lines, modulus: self.form().modulus().clone() })
+        Resident::new(count, Rows { lines, modulus: self.form().modulus().clone(), logs: false })
     }
 
-    /// The rows of a batch, if a ring of this modulus made it.
-    fn rows<'a>(&self, values: &'a Resident) -> Result<&'a [Line]> {
+    /// A batch, if a ring of this modulus made it.
+    fn storage<'a>(&self, values: &'a Resident) -> Result<&'a Rows> {
         let rows = values.storage::<Rows>(BackendId::Ifma)?;
         if rows.modulus != *self.form().modulus() {
-            return Err(Error::Unsupported { subject: BackendId::Ifma.name().into(), feature: "a batch made for another modulus".into() });
+            return Err(unsupported("a batch made for another modulus"));
+        }
+        Ok(rows)
+    }
+
+    /// The rows of a batch of residues.
+    fn rows<'a>(&self, values: &'a Resident) -> Result<&'a [Line]> {
+        let rows = self.storage(values)?;
+        if rows.logs {
+            return Err(unsupported("a table in place of residues"));
         }
         Ok(&rows.lines)
+    }
+
+    /// To log form, in place: entry x0 - x1 n = t (1 - n g / R) is kept as t = x0 and g = x1 R / t mod n. Goes back to digits and says false when some t has no
+    /// inverse. Time depends on the number of entries only, but for the inversions.
+    fn to_logs(&self, lines: &mut [Line]) -> Result<bool> {
+        let Some(root) = self.modulus().root() else { return Ok(false) };
+        let plain = Self { engine: Engine::new(Form::new(self.form().token(), Modulus::new(root.clone())?)?) };
+        let (row, plain_row) = (self.form().lines(), plain.form().lines());
+        let (token, h) = (self.form().token(), self.form().size());
+        // The low digits of entries as rows of their own.
+        let low = |entries: &[Line]| {
+            let mut low = plain.zeros(entries.len() / row);
+            self.engine.batches(&mut low, LANES * plain_row, |number, low, Scratch { left, .. }| {
+                let count = low.len() / plain_row;
+                gather(token, std::array::from_fn(|lane| self.row(entries, number * LANES + lane.min(count - 1))), left);
+                left[h..].fill(Line::default());
+                scatter(token, &left[..LANES * plain_row], low, &starts(plain_row)[..count]);
+            });
+            plain.resident(entries.len() / row, low)
+        };
+        // High digit times factor / R.
+        let scale = |entries: &mut [Line], factors: &Resident| -> Result<()> {
+            let factors = plain.rows(factors)?;
+            self.engine.batches(entries, LANES * row, |number, entries, Scratch { left, right, out, work, .. }| {
+                let count = entries.len() / row;
+                gather(token, std::array::from_fn(|lane| self.row(entries, lane.min(count - 1))), left);
+                gather(token, std::array::from_fn(|lane| plain.row(factors, number * LANES + lane.min(count - 1))), &mut right[..LANES * plain_row]);
+                plain.form().mul(&mut out[..h], &left[h..2 * h], &right[..h], work);
+                left[h..2 * h].copy_from_slice(&out[..h]);
+                scatter(token, left, entries, &starts(row)[..count]);
+            });
+            Ok(())
+        };
+        let chunk = TABLE_CHUNK * row;
+        for start in (0..lines.len()).step_by(chunk) {
+            let end = lines.len().min(start + chunk);
+            match plain.invert(&low(&lines[start..end])) {
+                Ok(inverses) => scale(&mut lines[start..end], &inverses)?,
+                Err(Error::NotInvertible { .. }) => {
+                    lines[..start].chunks_mut(chunk).try_for_each(|done| {
+                        let factors = low(done);
+                        scale(done, &factors)
+                    })?;
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     /// Row i of `rows`.
@@ -145,15 +212,25 @@ impl Ring for IfmaRing {
 
     fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident> {
         let items = items_of(program, inputs, lookup)?;
-        let table = match lookup {
-            Some(Lookup { table, digits }) => Some((self.rows(table)?, digits)),
-            None => None,
+        let (table, logs) = match lookup {
+            Some(Lookup { table, digits }) => {
+                let table = self.storage(table)?;
+                (Some((&table.lines[..], digits)), table.logs)
+            }
+            None => (None, false),
         };
-        let job = Job { program, inputs: self.rows(inputs)?, table, row: self.form().lines() };
+        let job = Job { program, inputs: self.rows(inputs)?, table, logs, row: self.form().lines() };
         let count = items * program.outputs().len();
         let mut outputs = self.zeros(count);
         self.engine.run(&job, items, &mut outputs);
         Ok(self.resident(count, outputs))
+    }
+
+    fn table(&self, mut entries: Resident) -> Result<Resident> {
+        self.rows(&entries)?;
+        let rows = entries.storage_mut::<Rows>(BackendId::Ifma)?;
+        rows.logs = self.to_logs(&mut rows.lines)?;
+        Ok(entries)
     }
 
     fn pow(&self, bases: &Resident, exponents: Exponents<'_>, secrecy: Secrecy) -> Result<Resident> {
@@ -220,6 +297,12 @@ impl Ring for IfmaRing {
         let sources = sources.iter().map(|source| self.rows(source)).collect::<Result<Vec<_>>>()?;
         let lines = picks.iter().flat_map(|&(source, index)| self.row(sources[source], index)).copied().collect();
         Ok(self.resident(picks.len(), lines))
+    }
+
+    fn issue(&self, counts: Counts) -> bool {
+        let [mul, sqr] = self.form().multiply_adds();
+        multiply_adds(self.form().token(), (mul * (counts.products + counts.lookups) + sqr * counts.squares) / LANES);
+        true
     }
 
     fn download(&self, values: &Resident) -> Result<Limbs> {

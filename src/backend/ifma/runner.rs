@@ -1,5 +1,5 @@
 //! Runs programs. Eight items in lockstep, one per lane, need no transposes but for inputs and table entries; the items that are left over, or few items with
-//! wide levels, go through the levels in batches of any eight independent operations.
+//! wide levels, go through the levels in batches of any eight independent operations. Chains of products by entries of a table in log form are run as a whole.
 
 use std::ops::Range;
 
@@ -7,13 +7,14 @@ use rayon::prelude::*;
 use zeroize::Zeroize;
 
 use super::engine::{Engine, SERIAL_BATCHES, Scratch, starts};
-use super::kernel::{LANES, Line};
-use super::transpose::{gather, prefetch, scatter};
+use super::form::Workspace;
+use super::kernel::{Ahead, LANES, Line};
+use super::transpose::{add, gather, prefetch, scatter};
 use crate::backend::Digits;
 use crate::plan::{Op, Operand, Program};
 
-/// Operations between asking for a table entry and using it.
-const LOOK_AHEAD: usize = 1;
+/// Pairs of operations of a chain between asking for table entries and using them: far enough for memory, near enough to stay in the second-level cache.
+const PAIRS_AHEAD: usize = 2;
 
 /// A program and what it reads. All residues are rows in the lazy range of the form.
 pub(super) struct Job<'a> {
@@ -21,6 +22,8 @@ pub(super) struct Job<'a> {
     pub(super) inputs: &'a [Line],
     /// Shared table and digits, of the shape that the program asks for.
     pub(super) table: Option<(&'a [Line], &'a Digits)>,
+    /// Whether the entries are in log form.
+    pub(super) logs: bool,
     /// Lines of a row.
     pub(super) row: usize,
 }
@@ -52,6 +55,28 @@ impl<'a> Job<'a> {
     }
 }
 
+/// Scratch memory of a chain: two entries, their product, the next value; and the sums of the logs.
+struct Chain<'a> {
+    left: &'a mut [Line],
+    right: &'a mut [Line],
+    pair: &'a mut [Line],
+    next: &'a mut Vec<Line>,
+    sums: &'a mut Vec<Line>,
+}
+
+/// How many of the first operations, at most `longest`, multiply one value by one entry after the other, with no reader of what is in between.
+fn chain_length(ops: &[Op], outputs: &[Operand], longest: usize) -> usize {
+    let read_again = |from: usize, value: Operand| {
+        let next = ops[from..].iter().find(|op| op.dst() == value || op.sources().any(|source| source == value));
+        next.map_or_else(|| outputs.contains(&value), |op| op.sources().any(|source| source == value))
+    };
+    let goes_on = |at: &usize| {
+        let value = ops[at - 1].dst();
+        matches!(ops.get(*at), Some(&Op::MulTable { dst, a, .. }) if a == value && (dst == value || !read_again(at + 1, value)))
+    };
+    1 + (1..longest).take_while(goes_on).count()
+}
+
 fn nth(rows: &[Line], index: usize, row: usize) -> &[Line] {
     &rows[index * row..(index + 1) * row]
 }
@@ -69,14 +94,14 @@ impl Engine {
         let batches_per_level = (job.program.ops().len() * items).div_ceil(LANES) / job.program.levels().len().max(1);
         let group = |(number, outputs): (usize, &mut [Line])| {
             let first = number * LANES;
-            if items - first < LANES {
+            if items - first < LANES && !job.logs {
                 self.run_levels(job, first..items, outputs, false);
             } else {
-                self.run_lanes(job, first, outputs);
+                self.run_lanes(job, first..items.min(first + LANES), outputs);
             }
         };
         // Fewer items than lanes: each level decides for itself whether it is worth several threads.
-        if items < LANES || items / LANES < threads && batches_per_level >= 2 * SERIAL_BATCHES {
+        if !job.logs && (items < LANES || items / LANES < threads && batches_per_level >= 2 * SERIAL_BATCHES) {
             self.run_levels(job, 0..items, outputs, threads > 1);
         } else if items <= LANES {
             outputs.chunks_mut(share).enumerate().for_each(group);
@@ -85,15 +110,16 @@ impl Engine {
         }
     }
 
-    /// Eight items from `first` on, one per lane.
-    fn run_lanes(&self, job: &Job<'_>, first: usize, outputs: &mut [Line]) {
+    /// Up to eight items, one per lane; lanes without an item repeat the last one.
+    fn run_lanes(&self, job: &Job<'_>, items: Range<usize>, outputs: &mut [Line]) {
         let form = self.form();
         let token = form.token();
-        self.with_scratch(|Scratch { work, left, right, out, slots, .. }| {
+        let item = |lane: usize| (items.start + lane).min(items.end - 1);
+        self.with_scratch(|Scratch { work, left, right, out, slots, lines, pair, next }| {
             let missing = job.program.slots().saturating_sub(slots.len());
             slots.extend(std::iter::repeat_with(|| vec![Line::default(); form.width()]).take(missing));
             let inputs =
-                |operand: Operand| job.input(first, operand).map(|_| std::array::from_fn(|lane| job.input(first + lane, operand).unwrap_or(&[])));
+                |operand: Operand| job.input(items.start, operand).map(|_| std::array::from_fn(|lane| job.input(item(lane), operand).unwrap_or(&[])));
             // An input is gathered from its rows, a slot is in place already.
             macro_rules! operand {
                 ($operand:expr, $room:ident) => {
@@ -106,34 +132,95 @@ impl Engine {
                     }
                 };
             }
-            for (number, &op) in job.program.ops().iter().enumerate() {
-                // Table entries are far away and their addresses are known: ask for those of a later operation.
-                if let Some(&Op::MulTable { window, .. }) = job.program.ops().get(number + LOOK_AHEAD) {
-                    (first..first + LANES).for_each(|item| prefetch(job.entry(item, window)));
+            let mut ops = job.program.ops();
+            while let Some((&op, rest)) = ops.split_first() {
+                if let Op::MulTable { a, .. } = op
+                    && job.logs
+                {
+                    let (chain, rest) = ops.split_at(chain_length(ops, job.program.outputs(), form.longest_chain()));
+                    form.log_start(out, operand!(a, left), work);
+                    self.run_chain(job, chain, item, out, Chain { left, right, pair, next, sums: lines }, work);
+                    std::mem::swap(&mut slots[job.slot(chain[chain.len() - 1].dst())], out);
+                    ops = rest;
+                    continue;
                 }
                 match op {
                     Op::Mul { a, b, .. } => form.mul(out, operand!(a, left), operand!(b, right), work),
                     Op::Sqr { a, .. } => form.sqr(out, operand!(a, left), work),
                     Op::MulTable { a, window, .. } => {
-                        gather(token, std::array::from_fn(|lane| job.entry(first + lane, window)), right);
+                        gather(token, std::array::from_fn(|lane| job.entry(item(lane), window)), right);
                         form.mul(out, operand!(a, left), right, work);
                     }
                 }
                 std::mem::swap(&mut slots[job.slot(op.dst())], out);
+                ops = rest;
             }
-            let item = job.program.outputs().len() * job.row;
+            let size = job.program.outputs().len() * job.row;
             for (number, &operand) in job.program.outputs().iter().enumerate() {
-                let starts = starts(item).map(|start| start + number * job.row);
-                for (lane, start) in starts.into_iter().enumerate() {
-                    if let Some(row) = job.input(first + lane, operand) {
+                let starts = starts(size).map(|start| start + number * job.row);
+                for (lane, &start) in starts.iter().enumerate().take(items.len()) {
+                    if let Some(row) = job.input(item(lane), operand) {
                         outputs[start..start + job.row].copy_from_slice(row);
                     }
                 }
-                if job.input(first, operand).is_none() {
-                    scatter(token, &slots[job.slot(operand)], outputs, &starts);
+                if job.input(items.start, operand).is_none() {
+                    scatter(token, &slots[job.slot(operand)], outputs, &starts[..items.len()]);
                 }
             }
         });
+    }
+
+    /// Products by the entries that a chain's operations name, from `value` in log form; the result is in `value`, as digits.
+    ///
+    /// Entries meet in pairs, whose product costs two half-size products, and each pair's product meets the value with five: 3.5 for each entry. Their logs are
+    /// only added up, as rows, and applied at the end.
+    fn run_chain(
+        &self,
+        job: &Job<'_>,
+        chain: &[Op],
+        item: impl Fn(usize) -> usize,
+        value: &mut Vec<Line>,
+        Chain { left, right, pair, next, sums }: Chain<'_>,
+        work: &mut Workspace,
+    ) {
+        let form = self.form();
+        let (token, h) = (form.token(), form.size());
+        // A row's lines with entries, and with logs; one line may have both.
+        let (entry_lines, log_lines) = (h.div_ceil(LANES), h / LANES..job.row);
+        let sum = log_lines.len();
+        sums.resize(sums.len().max(2 * LANES * sum), Line::default());
+        let (sums, vectors) = sums.split_at_mut(LANES * sum);
+        sums.fill(Line::default());
+        let entries = |op: &Op| match op {
+            Op::MulTable { window, .. } => std::array::from_fn(|lane| job.entry(item(lane), *window)),
+            Op::Mul { .. } | Op::Sqr { .. } => [&[][..]; LANES],
+        };
+        let rows: Vec<[&[Line]; LANES]> = chain.iter().map(entries).collect();
+        rows.iter().take(2 * PAIRS_AHEAD).flatten().for_each(|row| prefetch(row));
+        let mut fetch = |rows: &[&[Line]; LANES], vectors: &mut [Line]| {
+            gather(token, rows.map(|row| &row[..entry_lines]), &mut vectors[..entry_lines * LANES]);
+            for (sum, row) in sums.chunks_exact_mut(sum).zip(rows) {
+                add(token, sum, &row[log_lines.clone()]);
+            }
+        };
+        for (number, pair_of_rows) in rows.chunks(2).enumerate() {
+            let ahead = rows.chunks(2).nth(number + PAIRS_AHEAD).unwrap_or_default().as_flattened();
+            let mut ahead = Ahead::new(ahead, form.log_blocks());
+            fetch(&pair_of_rows[0], left);
+            if let Some(second) = pair_of_rows.get(1) {
+                fetch(second, right);
+                form.log_pair(pair, left, right, &mut ahead);
+            } else {
+                pair[..h].copy_from_slice(&left[..h]);
+                pair[h..2 * h].fill(Line::default());
+            }
+            form.log_mul(next, value, pair, work, &mut ahead);
+            std::mem::swap(value, next);
+        }
+        let vectors = &mut vectors[..LANES * sum];
+        gather(token, std::array::from_fn(|lane| &sums[lane * sum..(lane + 1) * sum]), vectors);
+        form.log_end(next, value, &mut vectors[h % LANES..][..h], work);
+        std::mem::swap(value, next);
     }
 
     /// Items of `range` through the levels, in batches of any eight operations of a level.

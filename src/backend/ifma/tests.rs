@@ -7,7 +7,7 @@ use rug::integer::Order;
 
 use super::engine::{Engine, starts};
 use super::form::{Form, Reader};
-use super::kernel::{LANES, Line, Token};
+use super::kernel::{Ahead, LANES, Line, Token};
 use super::ring::Ifma;
 use super::transpose::{gather, pick_vartime, scan, scatter};
 use crate::backend::{Backend, BackendId, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
@@ -209,6 +209,55 @@ fn the_lazy_range_is_closed() {
     }
 }
 
+/// Log form at the ends of its ranges, which no table makes: second digits up to R - 1, quotients around R/2.
+#[test]
+fn the_range_of_log_form_is_closed() {
+    let token = token!();
+    let mut random = Random(14);
+    for bits in [512, 516, 1024, 1036, 2048, 2076, 4096] {
+        for n in roots(&mut random, bits) {
+            let form = Form::new(token, Modulus::square(n.clone()).unwrap()).unwrap();
+            let m = form.modulus().value().clone();
+            let r = Integer::from(1) << (52 * form.size()) as u32;
+            let mut lows: Vec<Integer> = [1u32, 2].iter().map(|v| Integer::from(&n * 3u32) - v).collect();
+            lows.extend([Integer::new(), Integer::from(1), n.clone(), Integer::from(&n - 1u32)]);
+            let mut highs: Vec<Integer> = [1u32, 2].iter().map(|v| Integer::from(&r - v)).collect();
+            highs.extend([Integer::from(&r >> 1u32), Integer::from(&r >> 1u32) - 1u32, Integer::new(), random.residue(&r)]);
+            let mut draw = || -> [Vec<Integer>; LANES] {
+                std::array::from_fn(|lane| match lane {
+                    0 => vec![lows[0].clone(), highs[0].clone()],
+                    _ => vec![lows[random.below(lows.len())].clone(), highs[random.below(highs.len())].clone()],
+                })
+            };
+            let mut work = form.workspace();
+            let mut out = vec![Line::default(); form.width()];
+            for _ in 0..8 {
+                let (x, y) = (draw(), draw());
+                form.log_mul(&mut out, &lanes(&form, &x), &lanes(&form, &y), &mut work, &mut Ahead::default());
+                for lane in 0..LANES {
+                    let z = digits_of(&form, &out, lane, 2);
+                    assert!(z[0] < Integer::from(&n * 157u32) / 100u32 + 1u32 && z[1] < r, "{bits} bits, lane {lane}: out of range");
+                    // R (x0 - n xh / R), an integer.
+                    let value = |digits: &[Integer]| Integer::from(&digits[0] * &r) - Integer::from(&digits[1] * &n);
+                    let wrong = value(&x[lane]) * value(&y[lane]) - value(&z) * Integer::from(r.square_ref());
+                    assert!(wrong.is_divisible(&m), "{bits} bits, lane {lane}");
+                }
+            }
+            // The end of the longest chain that is allowed: its sum of logs at the bound.
+            let top = Integer::from(&n * 157u32) / 100u32;
+            let x: [Vec<Integer>; LANES] = std::array::from_fn(|_| vec![top.clone(), Integer::from(&r - 1u32)]);
+            let logs = lanes(&form, &std::array::from_fn(|_| vec![top.clone(), Integer::new()]));
+            let mut sums: Vec<Line> = logs[..form.size()].iter().map(|line| Line(line.0.map(|limb| limb * form.longest_chain() as u64))).collect();
+            form.log_end(&mut out, &lanes(&form, &x), &mut sums, &mut work);
+            let z = digits_of(&form, &out, 0, 2);
+            assert!(z.iter().all(|digit| *digit < Integer::from(&n * 3u32)), "{bits} bits: out of range");
+            let g = Integer::from(&top * form.longest_chain() as u32);
+            let expected = Integer::from(&x[0][0] * &r) - (Integer::from(&x[0][1]) + Integer::from(&x[0][0] * &g)) * &n;
+            assert!((expected - (Integer::from(&z[0]) - Integer::from(&z[1] * &n)) * &r).is_divisible(&m), "{bits} bits: the end");
+        }
+    }
+}
+
 /// Halves, one list for each lane, as limb-major vectors.
 fn lanes(form: &Form, digits: &[Vec<Integer>; LANES]) -> Vec<Line> {
     let mut vectors = vec![Line::default(); form.width()];
@@ -316,17 +365,62 @@ fn programs_agree_with_gmp() {
             let program = random_program(&mut random, inputs, levels, width, windows, entries);
             for items in [0, 1, 3, 7, 8, 9, 16, 19, 40] {
                 let values: Vec<Integer> = (0..items * inputs).map(|_| random.residue(m)).collect();
-                let table: Vec<Integer> = (0..windows * entries).map(|_| random.residue(m)).collect();
+                // Some tables have entries without inverse.
+                let entry = |random: &mut Random| if items % 2 == 0 { random.residue(m) } else { random.unit(m) };
+                let table: Vec<Integer> = (0..windows * entries).map(|_| entry(&mut random)).collect();
                 let digits: Vec<u16> = (0..items * windows).map(|_| random.below(entries) as u16).collect();
                 let table_batch = upload(ring, &table);
                 let shape = (windows > 0).then(|| Digits::new(windows, digits.clone()).unwrap());
-                let lookup = shape.as_ref().map(|digits| Lookup { table: &table_batch, digits });
-                let result = ring.run(&program, &upload(ring, &values), lookup).unwrap();
                 let expected: Vec<Integer> = (0..items)
                     .flat_map(|i| expected_run(&program, m, &values[i * inputs..(i + 1) * inputs], &table, &digits[i * windows..(i + 1) * windows]))
                     .collect();
-                assert_same(&expected, &download(ring, &result), &format!("{items} items, {levels} levels of {width}"));
+                let agrees = |table: &Resident, form: &str| {
+                    let lookup = shape.as_ref().map(|digits| Lookup { table, digits });
+                    let result = ring.run(&program, &upload(ring, &values), lookup).unwrap();
+                    assert_same(&expected, &download(ring, &result), &format!("{items} items, {levels} levels of {width}, {form}"));
+                };
+                agrees(&table_batch, "residues as they are");
+                agrees(&ring.table(table_batch).unwrap(), "table");
             }
+        }
+    }
+}
+
+/// Products by table entries one after the other: every length around pairs and around the longest chain, entries and values at the edges.
+#[test]
+fn chains_of_lookups_agree_with_gmp() {
+    let token = token!();
+    let mut random = Random(13);
+    for bits in [512, 516, 1024, 1036, 2048, 2076] {
+        for n in roots(&mut random, bits) {
+            let ring = ring(token, Modulus::square(n.clone()).unwrap());
+            let (ring, m) = (&*ring, ring.modulus().value());
+            let longest = Form::new(token, ring.modulus().clone()).unwrap().longest_chain();
+            assert!(longest >= 8, "{bits} bits: {longest}");
+            for windows in [1, 2, 3, 8, 9, 33] {
+                let ops: Vec<Op> = (0..windows as u32)
+                    .map(|window| Op::MulTable { dst: 1 + window % 2, a: if window == 0 { 0 } else { 2 - window % 2 }, window })
+                    .collect();
+                let levels = (1..=windows).collect();
+                // With the value before the last one as an output, a chain must stop there.
+                let outputs = if windows == 3 { vec![1, 2] } else { vec![2 - windows as u32 % 2] };
+                let program = Program::new(1, ops, levels, outputs, windows, 4).unwrap();
+                let mut entries: Vec<Integer> =
+                    operands(&mut random, ring.modulus(), 0).into_iter().filter(|v| Integer::from(v.gcd_ref(m)) == 1).take(4 * windows).collect();
+                entries.resize_with(4 * windows, || random.unit(m));
+                let table = ring.table(upload(ring, &entries)).unwrap();
+                let values = operands(&mut random, ring.modulus(), 0);
+                for items in [1, 7, 8, 9, values.len()] {
+                    let digits: Vec<u16> = (0..items * windows).map(|_| random.below(4) as u16).collect();
+                    let shape = Digits::new(windows, digits.clone()).unwrap();
+                    let result = ring.run(&program, &upload(ring, &values[..items]), Some(Lookup { table: &table, digits: &shape })).unwrap();
+                    let expected: Vec<Integer> = (0..items)
+                        .flat_map(|i| expected_run(&program, m, &values[i..=i], &entries, &digits[i * windows..(i + 1) * windows]))
+                        .collect();
+                    assert_same(&expected, &download(ring, &result), &format!("{bits} bits, {items} items, {windows} windows"));
+                }
+            }
+            assert!(matches!(ring.download(&ring.table(upload(ring, &[Integer::from(2)])).unwrap()), Err(Error::Unsupported { .. })));
         }
     }
 }

@@ -24,12 +24,19 @@ pub(super) fn scatter(token: Token, vectors: &[Line], lines: &mut [Line], starts
     unsafe { scatter_rows(vectors, lines, starts) }
 }
 
-/// Asks for a row to be brought to the cache. Changes nothing else.
+/// Asks for a row to be brought to the nearest cache. Changes nothing else.
 pub(super) fn prefetch(row: &[Line]) {
     for line in row {
         // SAFETY: a prefetch touches no memory that the program sees and cannot fault; SSE is part of x86_64.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(line).cast()) };
     }
+}
+
+/// Adds `row` to `sum` word by word, modulo 2^64. Both have the same length. Time depends on the length only.
+pub(super) fn add(token: Token, sum: &mut [Line], row: &[Line]) {
+    let _ = token;
+    // SAFETY: the token proves that the processor has AVX-512F.
+    unsafe { add_lines(sum, row) }
 }
 
 /// Lane l of `picked` = lane l of entry `digits[l]` of a limb-major table with entries of `picked.len()` vectors.
@@ -60,6 +67,14 @@ fn gather_rows(rows: [&[Line]; LANES], vectors: &mut [Line]) {
         for (line, column) in block.iter_mut().zip(columns) {
             store(line, column);
         }
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+fn add_lines(sum: &mut [Line], row: &[Line]) {
+    for (sum, line) in sum.iter_mut().zip(row) {
+        let total = _mm512_add_epi64(load(sum), load(line));
+        store(sum, total);
     }
 }
 

@@ -235,7 +235,7 @@ impl Table {
     fn new(ring: Arc<dyn Ring>, base: Integer, factor: Integer, exponent_bits: u32, tables: Tables) -> Result<Self> {
         let plan = FixedBase::plan(exponent_bits, tables.window_bits(exponent_bits, ring.modulus().width()))?;
         let inputs = ring.upload(&Limbs::from_integers(&[base, Integer::from(1), factor], ring.modulus().width())?)?;
-        let table = ring.run(plan.build(), &inputs, None)?;
+        let table = ring.table(ring.run(plan.build(), &inputs, None)?)?;
         Ok(Self { ring, plan, table, exponent_bits })
     }
 
@@ -248,7 +248,7 @@ impl Table {
         let residues = ring.pow(&ring.upload(&Limbs::from_integers(&units, width)?)?, Exponents::Shared(n), Secrecy::Public)?;
         let one = ring.upload(&Limbs::from_integers(&[Integer::from(1)], width)?)?;
         let picks: Vec<(usize, usize)> = (0..plan.windows()).map(|k| (0, k)).chain([(1, 0), (1, 0)]).collect();
-        let table = ring.run(plan.build(), &ring.gather(&[&residues, &one], &picks)?, None)?;
+        let table = ring.table(ring.run(plan.build(), &ring.gather(&[&residues, &one], &picks)?, None)?)?;
         Ok(Self { ring, exponent_bits: plan.windows() as u32 * window_bits, plan, table })
     }
 
@@ -382,6 +382,15 @@ impl Encryptor {
         Ok(all)
     }
 
+    /// Makes the randomisers of `count` ciphertexts ahead, for a ring modulo n^2: those of streams `first..` of the tape, which then must not be used again.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub fn pool(&self, ring: Arc<dyn Ring>, count: usize, tape: &Tape, first: u64) -> Result<Pool> {
+        let zeros = self.encrypt(&vec![Integer::new(); count], tape, first)?;
+        Ok(Pool { public: self.public.clone(), product: Program::single_product()?, zeros: ring.upload(zeros.values())?, ring })
+    }
+
     /// The randomness of one ciphertext. `standard`: r; `djn`: the exponent of the base; `owner`: the exponents modulo p - 1 and q - 1.
     fn draw(&self, stream: &mut Stream) -> Drawn {
         Drawn(match &self.mode {
@@ -410,21 +419,20 @@ impl Encryptor {
 
     fn encrypt_drawn(&self, messages: &[Integer], draws: &[Drawn]) -> Result<Ciphertexts<Sendable>> {
         let public = &self.public;
-        let residues = messages.iter().map(|m| public.residue(m)).collect::<Result<Vec<_>>>()?;
         let part = |which: usize| draws.iter().map(move |drawn: &Drawn| &drawn.0[which]);
-        // 1 + m n, below n^2 since m is below n.
-        let with_message = || -> Vec<Integer> { residues.iter().map(|m| Integer::from(m * public.n()) + 1u32).collect() };
+        let with_messages = || messages.iter().map(|m| with_message(public, m)).collect::<Result<Vec<_>>>();
         let values = match &self.mode {
             Mode::Standard { ring, product } => {
                 let width = ring.modulus().width();
                 let r = ring.upload(&Limbs::from_integers(part(0), width)?)?;
                 let randomisers = ring.pow(&r, Exponents::Shared(public.n()), Secrecy::Public)?;
-                let messages = ring.upload(&Limbs::from_integers(&with_message(), width)?)?;
+                let messages = ring.upload(&Limbs::from_integers(&with_messages()?, width)?)?;
                 let pairs = ring.gather(&[&messages, &randomisers], &interleaved(messages.len()))?;
                 ring.download(&ring.run(product, &pairs, None)?)?
             }
-            Mode::Table(table) => table.ring.download(&table.times_power(&with_message(), part(0))?)?,
+            Mode::Table(table) => table.ring.download(&table.times_power(&with_messages()?, part(0))?)?,
             Mode::Owner { halves, secret } => {
+                let residues = messages.iter().map(|m| public.residue(m)).collect::<Result<Vec<_>>>()?;
                 let residue = |which: usize| -> Result<Limbs> {
                     let half = &halves[which];
                     let start = |m: &Integer| Integer::from(m % &half.prime) * &half.cofactor % &half.prime * &half.prime + 1u32;
@@ -438,6 +446,53 @@ impl Encryptor {
         };
         Ok(Ciphertexts::of(public, values))
     }
+}
+
+/// Fresh encryptions of zero made ahead of their messages. Each serves one ciphertext: the pool is used up as a whole, by value.
+pub struct Pool {
+    public: PublicKey,
+    ring: Arc<dyn Ring>,
+    product: Program,
+    zeros: Resident,
+}
+
+impl Pool {
+    /// Ciphertexts that it is good for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.zeros.len()
+    }
+
+    /// Whether it is good for none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.zeros.is_empty()
+    }
+
+    /// Encrypts as many messages as the pool is good for, with one product each. The ciphertexts are the same, bit for bit, that the encryptor would have made.
+    ///
+    /// # Errors
+    /// [`Error::Size`] for another number of messages, [`Error::OutOfRange`] for |m| >= n/2.
+    pub fn encrypt(self, messages: &[Integer]) -> Result<Ciphertexts<Sendable>> {
+        let public = self.public.clone();
+        Ok(Ciphertexts::of(&public, self.ring.clone().download(&self.encrypt_on_device(messages)?)?))
+    }
+
+    /// As [`Self::encrypt`], leaving the ciphertexts with the backend.
+    pub(super) fn encrypt_on_device(self, messages: &[Integer]) -> Result<Resident> {
+        if messages.len() != self.len() {
+            return Err(Error::Size { what: "messages for a pool of randomisers", expected: self.len(), actual: messages.len() });
+        }
+        let values = messages.iter().map(|m| with_message(&self.public, m)).collect::<Result<Vec<_>>>()?;
+        let values = self.ring.upload(&Limbs::from_integers(&values, self.ring.modulus().width())?)?;
+        let pairs = self.ring.gather(&[&values, &self.zeros], &interleaved(self.len()))?;
+        self.ring.run(&self.product, &pairs, None)
+    }
+}
+
+/// 1 + m n, below n^2.
+fn with_message(public: &PublicKey, message: &Integer) -> Result<Integer> {
+    Ok(public.residue(message)? * public.n() + 1u32)
 }
 
 /// Randomness of one ciphertext; wiped when dropped.

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use rug::Integer;
 
 use super::cipher::{Ciphertexts, OnDevice, Raw, Sendable, State};
-use super::encrypt::{Encryptor, interleaved};
+use super::encrypt::{Encryptor, Pool, interleaved};
 use super::key::PublicKey;
 use super::layout::Arrangement;
 use super::single::Message;
@@ -67,6 +67,11 @@ impl Evaluator {
             parts,
             messages: arrangement.messages(map)?,
         })
+    }
+
+    /// Arithmetic modulo n^2.
+    pub(super) fn ring(&self) -> Arc<dyn Ring> {
+        self.ring.clone()
     }
 
     /// How the product was planned.
@@ -131,17 +136,28 @@ impl Evaluator {
     }
 
     /// Multiplies fresh encryptions of the bias, with masks where slots hold more than rows, into raw results: result i takes randomness `first + i`. Only what
-    /// comes out of here may be sent.
+    /// comes out of here may be sent. A `pool` made for the same `first` takes the place of making the randomisers now.
     ///
     /// # Errors
     /// When the backend fails.
-    pub fn add_bias(&self, raw: &OnDevice<Raw>, tape: &Tape, first: u64) -> Result<OnDevice<Sendable>> {
+    pub fn add_bias(&self, raw: &OnDevice<Raw>, tape: &Tape, first: u64, pool: Option<Pool>) -> Result<OnDevice<Sendable>> {
         let streams = (first..).map(|index| tape.stream(Purpose::Masking, index));
         let messages: Vec<Integer> =
             self.messages.iter().cycle().zip(streams).take(raw.len()).map(|(message, mut stream)| message.draw(&mut stream)).collect();
-        let fresh = self.ring.upload(self.randomiser.encrypt(&messages, tape, first)?.values())?;
+        let fresh = match pool {
+            Some(pool) => pool.encrypt_on_device(&messages)?,
+            None => self.ring.upload(self.randomiser.encrypt(&messages, tape, first)?.values())?,
+        };
         let pairs = self.ring.gather(&[&raw.residues, &fresh], &interleaved(raw.len()))?;
         Ok(OnDevice::of(self.ring.run(&self.product, &pairs, None)?))
+    }
+
+    /// The randomisers of `count` results, `first` and on, ahead of the query: for [`Self::add_bias`] with the same `first`.
+    ///
+    /// # Errors
+    /// When the backend fails.
+    pub fn pool(&self, count: usize, tape: &Tape, first: u64) -> Result<Pool> {
+        self.randomiser.pool(self.ring.clone(), count, tape, first)
     }
 
     /// Brings results back from the device.

@@ -171,7 +171,7 @@ fn a_key_owner_reads_weights_from_raw_results_but_not_from_what_is_sent() {
 
         let tape = Tape::replayable(10);
         let sent: Vec<Vec<Integer>> =
-            [0, 2].map(|first| evaluator.download(&evaluator.add_bias(&raw, &tape, first).unwrap()).unwrap().values().to_integers()).into();
+            [0, 2].map(|first| evaluator.download(&evaluator.add_bias(&raw, &tape, first, None).unwrap()).unwrap().values().to_integers()).into();
         for c in sent.iter().flatten() {
             let read = attack(c);
             assert!(read != weights[..6] && read != weights[6..], "{read:?}");

@@ -123,15 +123,20 @@ fn lookups() {
         let m = ring.modulus().value();
         let items = 784;
         pool.install(|| {
-            let table = ring.run(plan.build(), &upload(&*ring, &[random.residue(m), Integer::from(1)]), None).unwrap();
+            let table = ring.run(plan.build(), &upload(&*ring, &[random.unit(m), Integer::from(1), Integer::from(1)]), None).unwrap();
             let digits: Vec<u16> = (0..items * plan.windows()).map(|_| random.below(1 << window) as u16).collect();
             let digits = Digits::new(plan.windows(), digits).unwrap();
             let inputs = upload(&*ring, &(0..items).map(|_| random.residue(m)).collect::<Vec<_>>());
-            let lookup = Some(Lookup { table: &table, digits: &digits });
-            let run = || drop(ring.run(plan.apply(), &inputs, lookup));
-            let each = median((0..15).map(|_| time(1, run)).collect()) / (items * plan.windows()) as f64;
+            let each = |table: &Resident| {
+                let run = || drop(ring.run(plan.apply(), &inputs, Some(Lookup { table, digits: &digits })));
+                median((0..15).map(|_| time(1, run)).collect()) / (items * plan.windows()) as f64
+            };
             let megabytes = (plan.table_entries() * bits as usize * 2).div_ceil(8 << 20);
-            println!("{bits}-bit n, table of {megabytes} MB: {each:.1}");
+            let plain = each(&table);
+            let start = cpu_ns();
+            let table = ring.table(table).unwrap();
+            let entry = (cpu_ns() - start) / plan.table_entries() as f64;
+            println!("{bits}-bit n, table of {megabytes} MB: {plain:.1}, in log form {:.1} (to log form {entry:.1} an entry)", each(&table));
         });
     }
 }

@@ -174,7 +174,7 @@ fn matrix_vector_product(backend: &dyn Backend, group: &Value, method: Method) -
     let expected = values("c_out_unrandomised");
     let mut count = same("c_out", &expected, &with_bias)?;
 
-    let sent = evaluator.download(&evaluator.add_bias(&raw, &Tape::replayable(1), 0).unwrap()).unwrap();
+    let sent = evaluator.download(&evaluator.add_bias(&raw, &Tape::replayable(1), 0, None).unwrap()).unwrap();
     if sent.values().to_integers().iter().any(|c| expected.contains(c)) {
         return Err("a result left without fresh randomness".into());
     }
