@@ -15,11 +15,20 @@ pub struct FixedBase {
     windows: usize,
     build: Program,
     apply: Program,
-    apply_side_by_side: Program,
+    parts: Option<Parts>,
 }
 
-/// Chains of products that [`FixedBase::apply_side_by_side`] cuts one into: the lanes of the widest backend.
-const CHAINS: u32 = 8;
+/// Parts that a power may be cut into, so that a few powers fill the lanes: part i takes the windows i, i + 8, i + 16...
+pub const PARTS: usize = 8;
+
+/// A power in parts, for the table as it is: eight windows side by side are one, of eight times the entries, of which part i takes the i-th eighth.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Items are parts with one input each; their digits are those of their windows, plus i times the entries of a window.
+    pub apply: Program,
+    /// Items are powers, with their parts as inputs and the power as output.
+    pub join: Program,
+}
 
 impl FixedBase {
     /// A table of one base for exponents of up to `exponent_bits` bits: entry \[k\]\[d\] is base^(d 2^(k window_bits)).
@@ -70,12 +79,17 @@ impl FixedBase {
         let mut graph = Graph::new(1);
         let result = (0..windows as u32).fold(0, |value, window| graph.lookup(value, window));
         let apply = graph.finish(&[result], windows, entries)?;
-        let mut graph = Graph::new(2);
-        let mut chain = |first: u32| (first..windows as u32).step_by(CHAINS as usize).fold(first.min(1), |value, window| graph.lookup(value, window));
-        let chains: Vec<Value> = (0..CHAINS.min(windows as u32)).map(&mut chain).collect();
-        let result = graph.product(chains).unwrap_or(0);
-        let apply_side_by_side = graph.finish(&[result], windows, entries)?;
-        Ok(Self { window_bits, windows, build, apply, apply_side_by_side })
+        let parts = if windows.is_multiple_of(PARTS) && PARTS * entries <= 1 << u16::BITS {
+            let mut graph = Graph::new(1);
+            let part = (0..(windows / PARTS) as u32).fold(0, |value, window| graph.lookup(value, window));
+            let apply = graph.finish(&[part], windows / PARTS, PARTS * entries)?;
+            let mut graph = Graph::new(PARTS);
+            let power = graph.product((0..PARTS as Value).collect()).unwrap_or(0);
+            Some(Parts { apply, join: graph.finish(&[power], 0, 0)? })
+        } else {
+            None
+        };
+        Ok(Self { window_bits, windows, build, apply, parts })
     }
 
     /// Bits of a digit.
@@ -108,10 +122,10 @@ impl FixedBase {
         &self.apply
     }
 
-    /// The same for items with two inputs, x and 1, that do not fill the lanes: eight chains of products, then their product. A few more products in all.
+    /// The same in [`PARTS`] parts, when the windows divide into them.
     #[must_use]
-    pub fn apply_side_by_side(&self) -> &Program {
-        &self.apply_side_by_side
+    pub fn parts(&self) -> Option<&Parts> {
+        self.parts.as_ref()
     }
 }
 
@@ -161,20 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn chains_side_by_side_take_every_window_once() {
-        for (bits, window) in [(1, 1), (7, 3), (8, 1), (9, 1), (300, 5)] {
-            let plan = FixedBase::plan(bits, window).unwrap();
-            let mut found: Vec<u32> = plan
-                .apply_side_by_side
-                .ops()
-                .iter()
-                .filter_map(|op| if let Op::MulTable { window, .. } = *op { Some(window) } else { None })
-                .collect();
-            found.sort_unstable();
-            assert_eq!(found, (0..plan.windows() as u32).collect::<Vec<_>>());
-            let chains = plan.windows().min(CHAINS as usize);
-            assert_eq!(plan.apply_side_by_side.counts().products, chains - 1);
-            assert!(plan.apply_side_by_side.levels().len() <= plan.windows().div_ceil(chains) + 3);
+    fn parts_take_every_window_once() {
+        assert!(FixedBase::plan(7, 1).unwrap().parts().is_none() && FixedBase::plan(8 * 14, 14).unwrap().parts().is_none());
+        for plan in [FixedBase::plan(8, 1).unwrap(), FixedBase::plan(48, 3).unwrap(), FixedBase::plan_bases(24, 2).unwrap()] {
+            let Parts { apply, join } = plan.parts().unwrap();
+            assert_eq!(apply.windows() * apply.entries(), plan.table_entries());
+            assert_eq!((apply.counts().lookups, join.counts().total()), (plan.windows() / PARTS, PARTS - 1));
         }
     }
 

@@ -37,7 +37,7 @@ use crate::error::{Error, Result};
 use crate::limbs::{Limbs, words_for_bits};
 use crate::modulus::{Modulus, wipe};
 use crate::plan::Program;
-use crate::plan::fixed_base::FixedBase;
+use crate::plan::fixed_base::{FixedBase, PARTS};
 use crate::randomness::{Purpose, Stream, Tape};
 
 /// How randomisers are made; see the module's documentation.
@@ -243,7 +243,7 @@ impl Table {
     fn of_random_bases(ring: Arc<dyn Ring>, n: &Integer, exponent_bits: u32, tables: Tables, stream: &mut Stream) -> Result<Self> {
         let width = ring.modulus().width();
         let window_bits = tables.window_bits(exponent_bits, width).min(8);
-        let plan = FixedBase::plan_bases(exponent_bits.div_ceil(window_bits) as usize, window_bits)?;
+        let plan = FixedBase::plan_bases((exponent_bits.div_ceil(window_bits) as usize).next_multiple_of(PARTS), window_bits)?;
         let units: Vec<Integer> = (0..plan.windows()).map(|_| stream.unit(n)).collect();
         let residues = ring.pow(&ring.upload(&Limbs::from_integers(&units, width)?)?, Exponents::Shared(n), Secrecy::Public)?;
         let one = ring.upload(&Limbs::from_integers(&[Integer::from(1)], width)?)?;
@@ -268,13 +268,18 @@ impl Table {
         }
         words.zeroize();
         let digits = Digits::new(self.plan.windows(), values)?;
+        let upload = |starts: &mut dyn Iterator<Item = &Integer>| self.ring.upload(&Limbs::from_integers(starts, self.ring.modulus().width())?);
+        let Some(parts) = self.plan.parts().filter(|_| starts.len() <= LANES) else {
+            return self.ring.run(self.plan.apply(), &upload(&mut starts.iter())?, Some(Lookup { table: &self.table, digits: &digits }));
+        };
+        // Few powers fill the lanes in parts. Part 0 begins with the start, the others with 1.
         let one = Integer::from(1);
-        // Too few items for the lanes: each fills them by itself.
-        let few = starts.len() <= LANES / 2;
-        let program = if few { self.plan.apply_side_by_side() } else { self.plan.apply() };
-        let inputs = starts.iter().flat_map(|start| std::iter::once(start).chain(few.then_some(&one)));
-        let inputs = self.ring.upload(&Limbs::from_integers(inputs, self.ring.modulus().width())?)?;
-        self.ring.run(program, &inputs, Some(Lookup { table: &self.table, digits: &digits }))
+        let inputs = upload(&mut starts.iter().flat_map(|start| std::iter::once(start).chain(std::iter::repeat_n(&one, PARTS - 1))))?;
+        let part = |power: usize, part: usize| digits.item(power).iter().skip(part).step_by(PARTS).map(move |&digit| ((part as u16) << bits) + digit);
+        let part_digits = (0..starts.len() * PARTS).flat_map(|item| part(item / PARTS, item % PARTS)).collect();
+        let part_digits = Digits::new(self.plan.windows() / PARTS, part_digits)?;
+        let products = self.ring.run(&parts.apply, &inputs, Some(Lookup { table: &self.table, digits: &part_digits }))?;
+        self.ring.run(&parts.join, &products, None)
     }
 }
 
@@ -367,9 +372,7 @@ impl Encryptor {
     /// [`Error::OutOfRange`] for |m| >= n/2.
     pub fn encrypt(&self, messages: &[Integer], tape: &Tape, first: u64) -> Result<Ciphertexts<Sendable>> {
         // Chunks keep all threads at work in the host's part, too; what is drawn does not depend on them.
-        let share = messages.len().div_ceil(rayon::current_num_threads().max(1)).max(1);
-        // Less than full lanes for all are shared evenly, too.
-        let size = if messages.len() <= LANES { share } else { share.next_multiple_of(LANES).min(LARGEST_CHUNK) };
+        let size = messages.len().div_ceil(rayon::current_num_threads().max(1)).next_multiple_of(LANES).clamp(LANES, LARGEST_CHUNK);
         let chunk = |(number, messages): (usize, &[Integer])| {
             let first = first + (number * size) as u64;
             let draws: Vec<Drawn> = (0..messages.len()).map(|i| self.draw(&mut tape.stream(self.purpose, first + i as u64))).collect();
