@@ -15,6 +15,19 @@ pub struct FixedBase {
     windows: usize,
     build: Program,
     apply: Program,
+    parts: Option<Parts>,
+}
+
+/// Parts that a power may be cut into, so that a few powers fill the lanes: part i takes the windows i, i + 8, i + 16...
+pub const PARTS: usize = 8;
+
+/// A power in parts, for the table as it is: eight windows side by side are one, of eight times the entries, of which part i takes the i-th eighth.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Items are parts with one input each; their digits are those of their windows, plus i times the entries of a window.
+    pub apply: Program,
+    /// Items are powers, with their parts as inputs and the power as output.
+    pub join: Program,
 }
 
 impl FixedBase {
@@ -66,7 +79,17 @@ impl FixedBase {
         let mut graph = Graph::new(1);
         let result = (0..windows as u32).fold(0, |value, window| graph.lookup(value, window));
         let apply = graph.finish(&[result], windows, entries)?;
-        Ok(Self { window_bits, windows, build, apply })
+        let parts = if windows.is_multiple_of(PARTS) && PARTS * entries <= 1 << u16::BITS {
+            let mut graph = Graph::new(1);
+            let part = (0..(windows / PARTS) as u32).fold(0, |value, window| graph.lookup(value, window));
+            let apply = graph.finish(&[part], windows / PARTS, PARTS * entries)?;
+            let mut graph = Graph::new(PARTS);
+            let power = graph.product((0..PARTS as Value).collect()).unwrap_or(0);
+            Some(Parts { apply, join: graph.finish(&[power], 0, 0)? })
+        } else {
+            None
+        };
+        Ok(Self { window_bits, windows, build, apply, parts })
     }
 
     /// Bits of a digit.
@@ -97,6 +120,12 @@ impl FixedBase {
     #[must_use]
     pub fn apply(&self) -> &Program {
         &self.apply
+    }
+
+    /// The same in [`PARTS`] parts, when the windows divide into them.
+    #[must_use]
+    pub fn parts(&self) -> Option<&Parts> {
+        self.parts.as_ref()
     }
 }
 
@@ -142,6 +171,16 @@ mod tests {
                 assert_eq!(exponents, [(digit as u64) << (k as u32 * window), u64::from(k == 0)], "window {k} digit {digit}");
             }
             assert_eq!(plan.apply.counts().lookups, plan.windows());
+        }
+    }
+
+    #[test]
+    fn parts_take_every_window_once() {
+        assert!(FixedBase::plan(7, 1).unwrap().parts().is_none() && FixedBase::plan(8 * 14, 14).unwrap().parts().is_none());
+        for plan in [FixedBase::plan(8, 1).unwrap(), FixedBase::plan(48, 3).unwrap(), FixedBase::plan_bases(24, 2).unwrap()] {
+            let Parts { apply, join } = plan.parts().unwrap();
+            assert_eq!(apply.windows() * apply.entries(), plan.table_entries());
+            assert_eq!((apply.counts().lookups, join.counts().total()), (plan.windows() / PARTS, PARTS - 1));
         }
     }
 

@@ -37,7 +37,7 @@ use crate::error::{Error, Result};
 use crate::limbs::{Limbs, words_for_bits};
 use crate::modulus::{Modulus, wipe};
 use crate::plan::Program;
-use crate::plan::fixed_base::FixedBase;
+use crate::plan::fixed_base::{FixedBase, PARTS};
 use crate::randomness::{Purpose, Stream, Tape};
 
 /// How randomisers are made; see the module's documentation.
@@ -173,7 +173,7 @@ enum Mode {
         product: Program,
     },
     /// One power of a base, or one of each of many bases.
-    Table(Table),
+    Table(Box<Table>),
     Owner {
         halves: Box<[OwnerHalf; 2]>,
         secret: Box<SecretKey>,
@@ -243,7 +243,7 @@ impl Table {
     fn of_random_bases(ring: Arc<dyn Ring>, n: &Integer, exponent_bits: u32, tables: Tables, stream: &mut Stream) -> Result<Self> {
         let width = ring.modulus().width();
         let window_bits = tables.window_bits(exponent_bits, width).min(8);
-        let plan = FixedBase::plan_bases(exponent_bits.div_ceil(window_bits) as usize, window_bits)?;
+        let plan = FixedBase::plan_bases((exponent_bits.div_ceil(window_bits) as usize).next_multiple_of(PARTS), window_bits)?;
         let units: Vec<Integer> = (0..plan.windows()).map(|_| stream.unit(n)).collect();
         let residues = ring.pow(&ring.upload(&Limbs::from_integers(&units, width)?)?, Exponents::Shared(n), Secrecy::Public)?;
         let one = ring.upload(&Limbs::from_integers(&[Integer::from(1)], width)?)?;
@@ -268,8 +268,18 @@ impl Table {
         }
         words.zeroize();
         let digits = Digits::new(self.plan.windows(), values)?;
-        let starts = self.ring.upload(&Limbs::from_integers(starts, self.ring.modulus().width())?)?;
-        self.ring.run(self.plan.apply(), &starts, Some(Lookup { table: &self.table, digits: &digits }))
+        let upload = |starts: &mut dyn Iterator<Item = &Integer>| self.ring.upload(&Limbs::from_integers(starts, self.ring.modulus().width())?);
+        let Some(parts) = self.plan.parts().filter(|_| starts.len() <= LANES) else {
+            return self.ring.run(self.plan.apply(), &upload(&mut starts.iter())?, Some(Lookup { table: &self.table, digits: &digits }));
+        };
+        // Few powers fill the lanes in parts. Part 0 begins with the start, the others with 1.
+        let one = Integer::from(1);
+        let inputs = upload(&mut starts.iter().flat_map(|start| std::iter::once(start).chain(std::iter::repeat_n(&one, PARTS - 1))))?;
+        let part = |power: usize, part: usize| digits.item(power).iter().skip(part).step_by(PARTS).map(move |&digit| ((part as u16) << bits) + digit);
+        let part_digits = (0..starts.len() * PARTS).flat_map(|item| part(item / PARTS, item % PARTS)).collect();
+        let part_digits = Digits::new(self.plan.windows() / PARTS, part_digits)?;
+        let products = self.ring.run(&parts.apply, &inputs, Some(Lookup { table: &self.table, digits: &part_digits }))?;
+        self.ring.run(&parts.join, &products, None)
     }
 }
 
@@ -298,7 +308,7 @@ impl Encryptor {
             feature: "djn encryption; use --encryption standard".into(),
         })?;
         let table = Table::new(backend.ring(public.modulus()?)?, base.clone(), Integer::from(1), exponent_bits, tables)?;
-        Ok(Self { public: public.clone(), mode: Mode::Table(table), purpose })
+        Ok(Self { public: public.clone(), mode: Mode::Table(Box::new(table)), purpose })
     }
 
     /// Randomisers from the caller's own random bases, for the server: see the module's documentation. `tape` gives the bases.
@@ -309,7 +319,7 @@ impl Encryptor {
         let ring = backend.ring(public.modulus()?)?;
         let mut stream = tape.stream(purpose, BASES_STREAM);
         let table = Table::of_random_bases(ring, public.n(), public.bits() + 2 * STATISTICAL_BITS, tables, &mut stream)?;
-        Ok(Self { public: public.clone(), mode: Mode::Table(table), purpose })
+        Ok(Self { public: public.clone(), mode: Mode::Table(Box::new(table)), purpose })
     }
 
     /// `owner` encryption for the key owner; builds the tables, which are secret.

@@ -158,7 +158,7 @@ impl Arrangement {
                 let bias = |&bias: &i64| packing.pack(std::iter::repeat_n(bias, packing.slots())).map(Message::plain);
                 map.bias().iter().map(bias).collect()
             }
-            Self::Single(convolution) => convolution.messages(map),
+            Self::Single(convolution) => Ok(convolution.messages(map)),
         }
     }
 }

@@ -6,7 +6,7 @@ use rug::Integer;
 
 use super::key::is_prime;
 use super::*;
-use crate::backend::BackendId;
+use crate::backend::{self, BackendId};
 use crate::error::Error;
 use crate::modulus::Modulus;
 use crate::plan::Weights;
@@ -16,7 +16,7 @@ fn toy(bits: u32, number: u64) -> SecretKey {
 }
 
 fn gmp() -> Box<dyn Backend> {
-    crate::backend::open(BackendId::Gmp).unwrap()
+    backend::open(BackendId::Gmp).unwrap()
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn owner_randomisers_are_each_nth_residue_exactly_once() {
         let residues: BTreeSet<Integer> = units.map(|r| r.pow_mod(n, n_squared).unwrap()).collect();
         let exponents: Vec<Vec<Integer>> = (0..p - 1).flat_map(|a| (0..q - 1).map(move |b| vec![Integer::from(a), Integer::from(b)])).collect();
         for id in BackendId::ALL {
-            let Ok(backend) = crate::backend::open(id) else { continue };
+            let Ok(backend) = backend::open(id) else { continue };
             let encryptor = Encryptor::owner(backend.as_ref(), &secret, Tables::default(), Purpose::Encryption).unwrap();
             for message in [0, 1, -5] {
                 let message = Integer::from(message);
@@ -162,7 +162,7 @@ fn a_key_owner_reads_weights_from_raw_results_but_not_from_what_is_sent() {
             .collect()
     };
     for id in BackendId::ALL {
-        let Ok(backend) = crate::backend::open(id) else { continue };
+        let Ok(backend) = backend::open(id) else { continue };
         let evaluator = Evaluator::new(backend.as_ref(), &public, &map, packing, None, randomiser(backend.as_ref(), &public)).unwrap();
         let raw = evaluator.multiply(&evaluator.upload(&query).unwrap()).unwrap();
         let results = evaluator.download(&raw).unwrap().values().to_integers();
@@ -348,6 +348,26 @@ fn own_bases_reach_the_whole_group_evenly() {
     assert!(distance(8, 1) > 0.5);
     let worst = (1..20).map(|seed| distance(10 + 32, seed)).fold(0.0, f64::max);
     assert!(worst < 1e-3, "{worst}");
+}
+
+#[test]
+fn a_few_ciphertexts_are_those_of_many() {
+    let secret = SecretKey::generate(512, false, true, &Tape::replayable(11), &|| true).unwrap();
+    let tape = Tape::replayable(12);
+    let messages: Vec<Integer> = (0..17).map(Integer::from).collect();
+    for id in BackendId::ALL {
+        let Ok(backend) = backend::open(id) else { continue };
+        let tables = Tables { uses: 100, max_bytes: 1 << 20 };
+        let own_bases = Encryptor::own_bases(backend.as_ref(), secret.public(), tables, Purpose::Rerandomisation, &tape).unwrap();
+        let owner = Encryptor::owner(backend.as_ref(), &secret, tables, Purpose::Encryption).unwrap();
+        for encryptor in [own_bases, owner] {
+            let all = encryptor.encrypt(&messages, &tape, 5).unwrap().values().to_integers();
+            for count in [1, 2, 4, 5, 8, 9] {
+                let few = encryptor.encrypt(&messages[3..3 + count], &tape, 8).unwrap();
+                assert_eq!(few.values().to_integers(), all[3..3 + count], "{id} {count}");
+            }
+        }
+    }
 }
 
 #[test]
