@@ -17,7 +17,7 @@ use rug::Integer;
 
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
-use crate::modulus::Modulus;
+use crate::modulus::{Modulus, wipe};
 use crate::plan::{Counts, Program};
 
 /// The backends by name.
@@ -288,6 +288,22 @@ pub trait Ring: Send + Sync {
     /// [`Error::Size`] for another width, [`Error::OutOfRange`] for a value that is not reduced.
     fn upload(&self, values: &Limbs) -> Result<Resident>;
 
+    /// 1 + r f v for every value v, where the modulus is r^2: the message part of Paillier ciphertexts, (1 + r)^(f v).
+    ///
+    /// Input: numbers of any width below 64 r^2; f >= 0.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a modulus without a root, [`Error::OutOfRange`] for values that are too large for the backend.
+    fn one_plus(&self, values: &Limbs, factor: &Integer) -> Result<Resident> {
+        let modulus = self.modulus();
+        let root = root_of(modulus)?;
+        let residue = |value: Integer| value * factor % root * root + 1u32;
+        let mut residues: Vec<Integer> = values.to_integers().into_iter().map(residue).collect();
+        let result = Limbs::from_integers(&residues, modulus.width()).and_then(|limbs| self.upload(&limbs));
+        residues.iter_mut().for_each(wipe);
+        result
+    }
+
     /// Runs `program` over all items: item i reads inputs `i * program.inputs() ..` and its outputs stand at `i * program.outputs().len() ..`.
     ///
     /// # Errors
@@ -331,6 +347,11 @@ pub trait Ring: Send + Sync {
     /// # Errors
     /// When the device fails.
     fn download(&self, values: &Resident) -> Result<Limbs>;
+}
+
+/// For backends: the root of a modulus that must be a square.
+fn root_of(modulus: &Modulus) -> Result<&Integer> {
+    modulus.root().ok_or_else(|| Error::Unsupported { subject: "a modulus that is no known square".into(), feature: "messages as 1 + r v".into() })
 }
 
 /// For backends: refuses picks that name no residue.

@@ -166,6 +166,11 @@ fn products(pair: &Pair, effort: Effort, stream: &mut Stream) -> Result<usize> {
         cases +=
             pair.same("a b in a short batch", &pairs[pairs.len() - 2 * length.min(pairs.len() / 2)..], &|ring, v| ring.run(&single, &v, None))?;
     }
+    if let Some(root) = pair.modulus().root() {
+        for factor in [Integer::new(), Integer::from(1), Integer::from(root - 1u32), stream.bits(root.significant_bits() + 9)] {
+            cases += pair.same("1 + r f v", &values, &|ring, v| ring.one_plus(&ring.download(&v)?, &factor))?;
+        }
+    }
     let square = Program::new(1, vec![Op::Sqr { dst: 1, a: 0 }], vec![1], vec![1, 0], 0, 0)?;
     Ok(cases + pair.same("a^2", &values, &|ring, v| ring.run(&square, &v, None))?)
 }

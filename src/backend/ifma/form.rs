@@ -49,6 +49,15 @@ impl Drop for Form {
     }
 }
 
+/// Constants of [`Form::one_plus`] for one factor f, in all lanes: x0, and -f R^2, -f R^3 and x1 R mod n, where x0 - x1 n = R.
+pub(super) struct OnePlus([Vec<Line>; 4]);
+
+impl Drop for OnePlus {
+    fn drop(&mut self) {
+        self.0.iter_mut().for_each(Zeroize::zeroize);
+    }
+}
+
 /// Memory of one product of eight lanes. Reused between products, wiped when dropped.
 pub(super) struct Workspace {
     /// Quotient of the first pass.
@@ -272,6 +281,45 @@ impl Form {
         let [(low_squared, high_squared), (low_cubed, high_cubed)] = [&self.r_squared, &self.r_cubed].map(|power| power[..2 * h].split_at(h));
         kernel::cross_more(token, by, &mut out[..h], &mut work.quotient, [low, low_squared, high, low_cubed], &self.zero);
         kernel::cross_more(token, by, &mut out[h..2 * h], &mut work.spare, [low, high_squared, high, high_cubed], &work.quotient);
+    }
+
+    /// What [`Self::one_plus`] needs. Time depends on the factor.
+    pub(super) fn one_plus_constants(&self, root: &Integer, factor: &Integer) -> OnePlus {
+        let h = self.size();
+        let shift = (RADIX_BITS * h) as u32;
+        let in_all_lanes = |limbs: &mut dyn Iterator<Item = u64>| limbs.map(|limb| Line([limb; LANES])).collect::<Vec<_>>();
+        let constant = |value: &mut Integer| {
+            *value <<= shift;
+            *value %= root;
+            let mut limbs = vec![0; h];
+            let mut words = value.to_digits(Order::Lsf);
+            to_limbs(&words, limbs.iter_mut());
+            words.zeroize();
+            in_all_lanes(&mut limbs.into_iter())
+        };
+        let one = || self.one.iter().flat_map(|line| line.0);
+        let low = in_all_lanes(&mut one().take(h));
+        let mut words = vec![0; (h * RADIX_BITS).div_ceil(64) + 1];
+        from_limbs(one().skip(h).take(h), &mut words);
+        let mut high = Integer::from_digits(&words, Order::Lsf);
+        words.zeroize();
+        let mut power = (Integer::from(factor % root) << shift) % root;
+        power.sub_from(root);
+        let constants = OnePlus([low, constant(&mut power), constant(&mut power), constant(&mut high)]);
+        wipe(&mut power);
+        wipe(&mut high);
+        constants
+    }
+
+    /// `out` = (1 + n f v) R mod n^2 in eight lanes, for v from [`Self::put`] and f of the constants.
+    ///
+    /// n n = 0, so that is R + n (f v R mod n), and f v R = (low f R^2 + high f R^3)/R where v = low + high R. Input: low < R, high < R/4. Output: the range of
+    /// [`Self::mul`], as (R n + R n/4 + n)/R + n < 3n. Time depends on the size only. Tested; range proven.
+    pub(super) fn one_plus(&self, out: &mut [Line], plain: &[Line], OnePlus([x0, squared, cubed, x1]): &OnePlus, work: &mut Workspace) {
+        let h = self.size();
+        out[..h].copy_from_slice(x0);
+        let factors = [&plain[..h], &squared[..], &plain[h..2 * h], &cubed[..]];
+        kernel::cross_more(self.token, self.reduction(), &mut out[h..2 * h], &mut work.spare, factors, x1);
     }
 
     /// Out of Montgomery form: `out` = X / R mod N in digits of at most N + 1 (n + 1 in base n).

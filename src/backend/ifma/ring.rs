@@ -8,11 +8,13 @@ use zeroize::Zeroize;
 
 use super::engine::{Engine, Scratch, starts};
 use super::form::{Form, Reader};
-use super::kernel::{LANES, Line, Token, multiply_adds};
+use super::kernel::{LANES, Line, RADIX_BITS, Token, multiply_adds};
 use super::power::Powers;
 use super::runner::Job;
 use super::transpose::{gather, scatter};
-use crate::backend::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_picks, check_reduced, items_of};
+use crate::backend::{
+    Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_picks, check_reduced, items_of, root_of,
+};
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::machine;
@@ -60,6 +62,10 @@ impl Drop for Rows {
     fn drop(&mut self) {
         self.lines.zeroize();
     }
+}
+
+fn significant_bits(words: &[u64]) -> usize {
+    words.iter().rposition(|&word| word != 0).map_or(0, |top| 64 * (top + 1) - words[top].leading_zeros() as usize)
 }
 
 /// Table entries that are inverted together.
@@ -208,6 +214,31 @@ impl Ring for IfmaRing {
     fn upload(&self, values: &Limbs) -> Result<Resident> {
         check_reduced(values, self.modulus())?;
         Ok(self.resident(values.len(), self.enter(values)))
+    }
+
+    fn one_plus(&self, values: &Limbs, factor: &Integer) -> Result<Resident> {
+        let (form, root) = (self.form(), root_of(self.modulus())?);
+        // The upper half is below R/4.
+        let most = 2 * form.size() * RADIX_BITS - 2;
+        if let Some(value) = values.iter().find(|value| significant_bits(value) > most) {
+            return Err(Error::OutOfRange {
+                what: "value of 1 + r v",
+                value: format!("{} bits", significant_bits(value)),
+                allowed: format!("at most {most} bits"),
+            });
+        }
+        let constants = form.one_plus_constants(root, factor);
+        let mut rows = self.zeros(values.len());
+        let row = form.lines();
+        self.engine.batches(&mut rows, LANES * row, |first, rows, Scratch { work, left, out, .. }| {
+            let count = rows.len() / row;
+            for lane in 0..count {
+                form.put(values.get(first * LANES + lane), lane, left);
+            }
+            form.one_plus(out, left, &constants, work);
+            scatter(form.token(), out, rows, &starts(row)[..count]);
+        });
+        Ok(self.resident(values.len(), rows))
     }
 
     fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident> {

@@ -184,15 +184,13 @@ struct OwnerHalf {
     table: Table,
     /// The order p - 1 of M_p: exponents are uniform below it.
     order: Integer,
-    /// p.
-    prime: Integer,
     /// q mod p: 1 + m n = 1 + p (m q mod p) (mod p^2).
     cofactor: Integer,
 }
 
 impl Drop for OwnerHalf {
     fn drop(&mut self) {
-        [&mut self.order, &mut self.prime, &mut self.cofactor].into_iter().for_each(wipe);
+        [&mut self.order, &mut self.cofactor].into_iter().for_each(wipe);
     }
 }
 
@@ -252,8 +250,8 @@ impl Table {
         Ok(Self { ring, exponent_bits: plan.windows() as u32 * window_bits, plan, table })
     }
 
-    /// start_i times the entries that e_i picks. Input: starts below the modulus, exponents below 2^exponent_bits.
-    fn times_power<'a>(&self, starts: &[Integer], exponents: impl Iterator<Item = &'a Integer>) -> Result<Resident> {
+    /// start_i times the entries that e_i picks. Input: exponents below 2^exponent_bits.
+    fn times_power<'a>(&self, starts: &Resident, exponents: impl Iterator<Item = &'a Integer>) -> Result<Resident> {
         let bits = self.plan.window_bits();
         let mut values = Vec::with_capacity(starts.len() * self.plan.windows());
         let mut words = vec![0u64; words_for_bits(self.plan.windows() as u32 * bits) + 1];
@@ -268,13 +266,14 @@ impl Table {
         }
         words.zeroize();
         let digits = Digits::new(self.plan.windows(), values)?;
-        let upload = |starts: &mut dyn Iterator<Item = &Integer>| self.ring.upload(&Limbs::from_integers(starts, self.ring.modulus().width())?);
         let Some(parts) = self.plan.parts().filter(|_| starts.len() <= LANES) else {
-            return self.ring.run(self.plan.apply(), &upload(&mut starts.iter())?, Some(Lookup { table: &self.table, digits: &digits }));
+            return self.ring.run(self.plan.apply(), starts, Some(Lookup { table: &self.table, digits: &digits }));
         };
         // Few powers fill the lanes in parts. Part 0 begins with the start, the others with 1.
-        let one = Integer::from(1);
-        let inputs = upload(&mut starts.iter().flat_map(|start| std::iter::once(start).chain(std::iter::repeat_n(&one, PARTS - 1))))?;
+        let one = self.ring.one_plus(&Limbs::zeros(1, 1), &Integer::new())?;
+        let picks: Vec<(usize, usize)> =
+            (0..starts.len()).flat_map(|i| std::iter::once((0, i)).chain(std::iter::repeat_n((1, 0), PARTS - 1))).collect();
+        let inputs = self.ring.gather(&[starts, &one], &picks)?;
         let part = |power: usize, part: usize| digits.item(power).iter().skip(part).step_by(PARTS).map(move |&digit| ((part as u16) << bits) + digit);
         let part_digits = (0..starts.len() * PARTS).flat_map(|item| part(item / PARTS, item % PARTS)).collect();
         let part_digits = Digits::new(self.plan.windows() / PARTS, part_digits)?;
@@ -335,7 +334,7 @@ impl Encryptor {
             let order = Integer::from(half.prime - 1u32);
             let factor = secret.crt_factors()?[which].clone();
             let table = Table::new(ring, base, factor, order.significant_bits(), tables.share(2))?;
-            Ok(OwnerHalf { table, order, prime: half.prime.clone(), cofactor: Integer::from(secret.public().n() / half.prime) % half.prime })
+            Ok(OwnerHalf { table, order, cofactor: Integer::from(secret.public().n() / half.prime) % half.prime })
         };
         let halves = Box::new([build(0)?, build(1)?]);
         Ok(Self { public: secret.public().clone(), mode: Mode::Owner { halves, secret: Box::new(secret.clone()) }, purpose })
@@ -423,24 +422,22 @@ impl Encryptor {
     fn encrypt_drawn(&self, messages: &[Integer], draws: &[Drawn]) -> Result<Ciphertexts<Sendable>> {
         let public = &self.public;
         let part = |which: usize| draws.iter().map(move |drawn: &Drawn| &drawn.0[which]);
-        let with_messages = || messages.iter().map(|m| with_message(public, m)).collect::<Result<Vec<_>>>();
+        let messages = residues(public, messages)?;
+        let one = Integer::from(1);
         let values = match &self.mode {
             Mode::Standard { ring, product } => {
                 let width = ring.modulus().width();
                 let r = ring.upload(&Limbs::from_integers(part(0), width)?)?;
                 let randomisers = ring.pow(&r, Exponents::Shared(public.n()), Secrecy::Public)?;
-                let messages = ring.upload(&Limbs::from_integers(&with_messages()?, width)?)?;
-                let pairs = ring.gather(&[&messages, &randomisers], &interleaved(messages.len()))?;
+                let starts = ring.one_plus(&messages, &one)?;
+                let pairs = ring.gather(&[&starts, &randomisers], &interleaved(messages.len()))?;
                 ring.download(&ring.run(product, &pairs, None)?)?
             }
-            Mode::Table(table) => table.ring.download(&table.times_power(&with_messages()?, part(0))?)?,
+            Mode::Table(table) => table.ring.download(&table.times_power(&table.ring.one_plus(&messages, &one)?, part(0))?)?,
             Mode::Owner { halves, secret } => {
-                let residues = messages.iter().map(|m| public.residue(m)).collect::<Result<Vec<_>>>()?;
                 let residue = |which: usize| -> Result<Limbs> {
-                    let half = &halves[which];
-                    let start = |m: &Integer| Integer::from(m % &half.prime) * &half.cofactor % &half.prime * &half.prime + 1u32;
-                    let starts: Vec<Integer> = residues.iter().map(start).collect();
-                    half.table.ring.download(&half.table.times_power(&starts, part(which))?)
+                    let OwnerHalf { table, cofactor, .. } = &halves[which];
+                    table.ring.download(&table.times_power(&table.ring.one_plus(&messages, cofactor)?, part(which))?)
                 };
                 let (x_p, x_q) = (residue(0)?, residue(1)?);
                 let joined: Vec<Integer> = (0..messages.len()).map(|i| secret.join_scaled_ciphertext(&x_p.integer(i), &x_q.integer(i))).collect();
@@ -486,16 +483,18 @@ impl Pool {
         if messages.len() != self.len() {
             return Err(Error::Size { what: "messages for a pool of randomisers", expected: self.len(), actual: messages.len() });
         }
-        let values = messages.iter().map(|m| with_message(&self.public, m)).collect::<Result<Vec<_>>>()?;
-        let values = self.ring.upload(&Limbs::from_integers(&values, self.ring.modulus().width())?)?;
+        let values = self.ring.one_plus(&residues(&self.public, messages)?, &Integer::from(1))?;
         let pairs = self.ring.gather(&[&values, &self.zeros], &interleaved(self.len()))?;
         self.ring.run(&self.product, &pairs, None)
     }
 }
 
-/// 1 + m n, below n^2.
-fn with_message(public: &PublicKey, message: &Integer) -> Result<Integer> {
-    Ok(public.residue(message)? * public.n() + 1u32)
+/// Messages modulo n.
+fn residues(public: &PublicKey, messages: &[Integer]) -> Result<Limbs> {
+    let mut residues = messages.iter().map(|m| public.residue(m)).collect::<Result<Vec<_>>>()?;
+    let limbs = Limbs::from_integers(&residues, words_for_bits(public.bits()));
+    residues.iter_mut().for_each(wipe);
+    limbs
 }
 
 /// Randomness of one ciphertext; wiped when dropped.
