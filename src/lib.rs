@@ -63,5 +63,6 @@ pub mod randomness;
 pub mod record;
 pub mod report;
 pub mod scheme;
+pub mod statistics;
 pub mod stopwatch;
 pub mod workload;

@@ -25,7 +25,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("conformance", &["plan", "limbs", "modulus", "backend", "randomness", "scheme"]),
     ("workload", &["dataset", "features", "model", "quantise", "plan", "backend", "scheme", "randomness", "record", "stopwatch", "machine"]),
     ("measure", &["workload", "record", "stopwatch", "backend", "machine", "plan", "scheme"]),
-    ("report", &["record"]),
+    ("statistics", &[]),
+    ("report", &["record", "statistics"]),
     ("plot", &["record", "report"]),
     (
         "cli",

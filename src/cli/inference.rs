@@ -20,7 +20,7 @@ use crate::report::{self, Format};
 use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
 use crate::stopwatch::timestamp;
 use crate::workload::inference::Bench;
-use crate::workload::{PackingChoice, Protection, Scenario, Spec};
+use crate::workload::{PackingChoice, Protection, Sampling, Scenario, Spec};
 use crate::{machine, plot as figures};
 
 /// Images that the oracle gets when the user names no number: enough for one set of ciphertexts.
@@ -74,6 +74,15 @@ pub(super) struct RunArgs {
     /// Images from the start of the test set [default: all; the reference backend gets at most 100]
     #[arg(long, value_name = "N")]
     images: Option<usize>,
+    /// Repeat batches until this many were timed, each with fresh randomness
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    min_samples: u32,
+    /// Repeat batches until their online time is this long
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    min_time: u32,
+    /// Do not keep the times of batches that begin in the first this many milliseconds
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    warm_up: u32,
     /// Seed of keys and randomisers: equal seeds give equal ciphertexts
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -106,11 +115,20 @@ impl Default for RunArgs {
             table_mib: 128,
             scenario: vec![Scenario::Offline],
             images: None,
+            min_samples: 1,
+            min_time: 0,
+            warm_up: 0,
             seed: 1,
             out: None,
             toy: false,
             offline: false,
         }
+    }
+}
+
+impl RunArgs {
+    fn sampling(&self) -> Sampling {
+        Sampling { warm_up_ms: self.warm_up, least_ms: self.min_time, least_samples: self.min_samples, ..Sampling::ONCE }
     }
 }
 
@@ -226,6 +244,8 @@ fn specs(args: &RunArgs, choices: &Choices, dataset: &Dataset) -> Result<Vec<Spe
                 scenario,
                 images: args.images.unwrap_or_else(|| available.min(most)),
                 seed: args.seed,
+                batch: None,
+                threads: None,
             };
             // One image at a time is a matter of many repetitions, not of the whole set.
             let most = if scenario == Scenario::Single { ORACLE_IMAGES } else { usize::MAX };
@@ -287,12 +307,12 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
     }
     let source = Source { dataset: dataset.id.to_string(), dataset_sha256: dataset.sha256.clone(), seed: args.seed };
     let mut bench = Bench::new(dataset.test, models, args.toy, || !super::should_stop());
-    let mut run = Run::start();
+    let mut run = Run::start(source);
     let mut failed = 0;
     for (number, spec) in specs.iter().enumerate() {
         check_stop()?;
         let meter = Meter::start(&format!("[{}/{}] {}", number + 1, specs.len(), short(spec)), spec.images as u64, "images");
-        let outcome = run.measure(&mut bench, spec, &mut |progress| {
+        let outcome = run.measure(&mut bench, spec, args.sampling(), &mut |progress| {
             meter.set(progress.stage.name(), progress.done as u64);
             check_stop()
         })?;
@@ -306,7 +326,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
             }
         }
     }
-    run.write(&out_dir, source)?;
+    run.write(&out_dir)?;
     let drawn = figures::draw(run.records(), &out_dir)?;
     if json {
         out(&report::json(run.records())?);
