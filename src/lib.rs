@@ -65,4 +65,5 @@ pub mod report;
 pub mod scheme;
 pub mod statistics;
 pub mod stopwatch;
+pub mod sweep;
 pub mod workload;

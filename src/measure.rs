@@ -250,6 +250,12 @@ impl Run {
         &self.id
     }
 
+    /// Where its data comes from.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
     /// What was measured so far.
     #[must_use]
     pub fn records(&self) -> &Records {
@@ -284,6 +290,11 @@ impl Run {
     pub fn assemble(&self, journal: &Journal, dir: &Path, records: &Records) -> Result<()> {
         records.write(dir)?;
         let path = dir.join(RUN);
+        // Where nothing was left to do, the file of the process that did the work stays.
+        let there = std::fs::read_to_string(&path).unwrap_or_default();
+        if records.outcomes.iter().all(|o| o.run_id != self.id && there.contains(&o.run_id)) && !there.is_empty() {
+            return Ok(());
+        }
         let mut earlier: Vec<toml::Table> = journal.runs()?.iter().filter_map(|text| text.parse().ok()).collect();
         earlier.retain(|run: &toml::Table| run.get("run_id").and_then(toml::Value::as_str).is_some_and(|id| id != self.id));
         let time = |run: &toml::Table| run.get("started").map(ToString::to_string);

@@ -112,6 +112,22 @@ pub enum PackingChoice {
 }
 
 impl PackingChoice {
+    /// The packing that a number of inputs per ciphertext means, one image at a time: `auto`, or a number from 1.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`].
+    pub fn of_inputs(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "1" => Ok(Self::Off),
+            number => format!("{number}-inputs").parse().map_err(|_| Error::Unknown {
+                what: "number of inputs per ciphertext",
+                value: number.into(),
+                known: "auto, or a number from 1".into(),
+            }),
+        }
+    }
+
     /// The number of images asked for where images share a ciphertext, none for as many as fit.
     ///
     /// # Errors
@@ -126,6 +142,21 @@ impl PackingChoice {
                 feature: format!("packing {self}, which is for one image at a time; use auto, off or a number of images"),
             }),
         }
+    }
+}
+
+/// The plan that a text names; none for `auto`.
+///
+/// # Errors
+/// [`Error::Unknown`].
+pub fn method_choice(name: &str) -> Result<Option<Method>> {
+    match name {
+        "auto" => Ok(None),
+        name => name.parse().map(Some).map_err(|_| Error::Unknown {
+            what: "method",
+            value: name.into(),
+            known: format!("auto, {}", Method::ALL.map(Method::name).join(", ")),
+        }),
     }
 }
 
