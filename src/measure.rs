@@ -298,7 +298,7 @@ impl Run {
         let mut earlier: Vec<toml::Table> = journal.runs()?.iter().filter_map(|text| text.parse().ok()).collect();
         earlier.retain(|run: &toml::Table| run.get("run_id").and_then(toml::Value::as_str).is_some_and(|id| id != self.id));
         let time = |run: &toml::Table| run.get("started").map(ToString::to_string);
-        earlier.sort_by(|a, b| time(a).cmp(&time(b)));
+        earlier.sort_by_key(time);
         let provenance = Provenance { finished: Some(timestamp()), earlier, ..self.provenance(records) };
         write_whole(&path, to_toml(&path, &provenance)?.as_bytes())
     }
@@ -431,7 +431,7 @@ mod tests {
         let source = Source { dataset: "digits".into(), dataset_sha256: "aa".into(), seed: 1 };
         let sampling = Sampling::ONCE;
         let mut ids = vec![row_id(&spec, sampling, &source)];
-        assert_eq!(ids[0], row_id(&spec.clone(), sampling, &source));
+        assert_eq!(ids[0], row_id(&spec, sampling, &source));
         assert!(ids[0].len() == 16 && definition(&spec, sampling, &source) != ids[0]);
         let source2 = Source { dataset_sha256: "bb".into(), ..source.clone() };
         ids.extend([

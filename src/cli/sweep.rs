@@ -248,7 +248,8 @@ fn measure(sweep: &Sweep, todo: &[&Row], run: &mut Run, bench: &mut Bench, journ
         // What rows took so far says how far off the estimates are.
         let spent = watch.elapsed().wall_ns as f64 / 1e9;
         let error = if expected > 1.0 { (spent / expected).clamp(0.05, 20.0) } else { 1.0 };
-        meter.set_left(Duration::from_secs_f64((left * error).min(1e9)));
+        // Sums of estimates come down to zero but for their rounding.
+        meter.set_left(Duration::try_from_secs_f64(left * error).unwrap_or_default());
         let entry = run.row(bench, &row.spec, sweep.sampling, &mut |progress| {
             meter.set(progress.stage.name(), progress.done as u64);
             check_stop()
@@ -317,7 +318,7 @@ fn comparison_text(comparison: &Comparison) -> String {
     section(Verdict::Different, "different results");
     section(Verdict::Slower, "slower");
     section(Verdict::Faster, "faster");
-    section(Verdict::Undecided, "undecided: too few samples to tell from noise");
+    section(Verdict::Undecided, "undecided: too few samples, or a disturbed machine");
     for (title, specs) in [("only in the first", &comparison.only_first), ("only in the second", &comparison.only_second)] {
         if !specs.is_empty() {
             text += &format!("{title}:\n");

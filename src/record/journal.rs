@@ -58,9 +58,11 @@ struct Stored {
     outcome: Outcome,
     cpu: String,
     first_digest: Option<FirstDigest>,
-    /// Stage, phase, sample, items, wall, processor and device time.
-    times: Vec<(Stage, Phase, u32, u32, u64, u64, Option<u64>)>,
+    times: Vec<StoredTime>,
 }
+
+/// Stage, phase, sample, items, wall, processor and device time.
+type StoredTime = (Stage, Phase, u32, u32, u64, u64, Option<u64>);
 
 impl Entry {
     /// Identity of the row.

@@ -8,10 +8,11 @@
 //! 2. a permutation test on the medians gives p below 0.05 after Holm's correction over all rows that are compared.
 //!
 //! By the second alone, at most one in twenty comparisons of two runs without any difference reports any change at all, whatever the number of rows, as long
-//! as the samples of a run are exchangeable with those of the other. A row with too few samples to ever pass the second is called undecided where the first
-//! holds, never unchanged.
+//! as the samples of a run are exchangeable with those of the other. A row is called undecided, never unchanged, where the first holds but it has too few
+//! samples to ever pass the second, and where both hold but the machine was disturbed and the processor time does not move the same way by more than the
+//! threshold: then others took the time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -38,7 +39,7 @@ pub enum Verdict {
     Slower,
     /// Takes less time.
     Faster,
-    /// Differs by more than the threshold, but has too few samples to tell from noise.
+    /// Differs by more than the threshold, but has too few samples to tell from noise, or was disturbed and took no other processor time.
     Undecided,
     /// A fact differs that no noise explains.
     Different,
@@ -104,6 +105,9 @@ impl Comparison {
 /// Wall and processor nanoseconds per image of every online sample, in order.
 type Times = (Vec<f64>, Vec<f64>);
 
+/// Wall and processor nanoseconds and images of the online samples, by number.
+type Sums = BTreeMap<u32, (u64, u64, u32)>;
+
 /// Compares two sets of records; `threshold` is a share above 0.
 #[must_use]
 pub fn compare(first: &Records, second: &Records, threshold: f64) -> Comparison {
@@ -161,7 +165,10 @@ pub fn compare(first: &Records, second: &Records, threshold: f64) -> Comparison 
         pair.effect = Some(cliffs_delta(wall_a, wall_b));
         if pair.verdict == Verdict::Unchanged && beyond(median_a, median_b) {
             let could_pass = least_p(wall_a.len(), wall_b.len(), permutations) * compared as f64 <= ERROR_RATE;
+            let disturbed = !a.disturbances.is_empty() || !b.disturbances.is_empty();
+            let confirmed = pair.cpu_ratio.is_some_and(|cpu| beyond(1.0, cpu) && (cpu > 1.0) == (median_b > median_a));
             pair.verdict = match (p <= ERROR_RATE, could_pass) {
+                (true, _) if disturbed && !confirmed => Verdict::Undecided,
                 (true, _) if median_b > median_a => Verdict::Slower,
                 (true, _) => Verdict::Faster,
                 (false, true) => Verdict::Unchanged,
@@ -172,7 +179,7 @@ pub fn compare(first: &Records, second: &Records, threshold: f64) -> Comparison 
     });
     let pairs = pairs.collect();
     let missing = |rows: &[Row], others: &[Row]| {
-        let there: std::collections::HashSet<_> = others.iter().map(key).collect();
+        let there: HashSet<_> = others.iter().map(key).collect();
         rows.iter().filter(|row| !there.contains(&key(row))).map(|row| row.outcome.spec.clone()).collect()
     };
     Comparison {
@@ -187,7 +194,7 @@ pub fn compare(first: &Records, second: &Records, threshold: f64) -> Comparison 
 /// Wall and processor time per image of the online stages together, by spec and run.
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of one sample stay far below 2^53")]
 fn online(records: &Records) -> HashMap<(String, String), Times> {
-    let mut sums: HashMap<(String, String), std::collections::BTreeMap<u32, (u64, u64, u32)>> = HashMap::new();
+    let mut sums: HashMap<(String, String), Sums> = HashMap::new();
     for s in records.samples.iter().filter(|s| s.phase == Phase::Online) {
         let sum = sums.entry((s.spec.clone(), s.run_id.clone())).or_default().entry(s.sample).or_default();
         *sum = (sum.0 + s.wall_ns, sum.1 + s.cpu_ns, sum.2.max(s.items));
@@ -228,8 +235,8 @@ fn differences(a: &Row, b: &Row) -> Vec<String> {
 
 fn notes(first: &Records, second: &Records, matched: &[(&Row, &Row)]) -> Vec<String> {
     let mut notes = Vec::new();
-    let cpus = |records: &Records| records.samples.iter().map(|s| s.cpu.clone()).collect::<std::collections::BTreeSet<_>>();
-    let names = |set: std::collections::BTreeSet<String>| set.into_iter().collect::<Vec<_>>().join(", ");
+    let cpus = |records: &Records| records.samples.iter().map(|s| s.cpu.clone()).collect::<BTreeSet<_>>();
+    let names = |set: BTreeSet<String>| set.into_iter().collect::<Vec<_>>().join(", ");
     let (a, b) = (cpus(first), cpus(second));
     if a != b {
         notes.push(format!("other processors: {} and {}", names(a), names(b)));
@@ -328,6 +335,22 @@ mod tests {
         assert!(changed.pairs[2].differences[0].contains("accuracy: 0.9208 became 0.5"), "{:?}", changed.pairs[2]);
         assert!(changed.pairs[3].differences[0].contains("broke"));
         assert!(changed.notes[0].contains("another"));
+    }
+
+    #[test]
+    fn time_that_others_took_is_undecided() {
+        let mut noise = Noise(5);
+        let slower = |row| if row == 7 { 1.5 } else { 1.0 };
+        let (a, mut b) = (run(&mut noise, 20, &|_| 1.0), run(&mut noise, 20, &slower));
+        let spec = b.outcomes[7].spec.clone();
+        (b.outcomes[7].row_ns, b.outcomes[7].others_cpu_ns) = (Some(1_000_000_000), Some(900_000_000));
+        // The processor worked as much longer: the program is slower, whatever else ran.
+        assert_eq!(compare(&a, &b, THRESHOLD).pairs[7].verdict, Verdict::Slower);
+        for s in b.samples.iter_mut().filter(|s| s.spec == spec) {
+            s.cpu_ns = (s.cpu_ns as f64 / 1.5) as u64;
+        }
+        let comparison = compare(&a, &b, THRESHOLD);
+        assert!(comparison.pairs[7].verdict == Verdict::Undecided && comparison.notes[0].contains("1 of 20 rows"), "{:?}", comparison.pairs[7]);
     }
 
     #[test]

@@ -98,7 +98,7 @@ struct GridTable {
     feature_bits: List<FeatureBits>,
     weight_bits: List<WeightBits>,
     scenario: List<Scenario>,
-    images: List<OrWord<All>>,
+    images: Option<Vec<Spanned<Word<OrWord<All>>>>>,
     batch: List<OrWord<Auto>>,
     threads: List<OrWord<All>>,
     plaintext: Option<bool>,
@@ -303,7 +303,7 @@ impl Sweep {
 
     fn parse(path: &Path, text: String) -> Result<Self> {
         let document: Document = toml::from_str(&text).map_err(|e| syntax(path, &text, &e))?;
-        let wrong = |at: usize, problem: String| Error::SweepFile { path: path.into(), line: line_of(&text, at), key: key_of(&text, at), problem };
+        let wrong = |at: usize, problem: String| mistake(path, &text, at, problem);
         for grid in &document.grid {
             for bits in grid.key_bits.iter().flatten() {
                 check_bits(bits.get_ref().0.0, document.toy).map_err(|e| match e {
@@ -340,6 +340,10 @@ impl Sweep {
         })
     }
 
+    fn wrong(&self, at: usize, problem: String) -> Error {
+        mistake(&self.path, &self.text, at, problem)
+    }
+
     /// The feature maps that any grid names.
     #[must_use]
     pub fn features(&self) -> Vec<FeatureMap> {
@@ -347,13 +351,18 @@ impl Sweep {
         FeatureMap::ALL.into_iter().filter(named).collect()
     }
 
-    /// The rows of the sweep on this machine, for a dataset of `available` test images.
+    /// The rows of the sweep on this machine for a dataset of `available` test images. A combination that several rules leave out counts for the first.
     ///
     /// # Errors
     /// [`Error::SweepFile`] when a grid names more images than there are.
     pub fn plan(&self, dataset: &str, available: usize) -> Result<Plan> {
         let mut specs = Vec::new();
         for table in &self.grids {
+            let too_many = |images: &&Spanned<Word<OrWord<All>>>| images.get_ref().0.0.is_some_and(|n| n > available);
+            if let Some(images) = table.images.iter().flatten().find(too_many) {
+                let count = images.get_ref().0.0.unwrap_or(0);
+                return Err(self.wrong(images.span().start, format!("{count} images are asked for, the test set has {available}")));
+            }
             specs.extend(table.to_grid().specs(dataset, available, self.seed));
         }
         let all = specs.len();
@@ -367,15 +376,6 @@ impl Sweep {
                 Some(rule) => excluded[rule].count += 1,
                 None => kept.push(spec),
             }
-        }
-        if let Some(spec) = kept.iter().find(|spec| spec.images > available) {
-            let at = self.text.lines().position(|line| line.trim_start().starts_with("images") && line.contains(&spec.images.to_string()));
-            return Err(Error::SweepFile {
-                path: self.path.clone(),
-                line: at.map_or(1, |at| at + 1),
-                key: "grid.images".into(),
-                problem: format!("{} images are asked for, the test set has {available}", spec.images),
-            });
         }
         Ok(Plan { specs: kept, excluded, repeated })
     }
@@ -410,7 +410,7 @@ impl GridTable {
             single_packings: all(&self.inputs_per_ciphertext, default.single_packings, |i| i.0),
             rerandomisations: all(&self.rerandomise, default.rerandomisations, |r| r),
             table_mib: all(&self.table_mib, default.table_mib, |m| m.0),
-            images: all(&self.images, default.images, |n| n.0),
+            images: self.images.as_ref().map_or(default.images, |list| list.iter().map(|images| images.get_ref().0.0).collect()),
             batches: all(&self.batch, default.batches, |n| n.0),
             threads: all(&self.threads, default.threads, |n| n.0),
         }
@@ -509,11 +509,15 @@ fn key_of(text: &str, at: usize) -> String {
     found.unwrap_or_else(|| "file".into())
 }
 
+/// An error at a place of a file.
+fn mistake(path: &Path, text: &str, at: usize, problem: String) -> Error {
+    Error::SweepFile { path: path.into(), line: line_of(text, at), key: key_of(text, at), problem }
+}
+
 /// An error of the parser in our form: one line, with the known keys where one is unknown, and the nearest of them.
 fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Error {
     let at = error.span().map_or(0, |span| span.start);
     let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
-    let key = key_of(text, at);
     let problem = match unknown_key(&message) {
         None => message,
         Some((unknown, known)) => {
@@ -523,7 +527,7 @@ fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Error {
             format!("unknown key `{unknown}`, known: {}{hint}", known.join(", "))
         }
     };
-    Error::SweepFile { path: path.into(), line: line_of(text, at), key, problem }
+    mistake(path, text, at, problem)
 }
 
 /// The parts of serde's message on an unknown field: "unknown field `a`, expected one of `b`, `c`".

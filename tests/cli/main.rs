@@ -6,6 +6,7 @@ mod pipeline;
 mod run;
 #[cfg(unix)]
 mod signals;
+mod sweep;
 mod usage;
 
 use std::collections::BTreeMap;
