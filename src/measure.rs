@@ -172,8 +172,8 @@ impl Run {
 
     fn blank(&self, spec: &Spec, sampling: Sampling) -> Outcome {
         let (scheme, backend, method, key_bits, encryption, rerandomisation) = match spec.protection {
-            Protection::ClearFloat => ("clear", "native", "float", None, "", ""),
-            Protection::ClearInteger => ("clear", "native", "integer", None, "", ""),
+            Protection::ClearFloat => ("clear", "native", "float", None, "none", "none"),
+            Protection::ClearInteger => ("clear", "native", "integer", None, "none", "none"),
             Protection::Paillier { backend, key_bits, method, encryption, rerandomisation, .. } => {
                 let method = method.map_or("auto", Method::name);
                 ("paillier", backend.name(), method, Some(key_bits), encryption.name(), rerandomisation.name())

@@ -120,7 +120,7 @@ pub struct Sample {
     pub key_bits: Option<u32>,
     /// How the encrypted product is planned: `buckets`, `straus`, `naive`.
     pub method: String,
-    /// How randomisers are made: `owner`, `djn`, `standard`.
+    /// How randomisers are made: `owner`, `djn`, `standard`; `none` in the clear.
     pub encryption: String,
     /// Images per ciphertext.
     pub packing: u32,
@@ -315,12 +315,14 @@ pub struct Records {
 }
 
 impl Records {
-    /// Writes both files into `dir`, each whole or not at all.
+    /// Writes both files into `dir`, each whole or not at all. Samples under a key come first: programs that guess the kind of a column look at the first
+    /// rows, and plaintext samples have no key.
     ///
     /// # Errors
     /// [`Error::Io`] when the folder cannot be written.
     pub fn write(&self, dir: &Path) -> Result<()> {
-        write_rows(&dir.join(SAMPLES), &self.samples)?;
+        let (keyed, plain): (Vec<&Sample>, Vec<&Sample>) = self.samples.iter().partition(|s| s.key_bits.is_some());
+        write_rows(&dir.join(SAMPLES), keyed.into_iter().chain(plain))?;
         write_rows(&dir.join(OUTCOMES), &self.outcomes)
     }
 
@@ -377,7 +379,7 @@ fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> Result<()> {
+fn write_rows<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<()> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let bad = |e: csv::Error| Error::file(path, "rows that can be written", e.to_string());
     for row in rows {
@@ -430,6 +432,9 @@ mod tests {
         let records = Records { samples: vec![sample(), Sample { sample: 1, key_bits: None, device_ns: Some(7), ..sample() }], outcomes: vec![] };
         records.write(dir.path()).unwrap();
         assert_eq!(Records::read(dir.path()).unwrap(), records);
+        let reversed = Records { samples: records.samples.iter().rev().cloned().collect(), outcomes: vec![] };
+        reversed.write(dir.path()).unwrap();
+        assert_eq!(Records::read(dir.path()).unwrap(), records, "samples under a key come first");
     }
 
     #[test]

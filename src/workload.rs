@@ -78,7 +78,7 @@ impl Division {
 pub struct Sampling {
     /// Batches that begin in the first this many milliseconds of online time are checked, but their times are not kept.
     pub warm_up_ms: u32,
-    /// Least online time of the kept batches together, in milliseconds.
+    /// Least online time of the kept batches together, in milliseconds; a thousand batches are enough in any case.
     pub least_ms: u32,
     /// Least number of kept batches.
     pub least_samples: u32,

@@ -37,7 +37,8 @@ const DATASET: Column = text("dataset", "mnist, digits or other:FOLDER");
 const FEATURES: Column = text("features", "public feature map, computed in clear by the owner of the image: pixels, gradients");
 const KEY_BITS: Column = integer("key_bits", "bits", "length of the modulus n; empty where nothing is encrypted. Under 2048: a toy");
 const METHOD: Column = text("method", "plan of the encrypted product as it was run; float or integer where nothing is encrypted");
-const ENCRYPTION: Column = text("encryption", "how the owner makes randomisers: owner, djn, standard; empty where nothing is encrypted");
+const ENCRYPTION: Column =
+    text("encryption", "how the owner makes randomisers: owner, djn, standard; none where nothing is encrypted (empty in older versions)");
 const PACKING: Column = integer("packing", "images", "images that share a ciphertext");
 const SCENARIO: Column = text("scenario", "offline (full batches: throughput) or single (one image at a time: latency)");
 const DIVISION: Column = text(
@@ -118,7 +119,7 @@ pub const OUTCOMES: [Column; 49] = [
     RUN_ID,
     REVISION,
     text("row_id", "16 hexadecimal digits: identity of the row by what defines it, the program and the number of threads"),
-    text("rerandomisation", "how the server re-randomises results: auto, bases, standard; empty where nothing is encrypted"),
+    text("rerandomisation", "how the server re-randomises results: auto, bases, standard; none where nothing is encrypted"),
     integer("batch", "images", "images worked on at once"),
     integer("samples", "", "batches whose times were kept, after the warm-up"),
     integer("timed_images", "images", "images of those batches; images that were repeated count again"),

@@ -111,6 +111,9 @@ pub struct Progress {
 /// Hears of progress; an error ends the work. It is called from the pool's threads.
 pub type Report<'a> = dyn FnMut(Progress) -> Result<()> + Send + 'a;
 
+/// Samples after which no batch is repeated for the sake of time: more would fill files with what microseconds repeat.
+const MOST_REPEATED: u32 = 1000;
+
 /// Decides batch by batch what is kept, and when a spec has been measured for long enough.
 struct Pace {
     sampling: Sampling,
@@ -158,7 +161,8 @@ impl Pace {
     /// Whether enough was measured, once every image was worked on.
     fn is_enough(&self) -> bool {
         let ns = |ms: u32| u64::from(ms) * 1_000_000;
-        let reached = self.kept.samples >= self.sampling.least_samples && self.kept.wall_ns >= ns(self.sampling.least_ms);
+        let long = self.kept.wall_ns >= ns(self.sampling.least_ms) || self.kept.samples >= MOST_REPEATED;
+        let reached = self.kept.samples >= self.sampling.least_samples && long;
         // What is not kept at all is not measured.
         reached || (self.kept.samples > 0 && self.sampling.most_ms > 0 && self.online_ns >= ns(self.sampling.most_ms))
     }
