@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::progress::Meter;
+use super::sweep::warn_disturbed;
 use super::{check_folder, check_stop, check_target, method_name, note, out, out_json, shown};
 use crate::backend::{self, BackendId};
 use crate::dataset::{Dataset, DatasetChoice};
@@ -283,6 +284,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
     }
     run.write(&out_dir)?;
     let drawn = figures::draw(run.records(), &out_dir)?;
+    warn_disturbed(run.records(), &out_dir);
     if json {
         out(&report::json(run.records())?);
     } else {

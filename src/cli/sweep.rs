@@ -132,6 +132,7 @@ pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<bool> {
             dir.join("rows").display()
         ));
     }
+    warn_disturbed(&records, &dir);
     if json {
         out(&report::json(&records)?);
     } else {
@@ -147,6 +148,20 @@ pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<bool> {
     }
     let own: HashSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
     Ok(records.outcomes.iter().filter(|o| own.contains(o.row_id.as_str())).all(|o| o.verified))
+}
+
+/// Says how many rows were measured while something else took the machine's time.
+pub(super) fn warn_disturbed(records: &Records, dir: &Path) {
+    let rows = report::derive(records);
+    let disturbed: Vec<&report::Row> = rows.iter().filter(|row| !row.disturbances.is_empty()).collect();
+    if let Some(sign) = disturbed.first().and_then(|row| row.disturbances.first()) {
+        note(&format!(
+            "warning: {} of {} rows were measured on a disturbed machine, as: {sign}; `cipherlane report {} --details` says which",
+            disturbed.len(),
+            rows.len(),
+            dir.display()
+        ));
+    }
 }
 
 /// The rows of this process with their estimates.

@@ -100,7 +100,7 @@ struct GridTable {
     scenario: List<Scenario>,
     images: Option<Vec<Spanned<Word<OrWord<All>>>>>,
     batch: List<OrWord<Auto>>,
-    threads: List<OrWord<All>>,
+    threads: List<Threads>,
     plaintext: Option<bool>,
 }
 
@@ -123,7 +123,7 @@ struct RuleTable {
     scenario: List<Scenario>,
     images: List<OrWord<All>>,
     batch: List<OrWord<Auto>>,
-    threads: List<OrWord<All>>,
+    threads: List<Threads>,
 }
 
 #[derive(Clone, Debug)]
@@ -253,6 +253,21 @@ impl FromStr for Inputs {
 
     fn from_str(text: &str) -> Result<Self> {
         PackingChoice::of_inputs(text).map(Self)
+    }
+}
+
+/// Threads of the pool, or those of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Threads(Option<usize>);
+
+impl FromStr for Threads {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "all" => Ok(Self(None)),
+            number => whole(number, 1, 1024, "number of threads, nor \"all\",").map(|n| Self(Some(n as usize))),
+        }
     }
 }
 
@@ -567,6 +582,7 @@ mod tests {
         refused("[[grid]]\nimages = [0]", 2, &["grid.images", "`0`", "all"]);
         refused("[[grid]]\nimages = [600]", 2, &["grid.images", "600", "599"]);
         refused("[[grid]]\nbatch = [\"all\"]", 2, &["grid.batch", "auto"]);
+        refused("[[grid]]\nthreads = [0]", 2, &["grid.threads", "`0`", "1 to 1024", "all"]);
         refused("[[grid]]\nfeature_bits = [13]", 2, &["grid.feature_bits", "13", "1 to 12"]);
         refused("[[grid]]\nfeatures = [\"pixels\"\nscenario = []", 3, &["grid.scenario"]);
         refused("[sampling]\nwarm_up_seconds = -1\n[[grid]]", 2, &["sampling.warm_up_seconds", "-1", "86400"]);

@@ -237,7 +237,8 @@ fn one_process_at_a_time() {
     // Ctrl-C leaves complete CSVs of what is done, and says how to go on.
     assert!(Command::new("kill").arg("-INT").arg(child.id().to_string()).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert_eq!(place.outcomes("r").len(), 0);
+    let rows = place.outcomes("r");
+    assert!(rows.len() < TINY_ROWS && rows.iter().all(|row| row["verified"] == "true"), "{rows:?}");
     assert!(place.path("r/run.toml").is_file());
 }
 
