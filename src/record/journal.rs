@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Outcome, Phase, Sample, Stage, TEMPORARY, write_whole};
+use super::{Outcome, Phase, Sample, Stage, TEMPORARY, sync_folder, write_whole};
 use crate::error::{Error, Result};
 
 const ROWS: &str = "rows";
@@ -170,6 +170,9 @@ impl Journal {
         for folder in [dir.to_path_buf(), dir.join(ROWS), dir.join(RUNS)] {
             fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
         }
+        // A row that is on the disk in a folder that is not would be lost with the power.
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        [dir, parent.unwrap_or_else(|| Path::new("."))].into_iter().try_for_each(sync_folder)?;
         let locks = match shard {
             None => vec![lock(dir, ".lock", false)?],
             Some(shard) => vec![lock(dir, ".lock", true)?, lock(dir, &format!(".lock-{}-of-{}", shard.index, shard.count), false)?],

@@ -241,6 +241,11 @@ fn notes(first: &Records, second: &Records, matched: &[(&Row, &Row)]) -> Vec<Str
     if a != b {
         notes.push(format!("other processors: {} and {}", names(a), names(b)));
     }
+    let revisions = |records: &Records| records.outcomes.iter().map(|o| o.revision.clone()).collect::<BTreeSet<_>>();
+    let (a, b) = (revisions(first), revisions(second));
+    if a != b {
+        notes.push(format!("revisions: {} and {}", names(a), names(b)));
+    }
     let disturbed = |row: &Row| !row.disturbances.is_empty();
     let count = matched.iter().filter(|(a, b)| disturbed(a) || disturbed(b)).count();
     if count > 0 {

@@ -125,10 +125,11 @@ impl Speeds {
                 let parallel = if backend == BackendId::Reference { 1.0 } else { threads.min(1.0 + size.batch as f64) };
                 let check = images * 2e-5;
                 let keygen = if new_key { 0.4 * (f64::from(key_bits) / 2048.0).powf(2.4) } else { 0.0 };
-                let setup = keygen + 0.1 + 1.5 * power * 256.0 / parallel / 20.0;
+                // Tables of the owner, and those of the server's own bases.
+                let setup = keygen + 0.1 + power / parallel * if bases { 460.0 } else { 60.0 };
                 let bytes = |count: f64| count * f64::from(2 * key_bits).div_euclid(8.0);
                 let batch_sets = (size.batch as f64 / size.set as f64).ceil();
-                let memory = 30e6 + 2.0 * f64::from(table_mib) * 1_048_576.0 + 4.0 * batch_sets * bytes((size.ciphertexts + size.results) as f64);
+                let memory = 120e6 + 2.0 * f64::from(table_mib) * 1_048_576.0 + 4.0 * batch_sets * bytes((size.ciphertexts + size.results) as f64);
                 ((encrypt + evaluate + decrypt) / parallel + check, setup, memory, bytes(ciphertexts + results))
             }
         };
