@@ -1,13 +1,14 @@
 //! The command line: the only place that prints.
 //!
 //! Results go to standard output, everything else (progress, notes, warnings, errors) to standard error. Exit status: 0 when everything was done and verified,
-//! 1 when not, 2 for wrong usage, 130 after Ctrl-C.
+//! 1 when not, 2 for wrong usage, 130 after Ctrl-C. `compare` ends with 0 when nothing changed and with 3 when something did.
 
 mod data;
 mod facts;
 mod inference;
 mod pipeline;
 mod progress;
+mod sweep;
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -18,7 +19,7 @@ use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::machine;
-use crate::plan::matvec::Method;
+use crate::workload::method_choice;
 
 /// Set by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -44,6 +45,10 @@ const LONG_ABOUT: &str = "Neural networks on encrypted data: run, measure, compa
 enum Command {
     /// Encrypted inference against the plaintext baseline; writes CSVs and figures
     Run(inference::RunArgs),
+    /// Run the grid of a sweep file; resumes by itself after any interruption
+    Sweep(sweep::SweepArgs),
+    /// Say what changed between two results folders beyond noise; exit status 3 when something did
+    Compare(sweep::CompareArgs),
     /// Print the tables of a results folder
     Report(inference::ReportArgs),
     /// Draw the figures of a results folder again
@@ -85,8 +90,7 @@ pub fn run() -> ExitCode {
         }
     }
     match dispatch(cli) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(status) => status,
         Err(Error::Interrupted) => {
             note("interrupted; nothing half-written is left");
             ExitCode::from(130)
@@ -106,8 +110,8 @@ fn hangup_is_ignored() -> bool {
     mask.is_some_and(|mask| mask & 1 == 1)
 }
 
-/// Whether everything asked for was done and verified.
-fn dispatch(cli: Cli) -> Result<bool> {
+/// The exit status: of most commands, whether everything asked for was done and verified.
+fn dispatch(cli: Cli) -> Result<ExitCode> {
     let available = machine::hardware_threads();
     let threads = cli.threads.unwrap_or(available);
     if threads == 0 || threads > 1024 {
@@ -120,7 +124,9 @@ fn dispatch(cli: Cli) -> Result<bool> {
     }
     pool.build_global().map_err(|e| Error::Unsupported { subject: "this system".into(), feature: format!("a pool of {threads} threads: {e}") })?;
     let json = cli.json;
-    match cli.command.unwrap_or_else(|| Command::Run(inference::RunArgs::default())) {
+    let done = match cli.command.unwrap_or_else(|| Command::Run(inference::RunArgs::default())) {
+        Command::Compare(args) => return sweep::compare(&args, json),
+        Command::Sweep(args) => sweep::sweep(&args, json),
         Command::Run(args) => inference::run(&args, json),
         Command::Report(args) => inference::report(&args, json),
         Command::Plot(args) => inference::plot(&args, json),
@@ -133,7 +139,8 @@ fn dispatch(cli: Cli) -> Result<bool> {
         Command::Encrypt(args) => pipeline::encrypt(&args, json),
         Command::Evaluate(args) => pipeline::evaluate(&args, json),
         Command::Decrypt(args) => pipeline::decrypt(&args, json),
-    }
+    }?;
+    Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Whether the user asked to stop.
@@ -179,21 +186,9 @@ fn check_folder(dir: &Path, create: bool) -> Result<()> {
     tempfile::tempfile_in(dir).map(drop).map_err(Error::io("create a file in", dir))
 }
 
-/// The plan that an option names; none for `auto`.
-fn method(name: &str) -> Result<Option<Method>> {
-    match name {
-        "auto" => Ok(None),
-        name => name.parse().map(Some).map_err(|_| Error::Unknown {
-            what: "method",
-            value: name.into(),
-            known: format!("auto, {}", Method::ALL.map(Method::name).join(", ")),
-        }),
-    }
-}
-
 /// Checks the name of a plan while options are read.
 fn method_name(name: &str) -> Result<String> {
-    method(name).map(|_| name.into())
+    method_choice(name).map(|_| name.into())
 }
 
 /// A path as text, for JSON.

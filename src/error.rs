@@ -29,6 +29,26 @@ pub enum Error {
         /// What is there.
         actual: String,
     },
+    /// Another process works on the folder.
+    #[error("{}: in use by another sweep{holder}; wait for it, or choose another --out", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+        /// Who, where that is known, with a space before it.
+        holder: String,
+    },
+    /// A sweep file says something that cannot be.
+    #[error("{}:{line}: {key}: {problem}", path.display())]
+    SweepFile {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The key, with its table.
+        key: String,
+        /// What is wrong and what would do.
+        problem: String,
+    },
     /// No file of the dataset that was asked for is on this machine.
     #[error("{dataset} not found ({searched}); run `cipherlane fetch`, or pass --dataset DIR or set CIPHERLANE_DATA")]
     DatasetMissing {

@@ -6,13 +6,13 @@
 //! the order the data travels:
 //!
 //! ```text
-//! dataset → features → model → quantise │ plan, limbs → modulus → backend │ scheme │ workload │ measure → record → report → plot
+//! dataset → features → model → quantise │ plan, limbs → modulus → backend │ scheme │ workload │ sweep → measure → record → report → plot
 //!           cleartext side                     arithmetic side              meets     drives     harness
 //! ```
 //!
 //! | room | what is in it | may import |
 //! |---|---|---|
-//! | [`error`], [`stopwatch`], [`record`], [`machine`], [`randomness`] | the one error type; the only clock; rows and files of results; facts about the machine; random streams | `error` |
+//! | [`error`], [`stopwatch`], [`record`], [`machine`], [`randomness`], [`statistics`] | the one error type; the only clock; rows and files of results, and the journal of a sweep; facts about the machine; random streams; medians, intervals and tests | `error` |
 //! | [`dataset`], [`features`], [`model`], [`quantise`] | images; public feature maps; networks in f32 and their training; integers | each other to the left, `record` for files |
 //! | [`plan`] | programs of products and the planners that write them | nothing |
 //! | [`limbs`], [`modulus`] | batches of integers; odd moduli | `limbs` |
@@ -20,7 +20,8 @@
 //! | [`scheme`] | how the data is protected: `clear`, `paillier`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `record` for files |
 //! | [`workload`] | what is computed: `inference` | all of the above but the harness |
 //! | [`conformance`] | the equivalence suite: backends against the oracle | the arithmetic side and `scheme` |
-//! | [`measure`], [`report`], [`plot`] | runs specs into records; derives tables; draws figures | `measure` ← `workload`, `record`, `stopwatch`; `report` ← `record`; `plot` ← `report` |
+//! | [`sweep`] | grids of specs and the files that name them; what a row will roughly cost | `workload` and what a spec is made of |
+//! | [`measure`], [`report`], [`plot`] | runs specs into records; derives tables and compares folders; draws figures | `measure` ← `workload`, `record`, `stopwatch`; `report` ← `record`, `statistics`; `plot` ← `report` |
 //! | [`cli`] | the only place that prints | these |
 //!
 //! A test reads the `use crate::` lines and holds every file to this table.
@@ -38,7 +39,15 @@
 //! | a backend | `backend/<name>.rs` | a variant and an arm in `backend.rs` | `cipherlane verify --backend <name>` passes |
 //! | a plan | a function in `plan/matvec.rs` or a file beside it | a variant of `Method` | the planner's tests and `verify` pass |
 //! | a scheme | `scheme/<name>.rs` | a variant in `scheme.rs`, an arm in `workload/inference.rs` | its results equal the integers in the clear |
-//! | a feature map | a variant in `features.rs` | nothing | a trained model is committed |
+//! | a feature map | a variant in `features.rs`, its division in `workload.rs` | nothing | a trained model is committed |
+//! | a measurement | `benches/sweeps/<name>.toml` | nothing | `cipherlane sweep` runs it |
+//! | a column | a field of `record::Outcome`, at the end | `record/columns.rs` | its test passes and `results/README.md` shows it |
+//!
+//! # How a sweep stays whole
+//!
+//! A row's identity is a hash of its spec, its sampling, the dataset, the program and the number of threads. A finished row is one file of that name, written
+//! aside, brought to the disk and renamed ([`record::journal`]); the CSVs are put together from these files and can be made again at any time. So there is no state
+//! that a kill, a full disk or a loss of power could leave half-changed, and nothing to repair: what is there is done, what is not there is run.
 //!
 //! # What is not promised
 //!
@@ -63,5 +72,7 @@ pub mod randomness;
 pub mod record;
 pub mod report;
 pub mod scheme;
+pub mod statistics;
 pub mod stopwatch;
+pub mod sweep;
 pub mod workload;

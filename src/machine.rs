@@ -1,5 +1,7 @@
 //! Facts about this machine: processor, threads, load, memory. Everything may be unknown and then is `None`, never zero.
 
+pub mod energy;
+
 use std::fs;
 
 /// Processor model as the system names it.
@@ -63,6 +65,45 @@ pub fn load_average() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
+/// Lets [`peak_rss_bytes`] begin anew; without effect where the system does not allow it.
+pub fn reset_peak_rss() {
+    // Documented in proc(5): 5 resets the peak. Where it fails the peak stays that of the whole process, an upper bound.
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Mean clock frequency of the hardware threads now, in kilohertz, where the system tells.
+#[must_use]
+pub fn frequency_khz() -> Option<u64> {
+    let cpus = fs::read_dir("/sys/devices/system/cpu").ok()?.flatten().map(|entry| entry.path().join("cpufreq/scaling_cur_freq"));
+    let readings: Vec<u64> = cpus.filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok()).collect();
+    (!readings.is_empty()).then(|| readings.iter().sum::<u64>() / readings.len() as u64)
+}
+
+/// What all processors of the machine have done since it was started, in clock ticks of 10 ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessorTicks {
+    /// Work of all processes and of the system.
+    pub busy: u64,
+    /// Taken away by the machine's host.
+    pub stolen: u64,
+}
+
+/// Nanoseconds of a tick: 100 a second, as Linux reports to programs whatever its own clock.
+pub const TICK_NS: u64 = 10_000_000;
+
+/// The ticks so far, where the system counts them.
+#[must_use]
+pub fn processor_ticks() -> Option<ProcessorTicks> {
+    ticks(&fs::read_to_string("/proc/stat").ok()?)
+}
+
+/// Reads the first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal; guests are part of user.
+fn ticks(text: &str) -> Option<ProcessorTicks> {
+    let numbers: Vec<u64> = text.lines().next()?.strip_prefix("cpu ")?.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    let [user, nice, system, _idle, _iowait, irq, softirq, stolen, ..] = numbers[..] else { return None };
+    Some(ProcessorTicks { busy: user + nice + system + irq + softirq, stolen })
+}
+
 /// Largest resident memory of this process so far, in bytes.
 #[must_use]
 pub fn peak_rss_bytes() -> Option<u64> {
@@ -81,4 +122,17 @@ fn status_kib(name: &str) -> Option<u64> {
 
 fn kib_line(file: &str, name: &str) -> Option<u64> {
     fs::read_to_string(file).ok()?.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_read_from_the_first_line() {
+        let text = "cpu  10 20 30 400 50 6 7 8 90 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
+        assert_eq!(ticks(text), Some(ProcessorTicks { busy: 73, stolen: 8 }));
+        assert_eq!(ticks("cpu  1 2 3\n"), None);
+        assert_eq!(ticks(""), None);
+    }
 }

@@ -3,92 +3,146 @@
 use std::path::Path;
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::backend::{self, BackendId, DeviceKind};
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::plan::matvec::Method;
+use crate::record::journal::{Entry, FirstDigest, Journal};
 use crate::record::{Outcome, RUN, Records, Sample, write_whole};
-use crate::scheme::paillier::security_bits;
-use crate::stopwatch::timestamp;
+use crate::scheme::paillier::{MINIMUM_BITS, security_bits};
+use crate::stopwatch::{Stopwatch, timestamp};
 use crate::workload::inference::{Bench, Measured, Report};
-use crate::workload::{Protection, Spec};
+use crate::workload::{Protection, Sampling, Spec};
 
 /// Source revision of this program; `-dirty` when the source differed from it.
 pub const REVISION: &str = env!("CIPHERLANE_REVISION");
 
-/// One run: a set of specs on one machine.
+const COMPILER: &str = env!("CIPHERLANE_RUSTC");
+const PROFILE: &str = env!("CIPHERLANE_PROFILE");
+
+/// Why numbers of this build may not be quoted as results; empty when they may.
+#[must_use]
+pub fn unpublishable() -> Vec<String> {
+    reasons(REVISION, COMPILER, PROFILE, cfg!(debug_assertions))
+}
+
+fn reasons(revision: &str, compiler: &str, profile: &str, debug: bool) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let mut because = |holds: bool, reason: &str| reasons.extend(holds.then(|| reason.to_owned()));
+    because(revision == "unknown", "the source revision is unknown");
+    because(revision.ends_with("-dirty"), "the source differs from its revision");
+    because(compiler == "unknown", "the compiler is unknown");
+    because(debug || profile == "unknown" || profile.ends_with("opt-level 0"), "the build is not optimised as a release");
+    reasons
+}
+
+/// Identity of what is measured, whatever program measures it: the same on every machine, so that shards can share a sweep by it.
+#[must_use]
+pub fn definition(spec: &Spec, sampling: Sampling, source: &Source) -> String {
+    short_hash(&["cipherlane definition 1", &spec.to_string(), &sampling.to_string(), &source.dataset_sha256])
+}
+
+/// Identity of a row: its definition, this program, and the number of threads. A row of this identity need not be measured again.
+#[must_use]
+pub fn row_id(spec: &Spec, sampling: Sampling, source: &Source) -> String {
+    let threads = spec.threads.unwrap_or_else(rayon::current_num_threads).to_string();
+    let program = [REVISION, COMPILER, env!("CIPHERLANE_FLAGS"), PROFILE, env!("CIPHERLANE_TARGET"), env!("CIPHERLANE_RUG")].join("\n");
+    short_hash(&["cipherlane row 1", &definition(spec, sampling, source), &program, &threads])
+}
+
+/// First 16 hex digits of the SHA-256 of some lines.
+fn short_hash(lines: &[&str]) -> String {
+    Sha256::digest(lines.join("\n"))[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// One run: specs measured by one process on one machine.
 pub struct Run {
     id: String,
     started: String,
     load_at_start: Option<f64>,
+    source: Source,
     records: Records,
     /// Digest of the first set of results by everything that determines it but backend and plan.
-    first_digests: Vec<(String, usize, String, String)>,
+    first_digests: Vec<FirstDigest>,
 }
 
 impl Run {
     /// Starts a run.
     #[must_use]
-    pub fn start() -> Self {
+    pub fn start(source: Source) -> Self {
         let started = timestamp();
         // An identity, not a secret: without the system's randomness the time and the process do.
         let id = getrandom::u32().unwrap_or_else(|_| std::process::id());
         let id = format!("{}-{id:08x}", &started[..10]);
-        Self { id, started, load_at_start: machine::load_average(), records: Records::default(), first_digests: Vec::new() }
+        Self { id, started, load_at_start: machine::load_average(), source, records: Records::default(), first_digests: Vec::new() }
     }
 
     /// Runs one spec and records what came of it. A failure becomes an error row without times; only [`Error::Interrupted`] is passed on.
     ///
     /// # Errors
     /// [`Error::Interrupted`].
-    pub fn measure(&mut self, bench: &mut Bench, spec: &Spec, report: &mut Report<'_>) -> Result<&Outcome> {
-        let result = bench.run(spec, report).and_then(|measured| self.check_first_digest(spec, &measured).map(|()| measured));
-        let outcome = match result {
-            Ok(measured) => {
-                let outcome = self.outcome(spec, &measured);
-                let samples = measured.times.iter().map(|time| Sample {
-                    spec: outcome.spec.clone(),
-                    workload: outcome.workload.clone(),
-                    scheme: outcome.scheme.clone(),
-                    backend: outcome.backend.clone(),
-                    dataset: outcome.dataset.clone(),
-                    features: outcome.features.clone(),
-                    key_bits: outcome.key_bits,
-                    method: outcome.method.clone(),
-                    encryption: outcome.encryption.clone(),
-                    packing: outcome.packing,
-                    scenario: outcome.scenario.clone(),
-                    division: outcome.division.clone(),
-                    stage: time.stage,
-                    phase: time.phase,
-                    sample: time.batch,
-                    items: time.images,
-                    wall_ns: time.elapsed.wall_ns,
-                    cpu_ns: time.elapsed.cpu_ns,
-                    device_ns: None,
-                    run_id: self.id.clone(),
-                    revision: REVISION.into(),
-                    cpu: machine::processor(),
-                    adapter: outcome.adapter.clone(),
-                });
-                self.records.samples.extend(samples);
-                outcome
-            }
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(error) => Outcome { error: Some(error.to_string()), ..self.blank(spec) },
-        };
-        self.records.outcomes.push(outcome);
+    pub fn measure(&mut self, bench: &mut Bench, spec: &Spec, sampling: Sampling, report: &mut Report<'_>) -> Result<&Outcome> {
+        let entry = self.row(bench, spec, sampling, report)?;
+        self.records.samples.extend(entry.samples);
+        self.records.outcomes.push(entry.outcome);
         // The row was pushed in the line above.
         self.records.outcomes.last().ok_or(Error::Interrupted)
     }
 
+    /// Runs one spec and returns what came of it, as [`Self::measure`] does, for a journal.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn row(&mut self, bench: &mut Bench, spec: &Spec, sampling: Sampling, report: &mut Report<'_>) -> Result<Entry> {
+        machine::reset_peak_rss();
+        let (frequency_start_khz, ticks, watch) = (machine::frequency_khz(), machine::processor_ticks(), Stopwatch::start());
+        let result = bench.run(spec, sampling, report);
+        let elapsed = watch.elapsed();
+        let ticks = ticks.zip(machine::processor_ticks());
+        let mut first_digest = None;
+        let result = result.and_then(|measured| {
+            first_digest = self.check_first_digest(spec, &measured)?;
+            Ok(measured)
+        });
+        let mut outcome = match &result {
+            Ok(measured) => self.outcome(spec, sampling, measured),
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => Outcome { error: Some(error.to_string()), ..self.blank(spec, sampling) },
+        };
+        outcome.row_ns = Some(elapsed.wall_ns);
+        outcome.frequency_start_khz = frequency_start_khz;
+        outcome.frequency_end_khz = machine::frequency_khz();
+        // Ticks are coarse: the process' own finer time may come out a little above the machine's.
+        let busy = ticks.map(|(before, after)| after.busy.saturating_sub(before.busy) * machine::TICK_NS);
+        outcome.others_cpu_ns = busy.map(|busy| busy.saturating_sub(elapsed.cpu_ns));
+        outcome.stolen_cpu_ns = ticks.map(|(before, after)| after.stolen.saturating_sub(before.stolen) * machine::TICK_NS);
+        let blank = Sample::blank(&outcome, &machine::processor());
+        let times = result.map(|measured| measured.times).unwrap_or_default();
+        let samples = times.iter().map(|time| Sample {
+            stage: time.stage,
+            phase: time.phase,
+            sample: time.batch,
+            items: time.images,
+            wall_ns: time.elapsed.wall_ns,
+            cpu_ns: time.elapsed.cpu_ns,
+            ..blank.clone()
+        });
+        Ok(Entry { samples: samples.collect(), first_digest, outcome })
+    }
+
+    /// Remembers a row of an earlier process, so that later rows are compared with it.
+    pub fn recall(&mut self, entry: &Entry) {
+        self.first_digests.extend(entry.first_digest.clone());
+    }
+
     /// Equal keys, images and randomness must give equal ciphertexts on every backend and by every plan.
-    fn check_first_digest(&mut self, spec: &Spec, measured: &Measured) -> Result<()> {
+    fn check_first_digest(&mut self, spec: &Spec, measured: &Measured) -> Result<Option<FirstDigest>> {
         let (Some((images, digest)), Protection::Paillier { backend, key_bits, encryption, method, rerandomisation, table_mib, .. }) =
-            (&measured.first_digest, spec.protection)
+            (measured.first_digest.clone(), spec.protection)
         else {
-            return Ok(());
+            return Ok(None);
         };
         let (slots, per_ciphertext) = measured.product.map_or((0, 0), |p| (p.slots, p.inputs_per_ciphertext));
         // The number of images decides the widths of tables and so the bases of the server.
@@ -102,25 +156,27 @@ impl Run {
             spec.seed
         );
         let who = format!("{backend} {}", method.map_or("auto", Method::name));
-        if let Some((.., other, other_who)) = self.first_digests.iter().find(|(i, n, ..)| *i == inputs && n == images)
-            && other != digest
+        if let Some(other) = self.first_digests.iter().find(|d| d.inputs == inputs && d.images == images)
+            && other.digest != digest
         {
             return Err(Error::Disagreement {
                 what: format!("result ciphertexts of {who}"),
-                expected: format!("{other} ({other_who})"),
-                actual: digest.clone(),
+                expected: format!("{} ({})", other.digest, other.who),
+                actual: digest,
             });
         }
-        self.first_digests.push((inputs, *images, digest.clone(), who));
-        Ok(())
+        let first = FirstDigest { inputs, images, digest, who };
+        self.first_digests.push(first.clone());
+        Ok(Some(first))
     }
 
-    fn blank(&self, spec: &Spec) -> Outcome {
-        let (scheme, backend, method, key_bits, encryption) = match spec.protection {
-            Protection::ClearFloat => ("clear", "native", "float", None, ""),
-            Protection::ClearInteger => ("clear", "native", "integer", None, ""),
-            Protection::Paillier { backend, key_bits, method, encryption, .. } => {
-                ("paillier", backend.name(), method.map_or("auto", Method::name), Some(key_bits), encryption.name())
+    fn blank(&self, spec: &Spec, sampling: Sampling) -> Outcome {
+        let (scheme, backend, method, key_bits, encryption, rerandomisation) = match spec.protection {
+            Protection::ClearFloat => ("clear", "native", "float", None, "none", "none"),
+            Protection::ClearInteger => ("clear", "native", "integer", None, "none", "none"),
+            Protection::Paillier { backend, key_bits, method, encryption, rerandomisation, .. } => {
+                let method = method.map_or("auto", Method::name);
+                ("paillier", backend.name(), method, Some(key_bits), encryption.name(), rerandomisation.name())
             }
         };
         let float = spec.protection == Protection::ClearFloat;
@@ -135,36 +191,32 @@ impl Run {
             method: method.into(),
             encryption: encryption.into(),
             packing: 1,
-            inputs_per_ciphertext: None,
-            slot_bits: None,
             feature_bits: (!float).then_some(spec.precision.feature_bits),
             weight_bits: (!float).then_some(spec.precision.weight_bits),
             scenario: spec.scenario.name().into(),
-            division: "closed".into(),
-            threads: rayon::current_num_threads() as u32,
+            division: spec.division().name().into(),
+            threads: spec.threads.unwrap_or_else(rayon::current_num_threads) as u32,
             images: spec.images as u32,
-            accuracy: None,
-            agreement: None,
-            verified: false,
-            products: None,
-            bytes_up: 0,
-            bytes_down: 0,
-            rounds: 0,
-            peak_rss_bytes: None,
             security_bits: key_bits.map(security_bits),
-            digest: None,
             adapter: machine::processor(),
             adapter_type: DeviceKind::Cpu.name().into(),
-            error: None,
             run_id: self.id.clone(),
             revision: REVISION.into(),
+            row_id: row_id(spec, sampling, &self.source),
+            rerandomisation: rerandomisation.into(),
+            key_bytes: key_bits.map(|bits| bits.div_ceil(8)),
+            ciphertext_bytes: key_bits.map(|bits| (2 * bits).div_ceil(8)),
+            compiler: COMPILER.into(),
+            publishable: Some(false),
+            ..Outcome::default()
         }
     }
 
-    fn outcome(&self, spec: &Spec, measured: &Measured) -> Outcome {
+    fn outcome(&self, spec: &Spec, sampling: Sampling, measured: &Measured) -> Outcome {
         let share = |count: usize| Some(count as f64 / measured.images as f64);
-        let blank = self.blank(spec);
+        let blank = self.blank(spec, sampling);
         let product = measured.product;
+        let toy = blank.key_bits.is_some_and(|bits| bits < MINIMUM_BITS);
         Outcome {
             method: product.map_or(blank.method, |p| p.method.into()),
             packing: product.map_or(1, |p| p.slots as u32),
@@ -182,8 +234,26 @@ impl Run {
             digest: measured.digest.clone(),
             adapter: measured.device.name.clone(),
             adapter_type: measured.device.kind.name().into(),
+            batch: Some(measured.batch as u32),
+            samples: Some(measured.kept.samples),
+            timed_images: Some(measured.kept.images as u64),
+            batches_ns: Some(measured.kept.wall_ns),
+            energy_uj: measured.kept.energy_uj,
+            publishable: Some(!toy && unpublishable().is_empty()),
             ..blank
         }
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where its data comes from.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     /// What was measured so far.
@@ -196,30 +266,65 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn write(&self, dir: &Path, provenance: Source) -> Result<()> {
+    pub fn write(&self, dir: &Path) -> Result<()> {
         std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
         self.records.write(dir)?;
         let path = dir.join(RUN);
-        let text =
-            toml::to_string(&self.provenance(provenance)).map_err(|e| Error::file(&path, "a provenance that can be written", e.to_string()))?;
-        write_whole(&path, text.as_bytes())
+        let provenance = Provenance { finished: Some(timestamp()), ..self.provenance(&self.records) };
+        write_whole(&path, to_toml(&path, &provenance)?.as_bytes())
     }
 
-    fn provenance(&self, source: Source) -> Provenance {
+    /// Stores in a journal where the rows of this run come from; again at its end, with the time.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn note_in(&self, journal: &Journal, finished: bool) -> Result<()> {
+        let provenance = Provenance { finished: finished.then(timestamp), ..self.provenance(&Records::default()) };
+        journal.add_run(&self.id, &to_toml(Path::new(RUN), &provenance)?)
+    }
+
+    /// Writes the records of a journal's rows into `dir`, with where they come from: this run, and before it all others that left rows or were stopped.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn assemble(&self, journal: &Journal, dir: &Path, records: &Records) -> Result<()> {
+        records.write(dir)?;
+        let path = dir.join(RUN);
+        // Where nothing was left to do, the file of the process that did the work stays.
+        let there = std::fs::read_to_string(&path).unwrap_or_default();
+        if records.outcomes.iter().all(|o| o.run_id != self.id && there.contains(&o.run_id)) && !there.is_empty() {
+            return Ok(());
+        }
+        let mut earlier: Vec<toml::Table> = journal.runs()?.iter().filter_map(|text| text.parse().ok()).collect();
+        earlier.retain(|run: &toml::Table| run.get("run_id").and_then(toml::Value::as_str).is_some_and(|id| id != self.id));
+        let time = |run: &toml::Table| run.get("started").map(ToString::to_string);
+        earlier.sort_by_key(time);
+        let provenance = Provenance { finished: Some(timestamp()), earlier, ..self.provenance(records) };
+        write_whole(&path, to_toml(&path, &provenance)?.as_bytes())
+    }
+
+    fn provenance(&self, records: &Records) -> Provenance<'_> {
         let gmp = backend::open(BackendId::Gmp).map(|b| b.device().detail).unwrap_or_default();
+        let mut reasons = unpublishable();
+        let mut because = |holds: bool, reason: &str| reasons.extend(holds.then(|| reason.to_owned()));
+        because(records.outcomes.iter().any(|o| o.key_bits.is_some_and(|bits| bits < MINIMUM_BITS)), "a key is a toy");
+        because(records.outcomes.iter().any(|o| !o.verified), "a row failed");
+        because(records.outcomes.iter().any(|o| o.revision != REVISION), "rows come from several revisions");
         Provenance {
             run_id: self.id.clone(),
+            publishable: reasons.is_empty(),
+            not_publishable_because: reasons,
             command: std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
             revision: REVISION.into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            compiler: env!("CIPHERLANE_RUSTC").into(),
+            compiler: COMPILER.into(),
             compiler_flags: env!("CIPHERLANE_FLAGS").into(),
-            build_profile: env!("CIPHERLANE_PROFILE").into(),
+            build_profile: PROFILE.into(),
             target: env!("CIPHERLANE_TARGET").into(),
             gmp,
             rug: env!("CIPHERLANE_RUG").into(),
             started: self.started.clone(),
-            finished: timestamp(),
+            finished: None,
             cpu: machine::processor(),
             cpu_features: machine::processor_features(),
             hardware_threads: machine::hardware_threads(),
@@ -227,14 +332,20 @@ impl Run {
             memory_bytes: machine::memory_bytes(),
             load_at_start: self.load_at_start,
             load_at_end: machine::load_average(),
+            energy: if machine::energy::Counter::open().is_some() { "packages and memory, RAPL" } else { "cannot be read" },
             randomness: "replayable: keys and randomisers come from the seed, so that ciphertexts can be compared; they protect nothing",
-            source,
+            source: &self.source,
+            earlier: Vec::new(),
         }
     }
 }
 
+fn to_toml(path: &Path, provenance: &Provenance<'_>) -> Result<String> {
+    toml::to_string(provenance).map_err(|e| Error::file(path, "a provenance that can be written", e.to_string()))
+}
+
 /// Where the data of a run comes from.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Source {
     /// Name of the dataset.
     pub dataset: String,
@@ -245,8 +356,10 @@ pub struct Source {
 }
 
 #[derive(Serialize)]
-struct Provenance {
+struct Provenance<'a> {
     run_id: String,
+    publishable: bool,
+    not_publishable_because: Vec<String>,
     command: String,
     revision: String,
     version: String,
@@ -257,7 +370,8 @@ struct Provenance {
     gmp: String,
     rug: String,
     started: String,
-    finished: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished: Option<String>,
     cpu: String,
     cpu_features: Vec<&'static str>,
     hardware_threads: usize,
@@ -268,12 +382,66 @@ struct Provenance {
     load_at_start: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     load_at_end: Option<f64>,
+    energy: &'static str,
     randomness: &'static str,
-    source: Source,
+    source: &'a Source,
+    /// Other processes that worked on the same folder.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<toml::Table>,
 }
 
 /// Warns when this machine is too busy for times to be trusted: the load at the start of the run was above half a thread.
 #[must_use]
 pub fn busy_warning(load: Option<f64>) -> Option<String> {
     load.filter(|&load| load > 0.5).map(|load| format!("load {load:.2} over the last minute (a build counts, too): times may be too long"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::FeatureMap;
+    use crate::quantise::Precision;
+    use crate::workload::Scenario;
+
+    #[test]
+    fn what_nobody_can_trace_is_not_publishable() {
+        let good = ["0123456789ab", "rustc 1.95.0", "release, opt-level 3"];
+        let words = |revision, compiler, profile, debug| reasons(revision, compiler, profile, debug).join("; ");
+        assert_eq!(words(good[0], good[1], good[2], false), "");
+        assert!(words("unknown", good[1], good[2], false).contains("revision is unknown"));
+        assert!(words("0123456789ab-dirty", good[1], good[2], false).contains("differs"));
+        assert!(words(good[0], "unknown", good[2], false).contains("compiler"));
+        assert!(words(good[0], good[1], good[2], true).contains("optimised"));
+        assert!(words(good[0], good[1], "debug, opt-level 0", false).contains("optimised"));
+    }
+
+    #[test]
+    fn identities_depend_on_everything_that_defines_a_row() {
+        let spec = Spec {
+            dataset: "digits".into(),
+            features: FeatureMap::Pixels,
+            precision: Precision { feature_bits: 8, weight_bits: 8 },
+            protection: Protection::ClearInteger,
+            scenario: Scenario::Offline,
+            images: 10,
+            seed: 1,
+            batch: None,
+            threads: None,
+        };
+        let source = Source { dataset: "digits".into(), dataset_sha256: "aa".into(), seed: 1 };
+        let sampling = Sampling::ONCE;
+        let mut ids = vec![row_id(&spec, sampling, &source)];
+        assert_eq!(ids[0], row_id(&spec, sampling, &source));
+        assert!(ids[0].len() == 16 && definition(&spec, sampling, &source) != ids[0]);
+        let source2 = Source { dataset_sha256: "bb".into(), ..source.clone() };
+        ids.extend([
+            row_id(&Spec { images: 11, ..spec.clone() }, sampling, &source),
+            row_id(&Spec { threads: Some(1000), ..spec.clone() }, sampling, &source),
+            row_id(&Spec { batch: Some(5), ..spec.clone() }, sampling, &source),
+            row_id(&spec, Sampling { least_samples: 2, ..sampling }, &source),
+            row_id(&spec, sampling, &source2),
+        ]);
+        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+    }
 }

@@ -1,7 +1,11 @@
 //! Records: what a run leaves behind. Facts only; medians, throughput and ratios are derived by `report` and `plot`.
 //!
 //! A results folder holds `samples.csv` (one row per stage per sample), `outcomes.csv` (one row per spec), `run.toml` (where the numbers come from) and
-//! `figures/`. Column names carry their units. An empty cell means "not measured", never zero.
+//! `figures/`. Column names carry their units. An empty cell means "not measured", never zero. [`columns`] says what each column means; [`journal`] keeps
+//! the rows of a sweep until its CSVs are put together.
+
+pub mod columns;
+pub mod journal;
 
 use std::fmt;
 use std::fs::File;
@@ -116,7 +120,7 @@ pub struct Sample {
     pub key_bits: Option<u32>,
     /// How the encrypted product is planned: `buckets`, `straus`, `naive`.
     pub method: String,
-    /// How randomisers are made: `owner`, `djn`, `standard`.
+    /// How randomisers are made: `owner`, `djn`, `standard`; `none` in the clear.
     pub encryption: String,
     /// Images per ciphertext.
     pub packing: u32,
@@ -148,8 +152,40 @@ pub struct Sample {
     pub adapter: String,
 }
 
+impl Sample {
+    /// A sample of an outcome with its times still to be filled in.
+    #[must_use]
+    pub fn blank(outcome: &Outcome, cpu: &str) -> Self {
+        Self {
+            spec: outcome.spec.clone(),
+            workload: outcome.workload.clone(),
+            scheme: outcome.scheme.clone(),
+            backend: outcome.backend.clone(),
+            dataset: outcome.dataset.clone(),
+            features: outcome.features.clone(),
+            key_bits: outcome.key_bits,
+            method: outcome.method.clone(),
+            encryption: outcome.encryption.clone(),
+            packing: outcome.packing,
+            scenario: outcome.scenario.clone(),
+            division: outcome.division.clone(),
+            stage: Stage::Keygen,
+            phase: Phase::Setup,
+            sample: 0,
+            items: 0,
+            wall_ns: 0,
+            cpu_ns: 0,
+            device_ns: None,
+            run_id: outcome.run_id.clone(),
+            revision: outcome.revision.clone(),
+            cpu: cpu.into(),
+            adapter: outcome.adapter.clone(),
+        }
+    }
+}
+
 /// One row of `outcomes.csv`: the result of one spec.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The spec in its text form.
     pub spec: String,
@@ -218,6 +254,55 @@ pub struct Outcome {
     pub run_id: String,
     /// Source revision, `-dirty` if changed.
     pub revision: String,
+    // Columns from here on are empty in records of older versions.
+    /// Identity of the row: what defines it, the program and the number of threads.
+    #[serde(default)]
+    pub row_id: String,
+    /// How the server re-randomises results.
+    #[serde(default)]
+    pub rerandomisation: String,
+    /// Images worked on at once.
+    #[serde(default)]
+    pub batch: Option<u32>,
+    /// Batches whose times were kept.
+    #[serde(default)]
+    pub samples: Option<u32>,
+    /// Images of those batches.
+    #[serde(default)]
+    pub timed_images: Option<u64>,
+    /// Wall time of those batches from the start of the first stage to the end of the last, the harness between stages included.
+    #[serde(default)]
+    pub batches_ns: Option<u64>,
+    /// Energy of processor and memory in that time in microjoules.
+    #[serde(default)]
+    pub energy_uj: Option<u64>,
+    /// Bytes of the modulus n.
+    #[serde(default)]
+    pub key_bytes: Option<u32>,
+    /// Bytes of a ciphertext.
+    #[serde(default)]
+    pub ciphertext_bytes: Option<u32>,
+    /// Wall time of the whole row: setup, warm-up, batches and the checks of their results.
+    #[serde(default)]
+    pub row_ns: Option<u64>,
+    /// Processor time that other processes took meanwhile.
+    #[serde(default)]
+    pub others_cpu_ns: Option<u64>,
+    /// Processor time that the machine's host took away meanwhile.
+    #[serde(default)]
+    pub stolen_cpu_ns: Option<u64>,
+    /// Mean clock frequency of the processors when the row began.
+    #[serde(default)]
+    pub frequency_start_khz: Option<u64>,
+    /// Mean clock frequency of the processors when the row ended.
+    #[serde(default)]
+    pub frequency_end_khz: Option<u64>,
+    /// The compiler.
+    #[serde(default)]
+    pub compiler: String,
+    /// Whether the row may be quoted: known clean revision, known compiler, optimised build, no toy key, verified.
+    #[serde(default)]
+    pub publishable: Option<bool>,
 }
 
 /// Everything that one run measured.
@@ -230,12 +315,14 @@ pub struct Records {
 }
 
 impl Records {
-    /// Writes both files into `dir`, each whole or not at all.
+    /// Writes both files into `dir`, each whole or not at all. Samples under a key come first: programs that guess the kind of a column look at the first
+    /// rows, and plaintext samples have no key.
     ///
     /// # Errors
     /// [`Error::Io`] when the folder cannot be written.
     pub fn write(&self, dir: &Path) -> Result<()> {
-        write_rows(&dir.join(SAMPLES), &self.samples)?;
+        let (keyed, plain): (Vec<&Sample>, Vec<&Sample>) = self.samples.iter().partition(|s| s.key_bits.is_some());
+        write_rows(&dir.join(SAMPLES), keyed.into_iter().chain(plain))?;
         write_rows(&dir.join(OUTCOMES), &self.outcomes)
     }
 
@@ -248,16 +335,37 @@ impl Records {
     }
 }
 
-/// Writes `bytes` to `path` by way of a temporary file beside it, so that the file is never half there.
+/// Names of temporary files begin so; one that is left behind belongs to a process that was killed.
+const TEMPORARY: &str = ".cipherlane-";
+
+/// Writes `bytes` to `path` by way of a temporary file beside it, so that the file is never half there. When this returns, the file is on the disk under its
+/// name, also after a loss of power.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(Error::io("create a file in", dir))?;
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(Error::io("create a file in", dir))?;
     file.write_all(bytes).map_err(Error::io("write", path))?;
     file.as_file().sync_all().map_err(Error::io("write", path))?;
-    persist(file, path)
+    persist(file, path)?;
+    sync_folder(dir)
+}
+
+/// Brings the names in a folder to the disk.
+fn sync_folder(dir: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+        // Some file systems know no such thing for folders, and one may be allowed to write to a folder but not to read it.
+        match File::open(dir).and_then(|folder| folder.sync_all()) {
+            Err(e) if ![InvalidInput, PermissionDenied, Unsupported].contains(&e.kind()) => return Err(Error::io("write", dir)(e)),
+            _ => {}
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = dir;
+    Ok(())
 }
 
 /// Moves a finished temporary file to its name; readable as an ordinary new file is.
@@ -271,7 +379,7 @@ fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> Result<()> {
+fn write_rows<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<()> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let bad = |e: csv::Error| Error::file(path, "rows that can be written", e.to_string());
     for row in rows {
@@ -324,6 +432,9 @@ mod tests {
         let records = Records { samples: vec![sample(), Sample { sample: 1, key_bits: None, device_ns: Some(7), ..sample() }], outcomes: vec![] };
         records.write(dir.path()).unwrap();
         assert_eq!(Records::read(dir.path()).unwrap(), records);
+        let reversed = Records { samples: records.samples.iter().rev().cloned().collect(), outcomes: vec![] };
+        reversed.write(dir.path()).unwrap();
+        assert_eq!(Records::read(dir.path()).unwrap(), records, "samples under a key come first");
     }
 
     #[test]

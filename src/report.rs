@@ -4,8 +4,9 @@
 //! run again counts with its last outcome; samples join their outcome by spec and run.
 //!
 //! Times are per image (per operation for kernels): the wall time of a stage on a batch divided by the images of the batch. A [`Spread`] is the median
-//! over the samples with the least and the greatest value; with the few samples that slow specs allow, no narrower interval can be claimed.
+//! over the samples with its 95 % bootstrap interval, where there are samples enough for one, and with the least and the greatest value.
 
+pub mod compare;
 mod render;
 mod splice;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::record::{Outcome, Phase, Records, Sample, Stage};
+use crate::statistics::{LEAST_FOR_INTERVAL, Sorted};
 
 pub use render::{Format, details, legend, table};
 pub use splice::splice;
@@ -24,11 +26,22 @@ pub use splice::splice;
 /// Keys with fewer bits than this are toys.
 const LEAST_KEY_BITS: u32 = 2048;
 
-/// Median with extremes of what several samples measured.
+/// Rows shorter than this are not judged by the system's clock ticks of 10 ms.
+const SHORTEST_JUDGED_NS: u64 = 500_000_000;
+
+/// Median with interval and extremes of what several samples measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
     /// The middle value, or the mean of the two middle ones.
     pub median: f64,
+    /// Lower end of the median's 95 % bootstrap interval; none of fewer than six values.
+    pub low: Option<f64>,
+    /// Upper end of that interval.
+    pub high: Option<f64>,
+    /// Median absolute deviation from the median.
+    pub mad: f64,
+    /// Values more than 3.5 scaled median deviations from the median. They are counted, not left out.
+    pub outliers: usize,
     /// The least value.
     pub min: f64,
     /// The greatest value.
@@ -39,12 +52,41 @@ pub struct Spread {
 
 impl Spread {
     /// Of any number of values; nothing of none.
-    fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.sort_by(f64::total_cmp);
-        let (&min, &max, count) = (values.first()?, values.last()?, values.len());
-        let median = (values[(count - 1) / 2] + values[count / 2]) / 2.0;
-        Some(Self { median, min, max, count })
+    fn of(values: Vec<f64>) -> Option<Self> {
+        Sorted::of(values).map(|values| Self::from(&values))
     }
+
+    /// The median deviation as a share of the median, for comparing spreads.
+    fn relative_mad(&self) -> f64 {
+        if self.median > 0.0 { self.mad / self.median } else { 0.0 }
+    }
+}
+
+impl From<&Sorted> for Spread {
+    fn from(values: &Sorted) -> Self {
+        let interval = values.median_interval();
+        Self {
+            median: values.median(),
+            low: interval.map(|(low, _)| low),
+            high: interval.map(|(_, high)| high),
+            mad: values.mad(),
+            outliers: values.outliers(),
+            min: values.min(),
+            max: values.max(),
+            count: values.count(),
+        }
+    }
+}
+
+/// The 90th percentile of the time from image to answer: nine of ten images are answered within it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Latency {
+    /// The nearest rank: the least sample that 90 % of all samples do not exceed. Wall nanoseconds of all online stages.
+    pub p90_ns: f64,
+    /// Lower end of its 95 % bootstrap interval; none of fewer than six samples.
+    pub low: Option<f64>,
+    /// Upper end of that interval.
+    pub high: Option<f64>,
 }
 
 /// What one stage costs.
@@ -95,6 +137,14 @@ pub struct Row {
     pub bytes_up_per_image: Option<f64>,
     /// Bytes back per image.
     pub bytes_down_per_image: Option<f64>,
+    /// The 90th percentile of the latency, in the single scenario.
+    pub latency: Option<Latency>,
+    /// Energy of processor and memory in microjoules per image, where it was counted.
+    pub energy_uj_per_image: Option<f64>,
+    /// The harness' own wall time between the stages as a share of theirs.
+    pub harness_share: Option<f64>,
+    /// Signs that the machine was disturbed while the row ran, in words.
+    pub disturbances: Vec<String>,
     /// Over the spec that differs in `method = naive` only.
     pub over_naive: Option<Speedup>,
     /// Over the spec that differs in `backend = reference` only.
@@ -190,12 +240,18 @@ fn row(outcome: &Outcome, samples: &[&Sample]) -> Row {
             Some(StageTime { stage, phase, wall_ns, cpu_ns })
         })
         .collect();
-    let per_item = |phase: Phase, ns: fn(&Cost) -> f64| Spread::of(phases.get(&phase)?.values().map(|c| c.per_item(ns(c))).collect());
+    let sorted = |phase: Phase, ns: fn(&Cost) -> f64| Sorted::of(phases.get(&phase)?.values().map(|c| c.per_item(ns(c))).collect());
+    let per_item = |phase: Phase, ns: fn(&Cost) -> f64| sorted(phase, ns).map(|values| Spread::from(&values));
+    let (online_ns, online_cpu_ns) = (per_item(Phase::Online, |c| c.wall), per_item(Phase::Online, |c| c.cpu));
+    let latency = sorted(Phase::Online, |c| c.wall).filter(|_| outcome.scenario == "single").map(|values| {
+        let interval = values.quantile_interval(0.9);
+        Latency { p90_ns: values.quantile(0.9), low: interval.map(|(low, _)| low), high: interval.map(|(_, high)| high) }
+    });
+    let online_wall: f64 = phases.get(&Phase::Online).map_or(0.0, |online| online.values().map(|c| c.wall).sum());
     let setup: Vec<f64> = stages.iter().filter(|s| s.phase == Phase::Setup).map(|s| s.wall_ns.median).collect();
     let images_per_second = phases.get(&Phase::Online).and_then(|online| {
         let items: f64 = online.values().map(|c| f64::from(c.items)).sum();
-        let wall: f64 = online.values().map(|c| c.wall).sum();
-        (wall > 0.0).then(|| items * 1e9 / wall)
+        (online_wall > 0.0).then(|| items * 1e9 / online_wall)
     });
     let traffic = |bytes: u64| (outcome.images > 0 && outcome.error.is_none()).then(|| bytes as f64 / f64::from(outcome.images));
     Row {
@@ -203,8 +259,16 @@ fn row(outcome: &Outcome, samples: &[&Sample]) -> Row {
         software: outcome.adapter_type == "software",
         setup_ns: (!setup.is_empty()).then(|| setup.iter().sum()),
         offline_ns: per_item(Phase::Offline, |c| c.wall),
-        online_ns: per_item(Phase::Online, |c| c.wall),
-        online_cpu_ns: per_item(Phase::Online, |c| c.cpu),
+        disturbances: disturbances(outcome, online_ns, online_cpu_ns),
+        online_ns,
+        online_cpu_ns,
+        latency,
+        energy_uj_per_image: outcome
+            .energy_uj
+            .zip(outcome.timed_images)
+            .filter(|(_, images)| *images > 0)
+            .map(|(uj, images)| uj as f64 / images as f64),
+        harness_share: outcome.batches_ns.filter(|_| online_wall > 0.0).map(|whole| (whole as f64 / online_wall - 1.0).max(0.0)),
         images_per_second,
         bytes_up_per_image: traffic(outcome.bytes_up),
         bytes_down_per_image: traffic(outcome.bytes_down),
@@ -216,12 +280,39 @@ fn row(outcome: &Outcome, samples: &[&Sample]) -> Row {
     }
 }
 
+/// Signs that a row was not alone on an even machine; each rule says its limit.
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds and kilohertz of one row stay far below 2^53")]
+fn disturbances(outcome: &Outcome, wall: Option<Spread>, cpu: Option<Spread>) -> Vec<String> {
+    let mut signs = Vec::new();
+    let of_row = |ns: Option<u64>| ns.zip(outcome.row_ns).filter(|(_, row)| *row >= SHORTEST_JUDGED_NS).map(|(ns, row)| ns as f64 / row as f64);
+    if let Some(share) = of_row(outcome.others_cpu_ns).filter(|share| *share > 0.2) {
+        signs.push(format!("other processes kept {share:.1} processors busy (limit 0.2)"));
+    }
+    if let Some(share) = of_row(outcome.stolen_cpu_ns).filter(|share| *share > 0.05) {
+        signs.push(format!("the host took {share:.2} processors away (limit 0.05)"));
+    }
+    if let (Some(start), Some(end)) = (outcome.frequency_start_khz, outcome.frequency_end_khz)
+        && (start as f64 - end as f64).abs() > 0.1 * start as f64
+    {
+        signs.push(format!("the clock went from {} to {} MHz (limit 10 %)", start / 1000, end / 1000));
+    }
+    if let (Some(wall), Some(cpu)) = (wall, cpu)
+        && wall.count >= LEAST_FOR_INTERVAL
+        && wall.relative_mad() > 0.05
+        && wall.relative_mad() > 3.0 * cpu.relative_mad()
+    {
+        let percent = |s: Spread| 100.0 * s.relative_mad();
+        signs.push(format!("wall time spreads by {:.0} %, processor time by {:.1} % (limits 5 % and a third)", percent(wall), percent(cpu)));
+    }
+    signs
+}
+
 /// Fills in the ratios between rows.
 fn compare(rows: &mut [Row]) {
     // Everything of a spec but its method and its backend.
     let rest = |o: &Outcome| {
         let names = [&o.workload, &o.scheme, &o.dataset, &o.features, &o.encryption, &o.scenario, &o.division].map(Clone::clone);
-        (names, o.key_bits, o.packing, o.inputs_per_ciphertext, o.slot_bits, o.feature_bits, o.weight_bits)
+        (names, o.key_bits, o.packing, o.inputs_per_ciphertext, o.slot_bits, (o.feature_bits, o.weight_bits), o.threads, o.rerandomisation.clone())
     };
     let times: Vec<_> = rows.iter().map(|r| (r.online_ns.map(|s| s.median), r.online_stage_ns(Stage::Evaluate))).collect();
     let keys: Vec<_> = rows.iter().map(|r| rest(&r.outcome)).collect();
@@ -326,11 +417,14 @@ pub(crate) fn labels(rows: &[&Row], naming: Naming) -> Vec<String> {
         })
         .collect();
     // Sizes that specs seldom differ in are said only where names would be equal without them.
-    let sizes: [fn(&Outcome) -> Option<String>; 4] = [
+    let sizes: [fn(&Outcome) -> Option<String>; 7] = [
         |o| o.feature_bits.map(|b| format!("{b}-bit features")),
         |o| o.weight_bits.map(|b| format!("{b}-bit weights")),
         |o| o.slot_bits.map(|b| format!("{b}-bit slots")),
         |o| Some(format!("{} threads", o.threads)),
+        |o| o.batch.map(|b| format!("batches of {b}")),
+        |o| Some(format!("{} images", o.images)),
+        |o| Some(format!("{} re-randomisation", o.rerandomisation)),
     ];
     for size in sizes {
         let mut same: HashMap<String, BTreeSet<Option<String>>> = HashMap::new();

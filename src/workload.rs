@@ -53,6 +53,50 @@ impl FromStr for Scenario {
     }
 }
 
+/// What a measurement keeps to, so that numbers of one division compare like with like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Division {
+    /// Every pixel is encrypted, with fresh randomness for every ciphertext, and nothing is cached between samples.
+    Closed,
+    /// Anything else: here, features that the owner of the image computes in clear before encryption.
+    Open,
+}
+
+impl Division {
+    /// The name in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// How long a spec is measured: batches are repeated, each with fresh randomness and each checked, until all three have been reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sampling {
+    /// Batches that begin in the first this many milliseconds of online time are checked, but their times are not kept.
+    pub warm_up_ms: u32,
+    /// Least online time of the kept batches together, in milliseconds; a thousand batches are enough in any case.
+    pub least_ms: u32,
+    /// Least number of kept batches.
+    pub least_samples: u32,
+    /// Online time in milliseconds after which no batch is repeated for the sake of the two above. Every image is worked on once in any case.
+    pub most_ms: u32,
+}
+
+impl Sampling {
+    /// Every image once, every batch kept.
+    pub const ONCE: Self = Self { warm_up_ms: 0, least_ms: 0, least_samples: 1, most_ms: 0 };
+}
+
+impl fmt::Display for Sampling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}-{}", self.warm_up_ms, self.least_ms, self.least_samples, self.most_ms)
+    }
+}
+
 /// Which values share a ciphertext; its text form is `auto`, `off`, a number of images or `N-inputs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PackingChoice {
@@ -68,6 +112,22 @@ pub enum PackingChoice {
 }
 
 impl PackingChoice {
+    /// The packing that a number of inputs per ciphertext means, one image at a time: `auto`, or a number from 1.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`].
+    pub fn of_inputs(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "1" => Ok(Self::Off),
+            number => format!("{number}-inputs").parse().map_err(|_| Error::Unknown {
+                what: "number of inputs per ciphertext",
+                value: number.into(),
+                known: "auto, or a number from 1".into(),
+            }),
+        }
+    }
+
     /// The number of images asked for where images share a ciphertext, none for as many as fit.
     ///
     /// # Errors
@@ -82,6 +142,21 @@ impl PackingChoice {
                 feature: format!("packing {self}, which is for one image at a time; use auto, off or a number of images"),
             }),
         }
+    }
+}
+
+/// The plan that a text names; none for `auto`.
+///
+/// # Errors
+/// [`Error::Unknown`].
+pub fn method_choice(name: &str) -> Result<Option<Method>> {
+    match name {
+        "auto" => Ok(None),
+        name => name.parse().map(Some).map_err(|_| Error::Unknown {
+            what: "method",
+            value: name.into(),
+            known: format!("auto, {}", Method::ALL.map(Method::name).join(", ")),
+        }),
     }
 }
 
@@ -157,6 +232,21 @@ pub struct Spec {
     pub images: usize,
     /// Seed of keys and randomisers.
     pub seed: u64,
+    /// Images worked on at once; as many as suit the backend when not given. One in the single scenario.
+    pub batch: Option<usize>,
+    /// Threads of the pool; those of the process when not given.
+    pub threads: Option<usize>,
+}
+
+impl Spec {
+    /// The division that its numbers belong to. Plaintext rows share it with the encrypted rows of the same features.
+    #[must_use]
+    pub const fn division(&self) -> Division {
+        match self.features {
+            FeatureMap::Pixels => Division::Closed,
+            FeatureMap::Gradients => Division::Open,
+        }
+    }
 }
 
 impl fmt::Display for Spec {
@@ -170,7 +260,9 @@ impl fmt::Display for Spec {
             }
         }
         let Precision { feature_bits, weight_bits } = self.precision;
-        write!(f, "/{}/{}-{feature_bits}-{weight_bits}/{}/{}/{}", self.dataset, self.features.name(), self.scenario, self.images, self.seed)
+        write!(f, "/{}/{}-{feature_bits}-{weight_bits}/{}/{}/{}", self.dataset, self.features.name(), self.scenario, self.images, self.seed)?;
+        self.batch.map_or(Ok(()), |batch| write!(f, "/batch-{batch}"))?;
+        self.threads.map_or(Ok(()), |threads| write!(f, "/threads-{threads}"))
     }
 }
 
@@ -183,7 +275,7 @@ impl FromStr for Spec {
             what: "spec",
             value: text.into(),
             known: "inference/clear/float|integer/... or inference/paillier/BACKEND/KEY_BITS/METHOD/ENCRYPTION/PACKING/RERANDOMISATION/TABLE_MIB/..., then \
-                    DATASET/FEATURES-BITS-BITS/SCENARIO/IMAGES/SEED"
+                    DATASET/FEATURES-BITS-BITS/SCENARIO/IMAGES/SEED[/batch-N][/threads-N]"
                 .into(),
         }
         };
@@ -205,17 +297,28 @@ impl FromStr for Spec {
             }
             _ => return Err(bad()),
         };
-        let [dataset, features, scenario, images, seed] = rest else { return Err(bad()) };
+        let number = |text: &str| text.parse().ok().filter(|&n: &usize| n > 0);
+        let mut rest = rest.to_vec();
+        let mut choice = |name: &str| {
+            let value = rest.last().and_then(|last| last.strip_prefix(name)).map(|text| number(text).ok_or_else(bad)).transpose()?;
+            rest.truncate(rest.len() - usize::from(value.is_some()));
+            Ok::<_, Error>(value)
+        };
+        let threads = choice("threads-")?;
+        let batch = choice("batch-")?;
+        let [dataset, features, scenario, images, seed] = rest[..] else { return Err(bad()) };
         let [map, feature_bits, weight_bits] = features.split('-').collect::<Vec<_>>()[..] else { return Err(bad()) };
         let number = |text: &str| text.parse().map_err(|_| bad());
         Ok(Self {
-            dataset: (*dataset).into(),
+            dataset: dataset.into(),
             features: map.parse()?,
             precision: Precision { feature_bits: number(feature_bits)?, weight_bits: number(weight_bits)? },
             protection,
             scenario: scenario.parse()?,
             images: images.parse().map_err(|_| bad())?,
             seed: seed.parse().map_err(|_| bad())?,
+            batch,
+            threads,
         })
     }
 }
@@ -242,6 +345,8 @@ mod tests {
             scenario: Scenario::Offline,
             images: 10_000,
             seed: 1,
+            batch: None,
+            threads: None,
         };
         let text = "inference/paillier/gmp/2048/buckets/owner/78/bases/64/mnist/gradients-4-5/offline/10000/1";
         assert_eq!(spec.to_string(), text);
@@ -250,13 +355,27 @@ mod tests {
             let clear = Spec { protection, ..spec.clone() };
             assert_eq!(clear.to_string().parse::<Spec>().unwrap(), clear);
         }
+        for (batch, threads, end) in [(Some(9), None, "/batch-9"), (None, Some(2), "/threads-2"), (Some(9), Some(2), "/batch-9/threads-2")] {
+            let more = Spec { batch, threads, ..spec.clone() };
+            assert_eq!(more.to_string(), format!("{text}{end}"));
+            assert_eq!(more.to_string().parse::<Spec>().unwrap(), more);
+        }
         for packing in ["auto", "off", "1", "8-inputs"] {
             assert_eq!(packing.parse::<PackingChoice>().unwrap().to_string(), packing);
         }
         for bad in ["0", "0-inputs", "-inputs", "x-inputs", "-1"] {
             assert!(bad.parse::<PackingChoice>().is_err(), "{bad}");
         }
-        for bad in ["", "inference", "training/x", &text.replace("owner", "nobody"), &text.replace("/1", ""), &text.replace("-4-5", "-4")] {
+        for bad in [
+            "",
+            "inference",
+            "training/x",
+            &text.replace("owner", "nobody"),
+            &text.replace("/1", ""),
+            &text.replace("-4-5", "-4"),
+            &format!("{text}/batch-0"),
+            &format!("{text}/threads-2/batch-9"),
+        ] {
             assert!(bad.parse::<Spec>().is_err(), "{bad}");
         }
     }

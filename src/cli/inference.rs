@@ -1,12 +1,13 @@
 //! `run`, `report`, `plot`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::progress::Meter;
-use super::{check_folder, check_stop, check_target, method, method_name, note, out, out_json, shown};
+use super::sweep::warn_disturbed;
+use super::{check_folder, check_stop, check_target, method_name, note, out, out_json, shown};
 use crate::backend::{self, BackendId};
 use crate::dataset::{Dataset, DatasetChoice};
 use crate::error::{Error, Result};
@@ -19,12 +20,10 @@ use crate::record::{Records, SAMPLES, write_whole};
 use crate::report::{self, Format};
 use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
 use crate::stopwatch::timestamp;
+use crate::sweep::{Grid, once};
 use crate::workload::inference::Bench;
-use crate::workload::{PackingChoice, Protection, Scenario, Spec};
+use crate::workload::{PackingChoice, Protection, Sampling, Scenario, Spec, method_choice};
 use crate::{machine, plot as figures};
-
-/// Images that the oracle gets when the user names no number: enough for one set of ciphertexts.
-const ORACLE_IMAGES: usize = 100;
 
 /// Options of `run`. Lists are separated by commas; every combination is run.
 #[derive(Args, Clone, Debug)]
@@ -60,7 +59,7 @@ pub(super) struct RunArgs {
     #[arg(long, default_value = "auto")]
     packing: PackingChoice,
     /// Inputs of the image in one ciphertext, one image at a time: auto (as many as cost least), or a number; 1 leaves every input alone
-    #[arg(long, default_value = "auto", value_name = "auto|N", value_parser = inputs_per_ciphertext)]
+    #[arg(long, default_value = "auto", value_name = "auto|N", value_parser = PackingChoice::of_inputs)]
     inputs_per_ciphertext: PackingChoice,
     /// How the server re-randomises results: auto (bases for 100 results and more), bases (its own random bases), standard (r^n)
     #[arg(long, default_value = "auto", value_name = "WAY")]
@@ -74,6 +73,15 @@ pub(super) struct RunArgs {
     /// Images from the start of the test set [default: all; the reference backend gets at most 100]
     #[arg(long, value_name = "N")]
     images: Option<usize>,
+    /// Repeat batches until this many were timed, each with fresh randomness
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    min_samples: u32,
+    /// Repeat batches until their online time is this long
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    min_time: u32,
+    /// Do not keep the times of batches that begin in the first this many milliseconds
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    warm_up: u32,
     /// Seed of keys and randomisers: equal seeds give equal ciphertexts
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -106,6 +114,9 @@ impl Default for RunArgs {
             table_mib: 128,
             scenario: vec![Scenario::Offline],
             images: None,
+            min_samples: 1,
+            min_time: 0,
+            warm_up: 0,
             seed: 1,
             out: None,
             toy: false,
@@ -114,12 +125,9 @@ impl Default for RunArgs {
     }
 }
 
-/// `auto` or a number of inputs, as a packing.
-fn inputs_per_ciphertext(text: &str) -> std::result::Result<PackingChoice, String> {
-    match text {
-        "auto" => Ok(PackingChoice::Auto),
-        "1" => Ok(PackingChoice::Off),
-        number => format!("{number}-inputs").parse().map_err(|_| "expected auto or a number from 1".into()),
+impl RunArgs {
+    fn sampling(&self) -> Sampling {
+        Sampling { warm_up_ms: self.warm_up, least_ms: self.min_time, least_samples: self.min_samples, ..Sampling::ONCE }
     }
 }
 
@@ -183,29 +191,31 @@ fn backends(names: &[String]) -> Result<Vec<BackendId>> {
     Ok(ids)
 }
 
-/// The choices of a run that need no dataset: refused before anything is fetched.
-struct Choices {
-    backends: Vec<BackendId>,
-    methods: Vec<Option<Method>>,
-}
-
-fn choices(args: &RunArgs) -> Result<Choices> {
+/// The grid of a run, which needs no dataset: what is wrong is refused before anything is fetched.
+fn grid(args: &RunArgs) -> Result<Grid> {
     args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.toy))?;
-    args.features.iter().flat_map(|&features| precisions(args, features)).try_for_each(Precision::check)?;
-    let methods = args.method.iter().map(|name| method(name)).collect::<Result<Vec<_>>>()?;
-    Ok(Choices { backends: backends(&args.backend)?, methods })
+    let grid = Grid {
+        features: args.features.clone(),
+        feature_bits: args.feature_bits.clone(),
+        weight_bits: args.weight_bits.clone(),
+        scenarios: args.scenario.clone(),
+        plaintext: true,
+        backends: backends(&args.backend)?,
+        key_bits: args.key_bits.clone(),
+        methods: args.method.iter().map(|name| method_choice(name)).collect::<Result<_>>()?,
+        encryptions: args.encryption.clone(),
+        packings: vec![args.packing],
+        single_packings: vec![args.inputs_per_ciphertext],
+        rerandomisations: vec![args.rerandomise],
+        table_mib: vec![args.table_mib],
+        images: vec![args.images],
+        ..Grid::default()
+    };
+    grid.features.iter().flat_map(|&features| grid.precisions(features)).try_for_each(Precision::check)?;
+    Ok(grid)
 }
 
-/// All precisions asked for, the default where none is.
-fn precisions(args: &RunArgs, features: FeatureMap) -> Vec<Precision> {
-    let default = Precision::default_for(features);
-    let or = |asked: &[u32], default| if asked.is_empty() { vec![default] } else { asked.to_vec() };
-    let weight_bits = or(&args.weight_bits, default.weight_bits);
-    let pairs = or(&args.feature_bits, default.feature_bits).into_iter().flat_map(|f| weight_bits.iter().map(move |&w| (f, w)).collect::<Vec<_>>());
-    pairs.map(|(feature_bits, weight_bits)| Precision { feature_bits, weight_bits }).collect()
-}
-
-fn specs(args: &RunArgs, choices: &Choices, dataset: &Dataset) -> Result<Vec<Spec>> {
+fn specs(args: &RunArgs, grid: &Grid, dataset: &Dataset) -> Result<Vec<Spec>> {
     let available = dataset.test.len();
     if let Some(images) = args.images.filter(|&n| n == 0 || n > available) {
         return Err(Error::OutOfRange {
@@ -214,48 +224,24 @@ fn specs(args: &RunArgs, choices: &Choices, dataset: &Dataset) -> Result<Vec<Spe
             allowed: format!("1 to {available}, the images of the test set"),
         });
     }
-    let mut specs = Vec::new();
-    let grid = args.features.iter().flat_map(|&features| precisions(args, features).into_iter().map(move |precision| (features, precision)));
-    for (features, precision) in grid {
-        for &scenario in &args.scenario {
-            let spec = |protection, most: usize| Spec {
-                dataset: dataset.id.to_string(),
-                features,
-                precision,
-                protection,
-                scenario,
-                images: args.images.unwrap_or_else(|| available.min(most)),
-                seed: args.seed,
-            };
-            // One image at a time is a matter of many repetitions, not of the whole set.
-            let most = if scenario == Scenario::Single { ORACLE_IMAGES } else { usize::MAX };
-            specs.extend([Protection::ClearFloat, Protection::ClearInteger].map(|p| spec(p, usize::MAX)));
-            for &backend in choices.backends.iter().rev() {
-                for &key_bits in &args.key_bits {
-                    for &method in &choices.methods {
-                        for &encryption in &args.encryption {
-                            let packing = if scenario == Scenario::Single { args.inputs_per_ciphertext } else { args.packing };
-                            let protection = Protection::Paillier {
-                                backend,
-                                key_bits,
-                                method,
-                                encryption,
-                                packing,
-                                rerandomisation: args.rerandomise,
-                                table_mib: args.table_mib,
-                            };
-                            let slow = backend == BackendId::Reference || scenario == Scenario::Single;
-                            specs.push(spec(protection, if slow { most.min(ORACLE_IMAGES) } else { most }));
-                        }
-                    }
-                }
-            }
-        }
-    }
     // A name may stand twice in a list.
-    let mut seen = HashSet::new();
-    specs.retain(|spec| seen.insert(spec.clone()));
-    Ok(specs)
+    Ok(once(grid.specs(&dataset.id.to_string(), available, args.seed)))
+}
+
+/// The models of some feature maps for a dataset.
+pub(super) fn models_for(dataset: &str, features: &[FeatureMap], file: Option<&PathBuf>) -> Result<HashMap<FeatureMap, TrainedModel>> {
+    let mut models = HashMap::new();
+    for &features in features {
+        let model = model_for(dataset, features, file)?;
+        if model.origin.features != features {
+            return Err(Error::Unsupported {
+                subject: format!("a model for {}", model.origin.features.name()),
+                feature: format!("{}; pass --features {}", features.name(), model.origin.features.name()),
+            });
+        }
+        models.insert(features, model);
+    }
+    Ok(models)
 }
 
 /// Runs all specs, prints the table and writes the results folder.
@@ -267,32 +253,22 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
         Some(dir) => dir.clone(),
         None => PathBuf::from(format!("results/{}-local", timestamp().trim_end_matches('Z').replace(':', "").replace('T', "-"))),
     };
-    let choices = choices(args)?;
+    let grid = grid(args)?;
     check_folder(&out_dir, true)?;
     let dataset = open_dataset(&args.dataset, args.offline)?;
-    let specs = specs(args, &choices, &dataset)?;
-    let mut models = HashMap::new();
-    for &features in &args.features {
-        let model = model_for(&dataset.id.to_string(), features, args.model.as_ref())?;
-        if model.origin.features != features {
-            return Err(Error::Unsupported {
-                subject: format!("a model for {}", model.origin.features.name()),
-                feature: format!("{}; pass --features {}", features.name(), model.origin.features.name()),
-            });
-        }
-        models.insert(features, model);
-    }
+    let specs = specs(args, &grid, &dataset)?;
+    let models = models_for(&dataset.id.to_string(), &args.features, args.model.as_ref())?;
     if let Some(warning) = busy_warning(machine::load_average()) {
         note(&format!("warning: {warning}"));
     }
     let source = Source { dataset: dataset.id.to_string(), dataset_sha256: dataset.sha256.clone(), seed: args.seed };
     let mut bench = Bench::new(dataset.test, models, args.toy, || !super::should_stop());
-    let mut run = Run::start();
+    let mut run = Run::start(source);
     let mut failed = 0;
     for (number, spec) in specs.iter().enumerate() {
         check_stop()?;
         let meter = Meter::start(&format!("[{}/{}] {}", number + 1, specs.len(), short(spec)), spec.images as u64, "images");
-        let outcome = run.measure(&mut bench, spec, &mut |progress| {
+        let outcome = run.measure(&mut bench, spec, args.sampling(), &mut |progress| {
             meter.set(progress.stage.name(), progress.done as u64);
             check_stop()
         })?;
@@ -306,8 +282,9 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
             }
         }
     }
-    run.write(&out_dir, source)?;
+    run.write(&out_dir)?;
     let drawn = figures::draw(run.records(), &out_dir)?;
+    warn_disturbed(run.records(), &out_dir);
     if json {
         out(&report::json(run.records())?);
     } else {
@@ -326,7 +303,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
 }
 
 /// A spec in a few words for progress lines.
-fn short(spec: &Spec) -> String {
+pub(super) fn short(spec: &Spec) -> String {
     let features = spec.features.name();
     match spec.protection {
         Protection::ClearFloat => format!("plaintext f32, {features}"),

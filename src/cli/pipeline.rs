@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::inference::{model_for, open_dataset};
 use super::progress::Meter;
-use super::{check_stop, check_target, method, method_name, note, out, out_json, shown};
+use super::{check_stop, check_target, method_name, note, out, out_json, shown};
 use crate::backend::{self, Backend, BackendId};
 use crate::dataset::{DatasetChoice, Images};
 use crate::error::{Error, Result};
@@ -24,8 +24,8 @@ use crate::scheme::paillier::files::{self, Header};
 use crate::scheme::paillier::{
     Ciphertexts, Decryptor, Encryption, Encryptor, Evaluator, Packing, Rerandomisation, SecretKey, Tables, check_bits, pack_columns, unpack_rows,
 };
-use crate::workload::PackingChoice;
 use crate::workload::inference::linear_map;
+use crate::workload::{PackingChoice, method_choice};
 
 /// Ciphertexts between two looks at the clock and at Ctrl-C.
 const CHUNK: usize = 256;
@@ -304,7 +304,7 @@ pub(super) fn evaluate(args: &EvaluateArgs, json: bool) -> Result<bool> {
     let public = files::read_public_key(&args.public, args.common.toy)?;
     let (header, query) = files::read_query(&args.query, &public)?;
     let features: FeatureMap = header.features.parse()?;
-    let method = method(&args.method)?;
+    let method = method_choice(&args.method)?;
     let default = Precision::default_for(features);
     let precision = Precision { feature_bits: header.feature_bits, weight_bits: args.weight_bits.unwrap_or(default.weight_bits) };
     let model = integer_model(&header.dataset, features, args.model.as_ref(), precision)?;

@@ -26,12 +26,14 @@ struct State {
     done: u64,
     total: u64,
     unit: &'static str,
+    /// Time left at the start for all work that this is a part of.
+    left: Option<Duration>,
 }
 
 impl Meter {
     /// Begins to show `title`; `total` counts of `unit`, 0 when unknown.
     pub(super) fn start(title: &str, total: u64, unit: &'static str) -> Self {
-        let state = Arc::new(Mutex::new(State { title: title.into(), step: String::new(), done: 0, total, unit }));
+        let state = Arc::new(Mutex::new(State { title: title.into(), step: String::new(), done: 0, total, unit, left: None }));
         if std::io::stderr().is_terminal() {
             let bar = ProgressBar::new(total);
             let template =
@@ -65,6 +67,13 @@ impl Meter {
         self.bar.set_position(done);
     }
 
+    /// How long all work that this is a part of will take from now on, by an estimate.
+    pub(super) fn set_left(&self, left: Duration) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.left = Some(left);
+        self.bar.set_prefix(format!("{} (all: {} left)", state.title, minutes(left)));
+    }
+
     /// How much there is to do, once it is known.
     pub(super) fn set_total(&self, total: u64) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).total = total;
@@ -84,7 +93,7 @@ impl Drop for Meter {
 }
 
 fn line(state: &State, elapsed: Duration) -> String {
-    let State { title, step, done, total, unit } = state;
+    let State { title, step, done, total, unit, left } = state;
     let seconds = elapsed.as_secs_f64();
     let mut text = format!("{title}: ");
     if !step.is_empty() {
@@ -97,7 +106,19 @@ fn line(state: &State, elapsed: Duration) -> String {
     if *done > 0 && done < total {
         text += &format!(", about {:.0} s left", seconds / *done as f64 * (total - done) as f64);
     }
+    if let Some(left) = left {
+        text += &format!(", about {} left in all", minutes(left.saturating_sub(elapsed)));
+    }
     text
+}
+
+/// Seconds, or whole minutes where there are many.
+fn minutes(time: Duration) -> String {
+    match time.as_secs() {
+        s @ 0..=299 => format!("{s} s"),
+        s @ 300..=17_999 => format!("{} min", s / 60),
+        s => format!("{} h {} min", s / 3600, s / 60 % 60),
+    }
 }
 
 #[cfg(test)]
@@ -106,10 +127,13 @@ mod tests {
 
     #[test]
     fn lines_say_how_much_is_left() {
-        let state = |done, total| State { title: "gmp".into(), step: "encrypt".into(), done, total, unit: "images" };
+        let state = |done, total| State { title: "gmp".into(), step: "encrypt".into(), done, total, unit: "images", left: None };
         assert_eq!(line(&state(25, 100), Duration::from_secs(10)), "gmp: encrypt, 25 of 100 images, 10 s, about 30 s left");
         assert_eq!(line(&state(0, 100), Duration::from_secs(10)), "gmp: encrypt, 0 of 100 images, 10 s");
         assert_eq!(line(&state(0, 0), Duration::from_secs(1)), "gmp: encrypt, 1 s");
+        let part = State { left: Some(Duration::from_secs(7210)), ..state(25, 100) };
+        assert_eq!(line(&part, Duration::from_secs(10)), "gmp: encrypt, 25 of 100 images, 10 s, about 30 s left, about 120 min left in all");
+        assert_eq!([20, 299, 300, 20_000].map(|s| minutes(Duration::from_secs(s))), ["20 s", "299 s", "5 min", "5 h 33 min"]);
         assert_eq!(line(&State { step: String::new(), ..state(0, 0) }, Duration::from_secs(1)), "gmp: 1 s");
     }
 }

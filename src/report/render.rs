@@ -270,9 +270,15 @@ fn details_columns() -> Vec<Column> {
         words("spec", "", "what tells the spec apart from the others"),
         numbers("samples", "", 0, "repetitions of the online stages"),
         numbers("total", "ms", 0, "wall time per image (kernels: per operation) of all online stages, encode, transfers and decode included, median"),
-        numbers("min", "ms", 0, "the fastest sample"),
-        numbers("max", "ms", 0, "the slowest sample"),
-        numbers("cpu", "ms", 0, "processor time of all threads per image, online stages, median"),
+        numbers("95 %", "ms", 0, "bootstrap interval of that median; - for fewer than six samples"),
+        numbers("p90", "ms", 0, "90th percentile of the latency (single scenario): nine of ten images are answered within it"),
+        numbers("MAD", "%", 4, "median absolute deviation from the median, as a share of it"),
+        numbers("outl.", "", 3, "samples more than 3.5 scaled median deviations from the median; they are counted, not left out"),
+        numbers("min", "ms", 1, "the fastest sample"),
+        numbers("max", "ms", 2, "the slowest sample"),
+        numbers("cpu", "ms", 7, "processor time of all threads per image, online stages, median"),
+        numbers("energy", "mJ", 6, "energy of processor and memory per image; - where it cannot be read"),
+        numbers("harness", "%", 5, "the harness' own wall time between stages, as a share of theirs"),
         numbers("setup", "s", 0, "wall time of key generation, tables and plans, once per key or model"),
         numbers("vs naive", "evaluate", 0, "times faster than method naive on the same backend, evaluate stage"),
         numbers("vs naive", "all", 0, "the same, all online stages"),
@@ -291,9 +297,17 @@ fn details_table(rows: &[Row], format: Format) -> Table {
             label,
             total.map_or_else(|| "-".into(), |s| s.count.to_string()),
             number(total.map(|s| s.median), 1e-6),
+            total
+                .and_then(|s| s.low.zip(s.high))
+                .map_or_else(|| "-".into(), |(low, high)| format!("{}..{}", digits3(low * 1e-6), digits3(high * 1e-6))),
+            number(row.latency.map(|l| l.p90_ns), 1e-6),
+            total.map_or_else(|| "-".into(), |s| format!("{:.1}", 100.0 * s.relative_mad())),
+            total.map_or_else(|| "-".into(), |s| s.outliers.to_string()),
             number(total.map(|s| s.min), 1e-6),
             number(total.map(|s| s.max), 1e-6),
             number(row.online_cpu_ns.map(|s| s.median), 1e-6),
+            number(row.energy_uj_per_image, 1e-3),
+            row.harness_share.map_or_else(|| "-".into(), |share| digits3(100.0 * share)),
             number(row.setup_ns, 1e-9),
             number(row.over_naive.and_then(|s| s.evaluate), 1.0),
             number(row.over_naive.map(|s| s.online), 1.0),
@@ -311,8 +325,18 @@ fn details_table(rows: &[Row], format: Format) -> Table {
             *name = format!("({})", at + 1);
         }
     }
-    let body = timed.iter().zip(names).map(cells).collect();
-    Table { caption: String::new(), columns: details_columns(), groups: vec![(String::new(), body)], notes }
+    let disturbed = timed.iter().zip(&names).filter(|(row, _)| !row.disturbances.is_empty());
+    notes.extend(disturbed.map(|(row, name)| format!("disturbed: {name}: {}", row.disturbances.join("; "))));
+    let body: Vec<Vec<String>> = timed.iter().zip(names).map(cells).collect();
+    let (mut columns, mut groups) = (details_columns(), vec![(String::new(), body)]);
+    // What this machine or these scenarios do not give takes no room.
+    for name in ["95 %", "p90", "energy", "harness"] {
+        let at = columns.iter().position(|c| c.name == name);
+        if at.is_some_and(|at| groups.iter().flat_map(|(_, rows)| rows).all(|row| row.get(at).is_some_and(|cell| cell == "-"))) {
+            remove(&mut columns, &mut groups, name);
+        }
+    }
+    Table { caption: String::new(), columns, groups, notes }
 }
 
 fn one_line(text: &str) -> String {

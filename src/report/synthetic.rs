@@ -94,6 +94,7 @@ impl Case {
             error: None,
             run_id: "20250102-030405".into(),
             revision: "0123abc".into(),
+            ..Outcome::default()
         }
     }
 
@@ -101,29 +102,13 @@ impl Case {
         let o = self.outcome();
         let stages = [Stage::Encode, Stage::Encrypt, Stage::Evaluate, Stage::Decrypt, Stage::Decode];
         let row = |stage, phase, sample: u32, items: u32, ns: f64| Sample {
-            spec: o.spec.clone(),
-            workload: o.workload.clone(),
-            scheme: o.scheme.clone(),
-            backend: o.backend.clone(),
-            dataset: o.dataset.clone(),
-            features: o.features.clone(),
-            key_bits: o.key_bits,
-            method: o.method.clone(),
-            encryption: o.encryption.clone(),
-            packing: o.packing,
-            scenario: o.scenario.clone(),
-            division: o.division.clone(),
             stage,
             phase,
             sample,
             items,
             wall_ns: ns as u64,
             cpu_ns: (ns * 8.0) as u64,
-            device_ns: None,
-            run_id: o.run_id.clone(),
-            revision: o.revision.clone(),
-            cpu: "Made-up Processor 9000 at 2.0 GHz".into(),
-            adapter: o.adapter.clone(),
+            ..Sample::blank(&o, "Made-up Processor 9000 at 2.0 GHz")
         };
         let mut rows = Vec::new();
         if self.scheme != "clear" {

@@ -30,11 +30,11 @@ paillier  gpu      buckets      -      -        -         -        -        -   
 #[test]
 fn the_second_table_is_this() {
     let expected = "\
-spec             samples    total      min      max      cpu  setup  vs naive  vs naive   vs ref.  vs ref.  vs clear
-                               ms       ms       ms       ms      s  evaluate       all  evaluate      all    slower
-plaintext float        5  0.00100  9.00e-4  0.00110  0.00800      -         -         -         -        -         -
-gmp naive              5      333      300      367     2667  0.250         -         -         -        -    3.33e5
-gmp buckets            5     33.3     30.0     36.7      267  0.250      23.7      10.0         -        -     33333
+spec            samples   total MAD outl.     min     max     cpu setup vs naive vs naive  vs ref. vs ref. vs clear
+                             ms   %            ms      ms      ms     s evaluate      all evaluate     all   slower
+plaintext float       5 0.00100 5.0     0 9.00e-4 0.00110 0.00800     -        -        -        -       -        -
+gmp naive             5     333 5.0     0     300     367    2667 0.250        -        -        -       -   3.33e5
+gmp buckets           5    33.3 5.0     0    30.0    36.7     267 0.250     23.7     10.0        -       -    33333
 ";
     assert_eq!(details(&small(), Format::Text), expected);
 }
@@ -144,6 +144,44 @@ fn times_are_per_image_and_by_sample() {
     assert!((row.images_per_second.unwrap() - 150.0 / (9.0 + 5.5)).abs() < 1e-6);
     assert_eq!(row.setup_ns, Some(2.5e8));
     assert_eq!(row.online_stage_ns(Stage::Keygen), None);
+}
+
+#[test]
+fn spread_latency_energy_and_disturbances_are_derived() {
+    let mut records = records(&[Case { samples: 21, ..Case::paillier("gmp", "buckets", 2048, 10.0) }]);
+    let outcome = &mut records.outcomes[0];
+    outcome.scenario = "single".into();
+    (outcome.energy_uj, outcome.timed_images) = (Some(4_200_000), Some(2100));
+    (outcome.row_ns, outcome.others_cpu_ns, outcome.stolen_cpu_ns) = (Some(1_000_000_000), Some(600_000_000), Some(10_000_000));
+    (outcome.frequency_start_khz, outcome.frequency_end_khz) = (Some(3_000_000), Some(2_000_000));
+    let whole: u64 = records.samples.iter().filter(|s| s.phase == Phase::Online).map(|s| s.wall_ns).sum();
+    records.outcomes[0].batches_ns = Some(whole + whole / 200);
+    let row = &derive(&records)[0];
+    let online = row.online_ns.unwrap();
+    assert!(online.low.unwrap() < online.median && online.median < online.high.unwrap() && online.mad > 0.0 && online.outliers == 0, "{online:?}");
+    // Samples spread evenly from 0.09 s to 0.11 s: the 19th of 21.
+    assert!((row.latency.unwrap().p90_ns / 1.08e8 - 1.0).abs() < 1e-6, "{:?}", row.latency);
+    assert_eq!(row.energy_uj_per_image, Some(2000.0));
+    assert!((row.harness_share.unwrap() - 0.005).abs() < 1e-6);
+    let signs = row.disturbances.join("; ");
+    assert!(row.disturbances.len() == 2 && signs.contains("0.6 processors") && signs.contains("3000 to 2000 MHz"), "{signs}");
+    let text = details(&records, Format::Text);
+    assert!(text.contains("p90") && text.contains("disturbed: ") && text.contains("energy"), "{text}");
+
+    // Wall time that spreads while processor time does not is waiting for others.
+    for s in records.samples.iter_mut().filter(|s| s.phase == Phase::Online) {
+        s.cpu_ns = 1_000_000;
+    }
+    let row = &derive(&records)[0];
+    assert!(
+        row.online_ns.unwrap().relative_mad() <= 0.05 || row.disturbances.iter().any(|d| d.contains("wall time spreads")),
+        "{:?}",
+        row.disturbances
+    );
+    for s in records.samples.iter_mut().filter(|s| s.phase == Phase::Online && s.sample % 2 == 0) {
+        s.wall_ns += s.wall_ns / 4;
+    }
+    assert!(derive(&records)[0].disturbances.iter().any(|d| d.contains("wall time spreads")));
 }
 
 #[test]

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use super::{PackingChoice, Protection, Scenario, Spec};
+use super::{PackingChoice, Protection, Sampling, Scenario, Spec};
 use crate::backend::{self, BackendId, Device};
 use crate::dataset::Images;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
+use crate::machine::energy;
 use crate::model::{TrainedModel, argmax};
 use crate::plan::Weights;
 use crate::quantise::{IntegerModel, Precision};
@@ -29,7 +30,7 @@ pub struct StageTime {
     pub stage: Stage,
     /// When it happens.
     pub phase: Phase,
-    /// Number of the batch.
+    /// Number of the sample, one for each batch whose times are kept.
     pub batch: u32,
     /// Images of the batch.
     pub images: u32,
@@ -64,6 +65,23 @@ pub struct Measured {
     pub product: Option<Product>,
     /// What did the arithmetic.
     pub device: Device,
+    /// Images of a full batch.
+    pub batch: usize,
+    /// The kept batches as a whole.
+    pub kept: Kept,
+}
+
+/// Sums over the batches whose times are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Batches.
+    pub samples: u32,
+    /// Images of them.
+    pub images: usize,
+    /// Wall time from the start of the first stage to the end of the last, summed: the stages and what the harness does between them.
+    pub wall_ns: u64,
+    /// Energy of processor and memory in that time, in microjoules, where the machine counts it.
+    pub energy_uj: Option<u64>,
 }
 
 /// Facts on an encrypted product.
@@ -90,8 +108,65 @@ pub struct Progress {
     pub images: usize,
 }
 
-/// Hears of progress; an error ends the work.
-pub type Report<'a> = dyn FnMut(Progress) -> Result<()> + 'a;
+/// Hears of progress; an error ends the work. It is called from the pool's threads.
+pub type Report<'a> = dyn FnMut(Progress) -> Result<()> + Send + 'a;
+
+/// Samples after which no batch is repeated for the sake of time: more would fill files with what microseconds repeat.
+const MOST_REPEATED: u32 = 1000;
+
+/// Decides batch by batch what is kept, and when a spec has been measured for long enough.
+struct Pace {
+    sampling: Sampling,
+    energy: Option<energy::Counter>,
+    /// Online time of all batches.
+    online_ns: u64,
+    kept: Kept,
+    begun: Option<energy::Reading>,
+}
+
+impl Pace {
+    fn new(sampling: Sampling) -> Self {
+        let energy = energy::Counter::open();
+        let kept = Kept { energy_uj: energy.is_some().then_some(0), ..Kept::default() };
+        Self { sampling, energy, online_ns: 0, kept, begun: None }
+    }
+
+    /// Number of the sample that the next batch gives, should it be kept.
+    fn sample(&self) -> u32 {
+        self.kept.samples
+    }
+
+    /// A batch is about to begin.
+    fn begin(&mut self) -> Stopwatch {
+        self.begun = self.energy.as_ref().and_then(energy::Counter::read);
+        Stopwatch::start()
+    }
+
+    /// A batch has ended: whether its times are kept.
+    fn end(&mut self, watch: Stopwatch, images: usize) -> bool {
+        let wall_ns = watch.elapsed().wall_ns;
+        let energy_uj = self.energy.as_ref().zip(self.begun.take()).and_then(|(counter, begun)| counter.since(&begun));
+        let keep = self.online_ns >= u64::from(self.sampling.warm_up_ms) * 1_000_000;
+        self.online_ns += wall_ns;
+        if keep {
+            self.kept.samples += 1;
+            self.kept.images += images;
+            self.kept.wall_ns += wall_ns;
+            // One reading that fails leaves no sum.
+            self.kept.energy_uj = self.kept.energy_uj.zip(energy_uj).map(|(sum, uj)| sum + uj);
+        }
+        keep
+    }
+
+    /// Whether enough was measured, once every image was worked on.
+    fn is_enough(&self) -> bool {
+        let ns = |ms: u32| u64::from(ms) * 1_000_000;
+        let long = self.kept.wall_ns >= ns(self.sampling.least_ms) || self.kept.samples >= MOST_REPEATED;
+        let reached = self.kept.samples >= self.sampling.least_samples && long;
+        // What is not kept at all is not measured.
+        reached || (self.kept.samples > 0 && self.sampling.most_ms > 0 && self.online_ns >= ns(self.sampling.most_ms))
+    }
+}
 
 /// Test images and models, and the keys made so far: specs of one run share them.
 pub struct Bench {
@@ -134,7 +209,14 @@ impl Bench {
     ///
     /// # Errors
     /// [`Error::Disagreement`] when a result differs from the quantised model's; whatever the stages report; [`Error::Interrupted`] through `report`.
-    pub fn run(&mut self, spec: &Spec, report: &mut Report<'_>) -> Result<Measured> {
+    pub fn run(&mut self, spec: &Spec, sampling: Sampling, report: &mut Report<'_>) -> Result<Measured> {
+        match spec.threads {
+            None => self.run_here(spec, sampling, report),
+            Some(threads) => thread_pool(threads)?.install(|| self.run_here(spec, sampling, report)),
+        }
+    }
+
+    fn run_here(&mut self, spec: &Spec, sampling: Sampling, report: &mut Report<'_>) -> Result<Measured> {
         if spec.images == 0 || spec.images > self.images.len() {
             return Err(Error::OutOfRange {
                 what: "number of images",
@@ -144,12 +226,12 @@ impl Bench {
         }
         let model = self.integer_model(spec.features, spec.precision)?;
         match spec.protection {
-            Protection::ClearFloat => self.run_float(spec, &model, report),
+            Protection::ClearFloat => self.run_float(spec, sampling, &model, report),
             Protection::ClearInteger => {
                 let map = self.linear_map(spec, &model)?;
-                let batch = if spec.scenario == Scenario::Single { 1 } else { spec.images };
+                let batch = batch(spec, spec.images);
                 let job = Job { batch, set: None, slot_bits: map.result_bits(), times: Vec::new(), product: None, device: clear_device() };
-                self.drive(spec, &model, Clear::new(map), job, report)
+                self.drive(spec, sampling, &model, Clear::new(map), job, report)
             }
             Protection::Paillier { backend, key_bits, method, encryption, packing, rerandomisation, table_mib } => {
                 let start = Progress { stage: Stage::Keygen, done: 0, images: spec.images };
@@ -171,11 +253,11 @@ impl Bench {
                     slots,
                     inputs_per_ciphertext: arrangement.inputs_per_ciphertext(),
                 };
-                let batch = if spec.scenario == Scenario::Single { 1 } else { slots * sets_per_batch(backend.id(), encryption) };
+                let batch = batch(spec, slots * sets_per_batch(backend.id(), encryption));
                 let times = vec![setup(Stage::Keygen, keygen), setup(Stage::Prepare, prepare)];
                 let slot_bits = arrangement.result_bits();
                 let job = Job { batch, set: Some(slots), slot_bits, times, product: Some(product), device: backend.device() };
-                self.drive(spec, &model, service, job, report)
+                self.drive(spec, sampling, &model, service, job, report)
             }
         }
     }
@@ -211,51 +293,72 @@ impl Bench {
         }
     }
 
-    fn run_float(&self, spec: &Spec, model: &IntegerModel, report: &mut Report<'_>) -> Result<Measured> {
+    fn run_float(&self, spec: &Spec, sampling: Sampling, model: &IntegerModel, report: &mut Report<'_>) -> Result<Measured> {
         let network = &self.model(spec.features)?.network;
         let collapsed = network.collapse();
-        let batch = if spec.scenario == Scenario::Single { 1 } else { spec.images };
-        let mut result = Measured::empty(clear_device());
-        for (number, first) in (0..spec.images).step_by(batch).enumerate() {
+        let batch = batch(spec, spec.images);
+        let mut result = Measured::empty(clear_device(), batch);
+        let mut pace = Pace::new(sampling);
+        for (pass, first) in passes(spec.images, batch) {
+            if pass > 0 && pace.is_enough() {
+                break;
+            }
             let images = self.slice(first, batch.min(spec.images - first));
-            let mut stage = |stage, elapsed| {
-                result.times.push(StageTime { stage, phase: Phase::Online, batch: number as u32, images: images.len() as u32, elapsed })
-            };
-            report(Progress { stage: Stage::Evaluate, done: first, images: spec.images })?;
-            let (features, elapsed) = Stopwatch::time(|| spec.features.extract(&images));
+            report(Progress { stage: Stage::Evaluate, done: if pass == 0 { first } else { spec.images }, images: spec.images })?;
+            let whole = pace.begin();
+            let (features, encode) = Stopwatch::time(|| spec.features.extract(&images));
             let features = features?;
-            stage(Stage::Encode, elapsed);
-            let (classes, elapsed) = Stopwatch::time(|| network.classify(&features));
-            stage(Stage::Evaluate, elapsed);
+            let (classes, evaluate) = Stopwatch::time(|| network.classify(&features));
+            let sample = pace.sample();
+            if pace.end(whole, images.len()) {
+                let stage = |stage, elapsed| StageTime { stage, phase: Phase::Online, batch: sample, images: images.len() as u32, elapsed };
+                result.times.extend([stage(Stage::Encode, encode), stage(Stage::Evaluate, evaluate)]);
+            }
             let truth = model.classify(&spec.precision.features(&features)?)?;
             for (i, ((class, truth), label)) in classes?.into_iter().zip(truth).zip(&images.labels).enumerate() {
                 check_class(class, &collapsed.logits(features.row(i))?, first + i)?;
-                result.images += 1;
-                result.correct += usize::from(class == *label);
-                result.agreeing += usize::from(class == truth);
+                if pass == 0 {
+                    result.images += 1;
+                    result.correct += usize::from(class == *label);
+                    result.agreeing += usize::from(class == truth);
+                }
             }
         }
+        result.kept = pace.kept;
         Ok(result)
     }
 
-    fn drive<S: LinearInference>(&self, spec: &Spec, model: &IntegerModel, mut service: S, job: Job, report: &mut Report<'_>) -> Result<Measured> {
-        let mut result = Measured { times: job.times, product: job.product, slot_bits: Some(job.slot_bits), ..Measured::empty(job.device) };
+    fn drive<S: LinearInference>(
+        &self,
+        spec: &Spec,
+        sampling: Sampling,
+        model: &IntegerModel,
+        mut service: S,
+        job: Job,
+        report: &mut Report<'_>,
+    ) -> Result<Measured> {
+        let mut result =
+            Measured { times: job.times, product: job.product, slot_bits: Some(job.slot_bits), ..Measured::empty(job.device, job.batch) };
         let mut digest = Sha256::new();
-        let mut first_digest = None;
-        let (mut bytes_up, mut bytes_down) = (0, 0);
         let classes = model.classes();
-        for (number, first) in (0..spec.images).step_by(job.batch).enumerate() {
+        let mut pace = Pace::new(sampling);
+        for (number, (pass, first)) in passes(spec.images, job.batch).enumerate() {
+            if pass > 0 && pace.is_enough() {
+                break;
+            }
             let images = self.slice(first, job.batch.min(spec.images - first));
             let count = images.len();
-            let times = &mut result.times;
+            let sample = pace.sample();
+            let mut times = Vec::new();
             let step = |stage: Stage, report: &mut Report<'_>| -> Result<Stopwatch> {
-                report(Progress { stage, done: first, images: spec.images })?;
+                report(Progress { stage, done: if pass == 0 { first } else { spec.images }, images: spec.images })?;
                 Ok(Stopwatch::start())
             };
             let mut done = |stage: Stage, watch: Stopwatch| {
                 let elapsed = watch.elapsed();
-                times.push(StageTime { stage, phase: Phase::Online, batch: number as u32, images: count as u32, elapsed });
+                times.push(StageTime { stage, phase: Phase::Online, batch: sample, images: count as u32, elapsed });
             };
+            let whole = pace.begin();
             let watch = step(Stage::Encode, report)?;
             let features = spec.precision.features(&spec.features.extract(&images)?)?;
             let plaintexts = service.encode(&Inputs::new(&features.values, features.width)?)?;
@@ -263,7 +366,7 @@ impl Bench {
             let watch = step(Stage::Encrypt, report)?;
             let query = service.encrypt(plaintexts)?;
             done(Stage::Encrypt, watch);
-            bytes_up += service.query_bytes(&query);
+            let query_bytes = service.query_bytes(&query);
             let watch = step(Stage::Upload, report)?;
             let loaded = service.upload(query)?;
             done(Stage::Upload, watch);
@@ -273,14 +376,15 @@ impl Bench {
             let watch = step(Stage::Download, report)?;
             let answer = service.download(evaluated)?;
             done(Stage::Download, watch);
-            bytes_down += service.answer_bytes(&answer);
-            if let Some(set) = job.set {
+            let answer_bytes = service.answer_bytes(&answer);
+            // The first pass alone is the same on every backend, however many follow.
+            if let (Some(set), 0) = (job.set, pass) {
                 let words = service.answer_words(&answer);
                 words.iter().for_each(|word| digest.update(word.to_le_bytes()));
                 if number == 0 {
                     let mut first_set = Sha256::new();
                     words[..words.len() / count.div_ceil(set)].iter().for_each(|word| first_set.update(word.to_le_bytes()));
-                    first_digest = Some((set.min(count), short_hex(first_set)));
+                    result.first_digest = Some((set.min(count), short_hex(first_set)));
                 }
             }
             let watch = step(Stage::Decrypt, report)?;
@@ -289,8 +393,15 @@ impl Bench {
             let watch = step(Stage::Decode, report)?;
             let logits = service.decode(decrypted, count)?;
             done(Stage::Decode, watch);
-            result.rounds += 1;
+            if pace.end(whole, count) {
+                result.times.append(&mut times);
+            }
 
+            if pass == 0 {
+                result.bytes_up += query_bytes;
+                result.bytes_down += answer_bytes;
+                result.rounds += 1;
+            }
             for (i, (label, logits)) in images.labels.iter().zip(logits.chunks_exact(classes)).enumerate() {
                 let expected = model.logits(features.row(i))?;
                 if logits != expected {
@@ -300,17 +411,69 @@ impl Bench {
                         actual: format!("{logits:?}"),
                     });
                 }
-                result.images += 1;
-                result.correct += usize::from(argmax(logits) == *label);
-                result.agreeing += usize::from(argmax(logits) == argmax(&expected));
+                if pass == 0 {
+                    result.images += 1;
+                    result.correct += usize::from(argmax(logits) == *label);
+                    result.agreeing += usize::from(argmax(logits) == argmax(&expected));
+                }
             }
         }
-        result.bytes_up = bytes_up;
-        result.bytes_down = bytes_down;
-        result.first_digest = first_digest;
+        result.kept = pace.kept;
         result.digest = job.set.map(|_| short_hex(digest));
         Ok(result)
     }
+
+    /// What a spec sends and needs, without running it.
+    ///
+    /// # Errors
+    /// When the model or the packing does not fit.
+    pub fn size(&self, spec: &Spec) -> Result<Size> {
+        let map = linear_map(&self.integer_model(spec.features, spec.precision)?)?;
+        let inputs = map.weights().cols();
+        let Protection::Paillier { backend, key_bits, encryption, packing, .. } = spec.protection else {
+            return Ok(Size { inputs, ciphertexts: 0, results: 0, set: 1, batch: batch(spec, spec.images) });
+        };
+        let arrangement = layout(spec.scenario, packing)?.arrange(key_bits, &map)?;
+        let set = arrangement.images();
+        let batch = batch(spec, set * sets_per_batch(backend, encryption));
+        Ok(Size { inputs, ciphertexts: arrangement.ciphertexts(&map), results: arrangement.results(&map), set, batch })
+    }
+}
+
+/// How large a spec is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Inputs of the model.
+    pub inputs: usize,
+    /// Ciphertexts of a set to the server.
+    pub ciphertexts: usize,
+    /// Ciphertexts of a set back.
+    pub results: usize,
+    /// Images of a set.
+    pub set: usize,
+    /// Images worked on at once.
+    pub batch: usize,
+}
+
+/// The first images of all batches, pass after pass without an end.
+fn passes(images: usize, batch: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..).flat_map(move |pass| (0..images).step_by(batch.max(1)).map(move |first| (pass, first)))
+}
+
+/// Images worked on at once: what the spec says, else `default`.
+fn batch(spec: &Spec, default: usize) -> usize {
+    match spec.scenario {
+        Scenario::Single => 1,
+        Scenario::Offline => spec.batch.unwrap_or(default).clamp(1, spec.images),
+    }
+}
+
+/// A pool of its own for a spec that names its number of threads.
+fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|e| Error::Unsupported { subject: "this system".into(), feature: format!("a pool of {threads} threads: {e}") })
 }
 
 /// What [`Bench::drive`] needs besides the service.
@@ -326,7 +489,7 @@ struct Job {
 }
 
 impl Measured {
-    fn empty(device: Device) -> Self {
+    fn empty(device: Device, batch: usize) -> Self {
         Self {
             times: Vec::new(),
             correct: 0,
@@ -340,6 +503,8 @@ impl Measured {
             slot_bits: None,
             product: None,
             device,
+            batch,
+            kept: Kept::default(),
         }
     }
 }

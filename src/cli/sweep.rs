@@ -1,0 +1,381 @@
+//! `sweep`, `compare`.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::inference::{models_for, open_dataset, short};
+use super::progress::Meter;
+use super::{check_folder, check_stop, note, out, out_json, shown};
+use crate::error::{Error, Result};
+use crate::machine;
+use crate::measure::{Run, Source, busy_warning, definition, row_id, unpublishable};
+use crate::record::journal::{Entry, Journal, Shard};
+use crate::record::{Records, SAMPLES, write_whole};
+use crate::report::compare::{Comparison, Pair, THRESHOLD, Verdict, compare as compare_records};
+use crate::report::{self, Format};
+use crate::stopwatch::Stopwatch;
+use crate::sweep::{Estimate, Plan, Speeds, Sweep};
+use crate::workload::inference::Bench;
+use crate::workload::{Protection, Spec};
+
+/// The sweep file as it was last run, beside its results.
+const COPY: &str = "sweep.toml";
+
+/// Options of `sweep`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct SweepArgs {
+    /// Sweep file: grids of choices, what to leave out, how long to measure; see benches/sweeps/
+    file: PathBuf,
+    /// Results folder; a sweep that was stopped goes on there [default: results/NAME-local]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Only print what would be run, with estimates of time, memory and bytes
+    #[arg(long)]
+    dry_run: bool,
+    /// Run the I-th of N parts, for job arrays; parts may share a folder
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Run rows again that failed
+    #[arg(long)]
+    retry_failed: bool,
+    /// Do not use the network
+    #[arg(long)]
+    offline: bool,
+}
+
+/// A row of the plan.
+struct Row {
+    spec: Spec,
+    id: String,
+    estimate: Estimate,
+}
+
+/// Runs a sweep, or goes on with it.
+pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<bool> {
+    let sweep = Sweep::read(&args.file)?;
+    let dir = args.out.clone().unwrap_or_else(|| {
+        let name = args.file.file_stem().map_or_else(|| "sweep".into(), |name| name.to_string_lossy().into_owned());
+        PathBuf::from(format!("results/{name}-local"))
+    });
+    if !args.dry_run {
+        if dir.join(SAMPLES).exists() && !dir.join("rows").exists() {
+            return Err(Error::file(&dir, "a folder of this sweep or none", format!("{SAMPLES} of another run; choose another --out or remove it")));
+        }
+        check_folder(&dir, true)?;
+    }
+    let dataset = open_dataset(&sweep.dataset, args.offline)?;
+    let name = dataset.id.to_string();
+    let plan = sweep.plan(&name, dataset.test.len())?;
+    let source = Source { dataset: name.clone(), dataset_sha256: dataset.sha256.clone(), seed: sweep.seed };
+    let models = models_for(&name, &sweep.features(), None)?;
+    let mut bench = Bench::new(dataset.test, models, sweep.toy, || !super::should_stop());
+    let meter = Meter::start("estimating", 0, "rows");
+    let rows = rows(&sweep, &plan, &source, &bench, args.shard)?;
+    drop(meter);
+    tell_plan(&sweep, &plan, &rows, args.shard);
+    if args.dry_run {
+        show_plan(&sweep, &plan, &rows, json);
+        return Ok(true);
+    }
+
+    let journal = Journal::open(&dir, args.shard)?;
+    let found = journal.read()?;
+    found.damaged.iter().for_each(|error| note(&format!("warning: {error}; that row is measured again")));
+    let is_done = |row: &Row| found.entries.get(&row.id).is_some_and(|entry| entry.outcome.error.is_none() || !args.retry_failed);
+    let (done, todo): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| is_done(row));
+    if !found.entries.is_empty() || !found.damaged.is_empty() {
+        let failed = done.iter().filter(|row| found.entries.get(&row.id).is_some_and(|e| e.outcome.error.is_some())).count();
+        let retry = if failed > 0 { format!(" ({failed} of them failed; --retry-failed runs them again)") } else { String::new() };
+        note(&format!("{}: {} of {} rows are done{retry}, {} to go", dir.display(), done.len(), rows.len(), todo.len()));
+    }
+    if !todo.is_empty() {
+        if let Some(warning) = busy_warning(machine::load_average()) {
+            note(&format!("warning: {warning}"));
+        }
+        unpublishable().iter().for_each(|reason| note(&format!("warning: not publishable: {reason}")));
+    }
+    let mut run = Run::start(source);
+    found.entries.values().for_each(|entry| run.recall(entry));
+    drop(found);
+    // The plan in its order, parts of other processes included: the folder shows the whole sweep.
+    let order: Vec<String> = plan.specs.iter().map(|spec| row_id(spec, sweep.sampling, run.source())).collect();
+    let measured = (|| {
+        write_copy(&dir, &sweep)?;
+        if !todo.is_empty() {
+            run.note_in(&journal, false)?;
+        }
+        measure(&sweep, &todo, &mut run, &mut bench, &journal)
+    })();
+    match measured {
+        Ok(()) if todo.is_empty() => {}
+        Ok(()) => run.note_in(&journal, true)?,
+        Err(Error::Interrupted) => {
+            run.note_in(&journal, true)?;
+            assemble(&run, &journal, &dir, &order)?;
+            note(&format!("what is done stays in {}; the same command goes on", dir.display()));
+            return Err(Error::Interrupted);
+        }
+        Err(error) => {
+            note(&format!("what is done stays in {}; the same command goes on once the cause is gone", dir.display()));
+            return Err(error);
+        }
+    }
+    let (records, strangers) = assemble(&run, &journal, &dir, &order)?;
+    if strangers > 0 {
+        note(&format!(
+            "{strangers} rows of other versions of the program or of the sweep file stay in {} and are left out of the CSVs",
+            dir.join("rows").display()
+        ));
+    }
+    warn_disturbed(&records, &dir);
+    if json {
+        out(&report::json(&records)?);
+    } else {
+        out(&format!("\n{}", report::table(&records, Format::Text)));
+        let missing = order.len() - records.outcomes.len();
+        let missing = if missing > 0 { format!("; {missing} rows of the sweep are still to be run") } else { String::new() };
+        out(&format!(
+            "\n{}: samples.csv, outcomes.csv and run.toml of {} rows{missing}. `cipherlane report {} --details` shows spread and ratios.",
+            dir.display(),
+            records.outcomes.len(),
+            dir.display()
+        ));
+    }
+    let own: HashSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    Ok(records.outcomes.iter().filter(|o| own.contains(o.row_id.as_str())).all(|o| o.verified))
+}
+
+/// Says how many rows were measured while something else took the machine's time.
+pub(super) fn warn_disturbed(records: &Records, dir: &Path) {
+    let rows = report::derive(records);
+    let disturbed: Vec<&report::Row> = rows.iter().filter(|row| !row.disturbances.is_empty()).collect();
+    if let Some(sign) = disturbed.first().and_then(|row| row.disturbances.first()) {
+        note(&format!(
+            "warning: {} of {} rows were measured on a disturbed machine, as: {sign}; `cipherlane report {} --details` says which",
+            disturbed.len(),
+            rows.len(),
+            dir.display()
+        ));
+    }
+}
+
+/// The rows of this process with their estimates.
+fn rows(sweep: &Sweep, plan: &Plan, source: &Source, bench: &Bench, shard: Option<Shard>) -> Result<Vec<Row>> {
+    let mine = |spec: &&Spec| shard.is_none_or(|shard| shard.holds(&definition(spec, sweep.sampling, source)));
+    let specs: Vec<Spec> = plan.specs.iter().filter(mine).cloned().collect();
+    let speeds = Speeds::measure(&specs, || !super::should_stop())?;
+    let threads = rayon::current_num_threads();
+    // Many rows share a layout, and finding one is not free.
+    let mut sizes = HashMap::new();
+    let mut keys = HashSet::new();
+    let rows = specs.into_iter().map(|spec| {
+        check_stop()?;
+        let key = match spec.protection {
+            Protection::Paillier { key_bits, .. } => keys.insert(key_bits),
+            Protection::ClearFloat | Protection::ClearInteger => false,
+        };
+        let layout = Spec { threads: None, ..spec.clone() };
+        let size = *sizes.entry(layout).or_insert_with(|| bench.size(&spec).ok());
+        let estimate = speeds.estimate(&spec, sweep.sampling, size, threads, key);
+        Ok(Row { id: row_id(&spec, sweep.sampling, source), spec, estimate })
+    });
+    rows.collect()
+}
+
+/// What is run and what is not, in words.
+fn tell_plan(sweep: &Sweep, plan: &Plan, rows: &[Row], shard: Option<Shard>) {
+    if !sweep.question.is_empty() {
+        note(&format!("question: {}", sweep.question));
+    }
+    let all = plan.specs.len();
+    let part = shard.map_or_else(String::new, |shard| format!(", of them {} in part {shard}", rows.len()));
+    let repeated = if plan.repeated > 0 { format!("; {} combinations named twice", plan.repeated) } else { String::new() };
+    note(&format!("{}: {all} rows{part}{repeated}", sweep.path.display()));
+    for rule in &plan.excluded {
+        let unused = if rule.count == 0 { "; does it say what it means?" } else { "" };
+        note(&format!("left out by the rule in line {}: {} combinations ({}){unused}", rule.line, rule.count, rule.reason));
+    }
+}
+
+fn show_plan(sweep: &Sweep, plan: &Plan, rows: &[Row], json: bool) {
+    let seconds: f64 = rows.iter().map(|row| row.estimate.seconds).sum();
+    let memory = rows.iter().map(|row| row.estimate.memory_bytes).fold(0.0, f64::max);
+    let wire: u64 = rows.iter().map(|row| row.estimate.wire_bytes).sum();
+    if json {
+        out_json(&json!({
+            "file": shown(&sweep.path), "question": sweep.question, "rows": rows.iter().map(|row| json!({
+                "row_id": row.id, "spec": row.spec.to_string(), "estimated_seconds": row.estimate.seconds,
+                "estimated_memory_bytes": row.estimate.memory_bytes as u64, "estimated_wire_bytes": row.estimate.wire_bytes,
+            })).collect::<Vec<_>>(),
+            "excluded": plan.excluded.iter().map(|rule| json!({ "line": rule.line, "reason": rule.reason, "combinations": rule.count })).collect::<Vec<_>>(),
+            "repeated": plan.repeated, "estimated_seconds": seconds, "estimated_memory_bytes": memory as u64, "estimated_wire_bytes": wire,
+        }));
+        return;
+    }
+    let mut text = String::from("estimates, right within a factor of two or three:\n  row_id               time    memory      wire  spec\n");
+    for row in rows {
+        let Estimate { seconds, memory_bytes, wire_bytes } = row.estimate;
+        let sizes = [megabytes(memory_bytes), megabytes(wire_bytes as f64)];
+        text += &format!("  {}  {:>7}  {:>8}  {:>8}  {}\n", row.id, duration(seconds), sizes[0], sizes[1], row.spec);
+    }
+    text += &format!(
+        "{} rows: about {}, at most about {} of memory, {} on the wire for all images once\n",
+        rows.len(),
+        duration(seconds),
+        megabytes(memory),
+        megabytes(wire as f64)
+    );
+    out(&text);
+}
+
+fn megabytes(bytes: f64) -> String {
+    if bytes >= 1e9 { format!("{:.1} GB", bytes / 1e9) } else { format!("{:.1} MB", bytes / 1e6) }
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 100.0 => format!("{s:.1} s"),
+        s if s < 6000.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
+/// Keeps the sweep file beside its results.
+fn write_copy(dir: &Path, sweep: &Sweep) -> Result<()> {
+    let path = dir.join(COPY);
+    if std::fs::read_to_string(&path).is_ok_and(|there| there == sweep.text) { Ok(()) } else { write_whole(&path, sweep.text.as_bytes()) }
+}
+
+/// Runs rows and writes each to the journal as it ends.
+fn measure(sweep: &Sweep, todo: &[&Row], run: &mut Run, bench: &mut Bench, journal: &Journal) -> Result<()> {
+    let watch = Stopwatch::start();
+    let mut left: f64 = todo.iter().map(|row| row.estimate.seconds).sum();
+    let mut expected = 0.0;
+    for (number, row) in todo.iter().enumerate() {
+        check_stop()?;
+        let name = format!("[{}/{}] {}", number + 1, todo.len(), short(&row.spec));
+        let meter = Meter::start(&name, row.spec.images as u64, "images");
+        // What rows took so far says how far off the estimates are.
+        let spent = watch.elapsed().wall_ns as f64 / 1e9;
+        let error = if expected > 1.0 { (spent / expected).clamp(0.05, 20.0) } else { 1.0 };
+        // Sums of estimates come down to zero but for their rounding.
+        meter.set_left(Duration::try_from_secs_f64(left * error).unwrap_or_default());
+        let entry = run.row(bench, &row.spec, sweep.sampling, &mut |progress| {
+            meter.set(progress.stage.name(), progress.done as u64);
+            check_stop()
+        })?;
+        drop(meter);
+        journal.add(&entry)?;
+        left -= row.estimate.seconds;
+        expected += row.estimate.seconds;
+        note(&format!("{name}: {}", entry.outcome.error.as_deref().unwrap_or("verified")));
+    }
+    Ok(())
+}
+
+/// Puts the CSVs together from the journal: the rows of the plan in its order. Also says how many rows of the journal are not of the plan.
+fn assemble(run: &Run, journal: &Journal, dir: &Path, order: &[String]) -> Result<(Records, usize)> {
+    journal.assemble(|| {
+        let mut entries = journal.read()?.entries;
+        let mut records = Records::default();
+        for Entry { outcome, samples, .. } in order.iter().filter_map(|id| entries.remove(id)) {
+            records.outcomes.push(outcome);
+            records.samples.extend(samples);
+        }
+        run.assemble(journal, dir, &records)?;
+        Ok((records, entries.len()))
+    })
+}
+
+/// Options of `compare`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct CompareArgs {
+    /// Results folder before
+    first: PathBuf,
+    /// Results folder after
+    second: PathBuf,
+    /// Differences of medians up to this many percent count as equal
+    #[arg(long, default_value_t = 100.0 * THRESHOLD, value_name = "PERCENT")]
+    threshold: f64,
+}
+
+/// Exit status of `compare` when something changed.
+const CHANGED: u8 = 3;
+
+/// Says what changed between two results folders beyond noise.
+pub(super) fn compare(args: &CompareArgs, json: bool) -> Result<ExitCode> {
+    if !(0.0..=1000.0).contains(&args.threshold) {
+        return Err(Error::OutOfRange { what: "--threshold", value: args.threshold.to_string(), allowed: "0 to 1000 percent".into() });
+    }
+    let comparison = compare_records(&Records::read(&args.first)?, &Records::read(&args.second)?, args.threshold / 100.0);
+    if json {
+        out_json(&serde_json::to_value(&comparison).map_err(|e| Error::Unsupported { subject: "JSON".into(), feature: e.to_string() })?);
+    } else {
+        out(&comparison_text(&comparison));
+    }
+    Ok(if comparison.is_changed() { ExitCode::from(CHANGED) } else { ExitCode::SUCCESS })
+}
+
+fn comparison_text(comparison: &Comparison) -> String {
+    let mut text = String::new();
+    let mut section = |verdict: Verdict, title: &str| {
+        let pairs: Vec<&Pair> = comparison.pairs.iter().filter(|pair| pair.verdict == verdict).collect();
+        if !pairs.is_empty() {
+            text += &format!("{title}:\n");
+            pairs.iter().for_each(|pair| text += &format!("  {}\n", pair_text(pair)));
+        }
+    };
+    section(Verdict::Different, "different results");
+    section(Verdict::Slower, "slower");
+    section(Verdict::Faster, "faster");
+    section(Verdict::Undecided, "undecided: too few samples, or a disturbed machine");
+    for (title, specs) in [("only in the first", &comparison.only_first), ("only in the second", &comparison.only_second)] {
+        if !specs.is_empty() {
+            text += &format!("{title}:\n");
+            specs.iter().for_each(|spec| text += &format!("  {spec}\n"));
+        }
+    }
+    comparison.notes.iter().for_each(|line| text += &format!("note: {line}\n"));
+    let changed = if comparison.is_changed() { "changed" } else { "no change beyond noise" };
+    text += &format!(
+        "{changed}: {} rows compared, {} slower, {} faster, {} different, {} undecided, {} unchanged (threshold {:.3} %, 5 % chance of any false change)\n",
+        comparison.pairs.len(),
+        comparison.count(Verdict::Slower),
+        comparison.count(Verdict::Faster),
+        comparison.count(Verdict::Different),
+        comparison.count(Verdict::Undecided),
+        comparison.count(Verdict::Unchanged),
+        100.0 * comparison.threshold
+    );
+    text
+}
+
+fn pair_text(pair: &Pair) -> String {
+    let mut parts = vec![pair.spec.clone()];
+    parts.extend(pair.differences.iter().cloned());
+    if let (Some((a, b)), Some(ratio)) = (pair.median_ns, pair.ratio) {
+        let interval =
+            pair.interval.map_or_else(String::new, |(low, high)| format!(", 95 % {:+.1} to {:+.1} %", 100.0 * (low - 1.0), 100.0 * (high - 1.0)));
+        parts.push(format!("{:.4} to {:.4} ms per image, {:+.1} %{interval}", a / 1e6, b / 1e6, 100.0 * (ratio - 1.0)));
+        parts.extend(pair.cpu_ratio.map(|ratio| format!("processor time {:+.1} %", 100.0 * (ratio - 1.0))));
+        parts.extend(pair.p.zip(pair.effect).map(|(p, effect)| format!("p {p:.4}, effect {effect:+.2}")));
+        parts.push(format!("{} and {} samples", pair.samples.0, pair.samples.1));
+    }
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!([0.04, 12.0, 600.0, 10_000.0].map(duration), ["0.0 s", "12.0 s", "10 min", "2.8 h"]);
+        assert_eq!([1.5e6, 2.5e9].map(megabytes), ["1.5 MB", "2.5 GB"]);
+    }
+}

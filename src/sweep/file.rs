@@ -1,0 +1,664 @@
+//! The form of a sweep file. Errors name the file, the line and the key; unknown keys are answered with the known ones.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+use toml::Spanned;
+
+use super::{Excluded, Grid, Plan, once};
+use crate::backend::{self, BackendId};
+use crate::dataset::DatasetChoice;
+use crate::error::{Error, Result};
+use crate::features::FeatureMap;
+use crate::plan::matvec::Method;
+use crate::quantise::Precision;
+use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
+use crate::workload::{PackingChoice, Protection, Sampling, Scenario, Spec, method_choice};
+
+/// A sweep as its file says it.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    /// The file.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+    /// The question that it answers; may be empty.
+    pub question: String,
+    /// Which images.
+    pub dataset: DatasetChoice,
+    /// Keys under 2048 bits are allowed.
+    pub toy: bool,
+    /// Seed of keys and randomisers.
+    pub seed: u64,
+    /// How long each row is measured.
+    pub sampling: Sampling,
+    grids: Vec<GridTable>,
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    question: String,
+    #[serde(default)]
+    dataset: Option<Word<DatasetChoice>>,
+    #[serde(default)]
+    toy: bool,
+    #[serde(default = "one")]
+    seed: u64,
+    #[serde(default)]
+    sampling: SamplingTable,
+    grid: Vec<GridTable>,
+    #[serde(default)]
+    exclude: Vec<Spanned<RuleTable>>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// How long a row is measured.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SamplingTable {
+    warm_up_seconds: Word<Milliseconds>,
+    min_seconds: Word<Milliseconds>,
+    min_samples: u32,
+    max_seconds: Word<Milliseconds>,
+}
+
+impl Default for SamplingTable {
+    fn default() -> Self {
+        let ms = |ms| Word(Milliseconds(ms));
+        Self { warm_up_seconds: ms(200), min_seconds: ms(1000), min_samples: 10, max_seconds: ms(60_000) }
+    }
+}
+
+/// A list of choices under one key; empty when the key is not there.
+type List<T> = Option<Vec<Word<T>>>;
+
+/// One `[[grid]]`. What is not named has the default of `cipherlane run`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GridTable {
+    backend: List<BackendChoice>,
+    key_bits: Option<Vec<Spanned<Word<KeyBits>>>>,
+    method: List<MethodChoice>,
+    encryption: List<Encryption>,
+    packing: List<PackingChoice>,
+    inputs_per_ciphertext: List<Inputs>,
+    rerandomise: List<Rerandomisation>,
+    table_mib: List<Count>,
+    features: List<FeatureMap>,
+    feature_bits: List<FeatureBits>,
+    weight_bits: List<WeightBits>,
+    scenario: List<Scenario>,
+    images: Option<Vec<Spanned<Word<OrWord<All>>>>>,
+    batch: List<OrWord<Auto>>,
+    threads: List<Threads>,
+    plaintext: Option<bool>,
+}
+
+/// One `[[exclude]]`: leaves out the combinations that have one of the named values under every key of the rule.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleTable {
+    reason: String,
+    backend: List<BackendId>,
+    key_bits: List<KeyBits>,
+    method: List<MethodChoice>,
+    encryption: List<Encryption>,
+    packing: List<PackingChoice>,
+    inputs_per_ciphertext: List<Inputs>,
+    rerandomise: List<Rerandomisation>,
+    table_mib: List<Count>,
+    features: List<FeatureMap>,
+    feature_bits: List<FeatureBits>,
+    weight_bits: List<WeightBits>,
+    scenario: List<Scenario>,
+    images: List<OrWord<All>>,
+    batch: List<OrWord<Auto>>,
+    threads: List<Threads>,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    line: usize,
+    table: RuleTable,
+}
+
+/// A value with one text form, written as a string or as a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word<T>(T);
+
+impl<'de, T: FromStr> Deserialize<'de> for Word<T>
+where
+    T::Err: fmt::Display,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Text<T>(PhantomData<T>);
+        impl<T: FromStr> Visitor<'_> for Text<T>
+        where
+            T::Err: fmt::Display,
+        {
+            type Value = Word<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name or a number")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<Word<T>, E> {
+                text.parse().map(Word).map_err(E::custom)
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> std::result::Result<Word<T>, E> {
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> std::result::Result<Word<T>, E> {
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> std::result::Result<Word<T>, E> {
+                self.visit_str(&number.to_string())
+            }
+        }
+        deserializer.deserialize_any(Text(PhantomData))
+    }
+}
+
+fn whole(text: &str, least: u32, most: u32, what: &str) -> std::result::Result<u32, String> {
+    text.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| format!("`{text}` is no {what} from {least} to {most}"))
+}
+
+/// Declares a number in a range.
+macro_rules! number {
+    ($name:ident, $least:expr, $most:expr, $what:literal) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        struct $name(u32);
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> std::result::Result<Self, String> {
+                whole(text, $least, $most, $what).map(Self)
+            }
+        }
+    };
+}
+
+number!(KeyBits, 0, u32::MAX, "number of bits");
+number!(FeatureBits, 1, 12, "number of bits of a feature");
+number!(WeightBits, 2, 16, "number of bits of a weight");
+number!(Count, 1, 1 << 20, "number");
+
+/// Seconds with a fraction, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Milliseconds(u32);
+
+impl FromStr for Milliseconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let seconds = text.parse().ok().filter(|s: &f64| (0.0..=86_400.0).contains(s));
+        seconds.map(|s| Self((s * 1000.0).round() as u32)).ok_or_else(|| format!("`{text}` is no number of seconds from 0 to 86400"))
+    }
+}
+
+/// A backend, or all of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BackendChoice {
+    All,
+    One(BackendId),
+}
+
+impl FromStr for BackendChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "all" => Ok(Self::All),
+            name => name.parse().map(Self::One).map_err(|_| Error::Unknown {
+                what: "backend",
+                value: name.into(),
+                known: format!("all, {}", BackendId::ALL.map(BackendId::name).join(", ")),
+            }),
+        }
+    }
+}
+
+/// A plan, or the one with the fewest products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MethodChoice(Option<Method>);
+
+impl FromStr for MethodChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        method_choice(text).map(Self)
+    }
+}
+
+/// Inputs of one image in a ciphertext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Inputs(PackingChoice);
+
+impl FromStr for Inputs {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        PackingChoice::of_inputs(text).map(Self)
+    }
+}
+
+/// Threads of the pool, or those of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Threads(Option<usize>);
+
+impl FromStr for Threads {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "all" => Ok(Self(None)),
+            number => whole(number, 1, 1024, "number of threads, nor \"all\",").map(|n| Self(Some(n as usize))),
+        }
+    }
+}
+
+/// A word that stands for a number that is found out later.
+trait Standing: Copy + fmt::Debug {
+    const WORD: &'static str;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct All;
+
+impl Standing for All {
+    const WORD: &'static str = "all";
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Auto;
+
+impl Standing for Auto {
+    const WORD: &'static str = "auto";
+}
+
+/// A number from 1, or the word of `W`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct OrWord<W>(Option<usize>, PhantomData<W>);
+
+impl<W: Standing> FromStr for OrWord<W> {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        if text == W::WORD {
+            return Ok(Self(None, PhantomData));
+        }
+        let number = text.parse().ok().filter(|&n: &usize| n > 0);
+        number.map(|n| Self(Some(n), PhantomData)).ok_or_else(|| format!("`{text}` is neither a number from 1 nor \"{}\"", W::WORD))
+    }
+}
+
+impl Sweep {
+    /// Reads a sweep file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::SweepFile`] with line and key.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        Self::parse(path, text)
+    }
+
+    fn parse(path: &Path, text: String) -> Result<Self> {
+        let document: Document = toml::from_str(&text).map_err(|e| syntax(path, &text, &e))?;
+        let wrong = |at: usize, problem: String| mistake(path, &text, at, problem);
+        for grid in &document.grid {
+            for bits in grid.key_bits.iter().flatten() {
+                check_bits(bits.get_ref().0.0, document.toy).map_err(|e| match e {
+                    Error::KeyTooSmall { bits: key, minimum } => {
+                        wrong(bits.span().start, format!("a {key}-bit key is a toy: at least {minimum} bits are needed, or `toy = true` for tests"))
+                    }
+                    e => wrong(bits.span().start, e.to_string()),
+                })?;
+            }
+        }
+        if document.grid.is_empty() {
+            return Err(Error::SweepFile { path: path.into(), line: 1, key: "grid".into(), problem: "there is no [[grid]]".into() });
+        }
+        let rules = document.exclude.into_iter().map(|rule| (rule.span().start, rule.into_inner()));
+        let rules = rules.map(|(at, table)| {
+            if table.is_empty() {
+                return Err(wrong(at, "a rule needs at least one key beside its reason, or it would leave out everything".into()));
+            }
+            Ok(Rule { line: line_of(&text, at), table })
+        });
+        let rules = rules.collect::<Result<_>>()?;
+        let SamplingTable { warm_up_seconds, min_seconds, min_samples, max_seconds } = document.sampling;
+        let sampling = Sampling { warm_up_ms: warm_up_seconds.0.0, least_ms: min_seconds.0.0, least_samples: min_samples, most_ms: max_seconds.0.0 };
+        Ok(Self {
+            question: document.question,
+            dataset: document.dataset.map_or(DatasetChoice::Auto, |word| word.0),
+            toy: document.toy,
+            seed: document.seed,
+            sampling,
+            grids: document.grid,
+            rules,
+            path: path.into(),
+            text,
+        })
+    }
+
+    fn wrong(&self, at: usize, problem: String) -> Error {
+        mistake(&self.path, &self.text, at, problem)
+    }
+
+    /// The feature maps that any grid names.
+    #[must_use]
+    pub fn features(&self) -> Vec<FeatureMap> {
+        let named = |features: &FeatureMap| self.grids.iter().any(|grid| grid.to_grid().features.contains(features));
+        FeatureMap::ALL.into_iter().filter(named).collect()
+    }
+
+    /// The rows of the sweep on this machine for a dataset of `available` test images. A combination that several rules leave out counts for the first.
+    ///
+    /// # Errors
+    /// [`Error::SweepFile`] when a grid names more images than there are.
+    pub fn plan(&self, dataset: &str, available: usize) -> Result<Plan> {
+        let mut specs = Vec::new();
+        for table in &self.grids {
+            let too_many = |images: &&Spanned<Word<OrWord<All>>>| images.get_ref().0.0.is_some_and(|n| n > available);
+            if let Some(images) = table.images.iter().flatten().find(too_many) {
+                let count = images.get_ref().0.0.unwrap_or(0);
+                return Err(self.wrong(images.span().start, format!("{count} images are asked for, the test set has {available}")));
+            }
+            specs.extend(table.to_grid().specs(dataset, available, self.seed));
+        }
+        let all = specs.len();
+        let specs = once(specs);
+        let repeated = all - specs.len();
+        let mut excluded: Vec<Excluded> =
+            self.rules.iter().map(|rule| Excluded { line: rule.line, reason: rule.table.reason.clone(), count: 0 }).collect();
+        let mut kept = Vec::new();
+        for spec in specs {
+            match self.rules.iter().position(|rule| rule.table.matches(&spec)) {
+                Some(rule) => excluded[rule].count += 1,
+                None => kept.push(spec),
+            }
+        }
+        Ok(Plan { specs: kept, excluded, repeated })
+    }
+}
+
+fn all<T: Copy, U>(list: &List<T>, default: Vec<U>, convert: impl Fn(T) -> U) -> Vec<U> {
+    list.as_ref().map_or(default, |list| list.iter().map(|word| convert(word.0)).collect())
+}
+
+impl GridTable {
+    fn to_grid(&self) -> Grid {
+        let default = Grid::default();
+        let here = || BackendId::ALL.into_iter().filter(|&id| backend::open(id).is_ok()).collect::<Vec<_>>();
+        let mut backends = Vec::new();
+        for choice in all(&self.backend, vec![BackendChoice::All], |b| b) {
+            match choice {
+                BackendChoice::All => backends.extend(here()),
+                BackendChoice::One(id) => backends.push(id),
+            }
+        }
+        Grid {
+            features: all(&self.features, default.features, |f| f),
+            feature_bits: all(&self.feature_bits, Vec::new(), |b| b.0),
+            weight_bits: all(&self.weight_bits, Vec::new(), |b| b.0),
+            scenarios: all(&self.scenario, default.scenarios, |s| s),
+            plaintext: self.plaintext.unwrap_or(true),
+            backends,
+            key_bits: self.key_bits.as_ref().map_or(default.key_bits, |list| list.iter().map(|bits| bits.get_ref().0.0).collect()),
+            methods: all(&self.method, default.methods, |m| m.0),
+            encryptions: all(&self.encryption, default.encryptions, |e| e),
+            packings: all(&self.packing, default.packings, |p| p),
+            single_packings: all(&self.inputs_per_ciphertext, default.single_packings, |i| i.0),
+            rerandomisations: all(&self.rerandomise, default.rerandomisations, |r| r),
+            table_mib: all(&self.table_mib, default.table_mib, |m| m.0),
+            images: self.images.as_ref().map_or(default.images, |list| list.iter().map(|images| images.get_ref().0.0).collect()),
+            batches: all(&self.batch, default.batches, |n| n.0),
+            threads: all(&self.threads, default.threads, |n| n.0),
+        }
+    }
+}
+
+/// Whether a list is not there or has the value.
+fn allows<T: Copy, U: PartialEq>(list: &List<T>, value: Option<&U>, convert: impl Fn(T) -> U) -> bool {
+    list.as_ref().is_none_or(|list| value.is_some_and(|value| list.iter().any(|word| convert(word.0) == *value)))
+}
+
+impl RuleTable {
+    fn is_empty(&self) -> bool {
+        let lists = [
+            self.backend.is_none(),
+            self.key_bits.is_none(),
+            self.method.is_none(),
+            self.encryption.is_none(),
+            self.packing.is_none(),
+            self.inputs_per_ciphertext.is_none(),
+            self.rerandomise.is_none(),
+            self.table_mib.is_none(),
+            self.features.is_none(),
+            self.feature_bits.is_none(),
+            self.weight_bits.is_none(),
+            self.scenario.is_none(),
+            self.images.is_none(),
+            self.batch.is_none(),
+            self.threads.is_none(),
+        ];
+        lists.into_iter().all(|none| none)
+    }
+
+    fn matches(&self, spec: &Spec) -> bool {
+        let Precision { feature_bits, weight_bits } = spec.precision;
+        let single = spec.scenario == Scenario::Single;
+        // In the clear there is no key, no backend and so on: a rule that names one of them leaves plaintext rows alone.
+        let encrypted = match spec.protection {
+            Protection::ClearFloat | Protection::ClearInteger => {
+                allows(&self.backend, None, |b| b)
+                    && allows(&self.key_bits, None, |b| b.0)
+                    && allows(&self.method, None, |m| m.0)
+                    && allows(&self.encryption, None, |e| e)
+                    && allows(&self.packing, None, |p| p)
+                    && allows(&self.inputs_per_ciphertext, None, |i| i.0)
+                    && allows(&self.rerandomise, None, |r| r)
+                    && allows(&self.table_mib, None, |m| m.0)
+            }
+            Protection::Paillier { backend, key_bits, method, encryption, packing, rerandomisation, table_mib } => {
+                allows(&self.backend, Some(&backend), |b| b)
+                    && allows(&self.key_bits, Some(&key_bits), |b| b.0)
+                    && allows(&self.method, Some(&method), |m| m.0)
+                    && allows(&self.encryption, Some(&encryption), |e| e)
+                    && allows(&self.packing, Some(&packing).filter(|_| !single), |p| p)
+                    && allows(&self.inputs_per_ciphertext, Some(&packing).filter(|_| single), |i| i.0)
+                    && allows(&self.rerandomise, Some(&rerandomisation), |r| r)
+                    && allows(&self.table_mib, Some(&table_mib), |m| m.0)
+            }
+        };
+        encrypted
+            && allows(&self.features, Some(&spec.features), |f| f)
+            && allows(&self.feature_bits, Some(&feature_bits), |b| b.0)
+            && allows(&self.weight_bits, Some(&weight_bits), |b| b.0)
+            && allows(&self.scenario, Some(&spec.scenario), |s| s)
+            && allows(&self.images, Some(&Some(spec.images)), |n| n.0)
+            && allows(&self.batch, Some(&spec.batch), |n| n.0)
+            && allows(&self.threads, Some(&spec.threads), |n| n.0)
+    }
+}
+
+/// The line of a place in a text, from 1.
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|&b| b == b'\n').count() + 1
+}
+
+/// The key that a place in a file belongs to, with its table.
+fn key_of(text: &str, at: usize) -> String {
+    let lines: Vec<&str> = text.lines().take(line_of(text, at)).collect();
+    let header = |line: &str| line.trim_start().starts_with('[').then(|| line.trim().trim_matches(['[', ']']).to_owned());
+    let key = |line: &str| {
+        let name = line.split_once('=')?.0.trim();
+        (!name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c))).then(|| name.to_owned())
+    };
+    // A header stands for its table only where it is the line itself or above the key: items of a list may begin with brackets, too.
+    let is_table = |line: &str| header(line).is_some_and(|name| name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c)) && !name.is_empty());
+    let mut found = None;
+    for line in lines.iter().rev() {
+        if is_table(line) {
+            let table = header(line).unwrap_or_default();
+            return found.map_or(table.clone(), |key| format!("{table}.{key}"));
+        }
+        if found.is_none() {
+            found = key(line);
+        }
+    }
+    found.unwrap_or_else(|| "file".into())
+}
+
+/// An error at a place of a file.
+fn mistake(path: &Path, text: &str, at: usize, problem: String) -> Error {
+    Error::SweepFile { path: path.into(), line: line_of(text, at), key: key_of(text, at), problem }
+}
+
+/// An error of the parser in our form: one line, with the known keys where one is unknown, and the nearest of them.
+fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Error {
+    let at = error.span().map_or(0, |span| span.start);
+    let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+    let problem = match unknown_key(&message) {
+        None => message,
+        Some((unknown, known)) => {
+            let near =
+                known.iter().map(|k| (strsim::jaro_winkler(unknown, k), *k)).max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(near, _)| *near > 0.8);
+            let hint = near.map_or_else(String::new, |(_, near)| format!("; did you mean `{near}`?"));
+            format!("unknown key `{unknown}`, known: {}{hint}", known.join(", "))
+        }
+    };
+    mistake(path, text, at, problem)
+}
+
+/// The parts of serde's message on an unknown field: "unknown field `a`, expected one of `b`, `c`".
+fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
+    let rest = message.strip_prefix("unknown field ")?;
+    let mut quoted = rest.split('`').skip(1).step_by(2);
+    Some((quoted.next()?, quoted.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Sweep> {
+        Sweep::parse(Path::new("x.toml"), text.into())
+    }
+
+    #[track_caller]
+    fn refused(text: &str, line: usize, words: &[&str]) {
+        let message = parse(text).and_then(|s| s.plan("digits", 599)).unwrap_err().to_string();
+        assert!(message.starts_with(&format!("x.toml:{line}: ")) && message.lines().count() == 1, "{message}");
+        words.iter().for_each(|word| assert!(message.contains(word), "`{word}` is not in: {message}"));
+    }
+
+    #[test]
+    fn errors_name_line_and_key() {
+        refused("", 1, &["grid"]);
+        refused("grid = []", 1, &["[[grid]]"]);
+        refused("[[grid]]\nkey_bitz = [2048]", 2, &["grid.key_bitz", "unknown key `key_bitz`", "key_bits, method", "did you mean `key_bits`?"]);
+        refused("qestion = \"\"\n[[grid]]", 1, &["qestion", "did you mean `question`?"]);
+        refused("[sampling]\nmin_sample = 3\n[[grid]]", 2, &["sampling.min_sample", "did you mean `min_samples`?"]);
+        refused("# a comment\n[[grid]]\n\nbackend = [\"gpm\"]", 4, &["grid.backend", "gpm", "all, reference, gmp"]);
+        refused("[[grid]]\nkey_bits = [\n  2048,\n  1024,\n]", 4, &["grid.key_bits", "1024-bit key is a toy", "toy = true"]);
+        refused("toy = true\n[[grid]]\nkey_bits = [257]", 3, &["grid.key_bits", "257", "256 to 8192"]);
+        refused("[[grid]]\nkey_bits = 2048", 2, &["grid.key_bits", "expected a sequence"]);
+        refused("[[grid]]\nmethod = [\"nave\"]", 2, &["grid.method", "nave", "auto, ", "naive"]);
+        refused("[[grid]]\nimages = [0]", 2, &["grid.images", "`0`", "all"]);
+        refused("[[grid]]\nimages = [600]", 2, &["grid.images", "600", "599"]);
+        refused("[[grid]]\nbatch = [\"all\"]", 2, &["grid.batch", "auto"]);
+        refused("[[grid]]\nthreads = [0]", 2, &["grid.threads", "`0`", "1 to 1024", "all"]);
+        refused("[[grid]]\nfeature_bits = [13]", 2, &["grid.feature_bits", "13", "1 to 12"]);
+        refused("[[grid]]\nfeatures = [\"pixels\"\nscenario = []", 3, &["grid.scenario"]);
+        refused("[sampling]\nwarm_up_seconds = -1\n[[grid]]", 2, &["sampling.warm_up_seconds", "-1", "86400"]);
+        refused("[[grid]]\n[[exclude]]\nbackend = [\"gmp\"]", 2, &["exclude", "reason"]);
+        refused("[[grid]]\n[[exclude]]\nreason = \"all\"", 2, &["exclude", "at least one key"]);
+        refused("[[grid]]\n[[exclude]]\nreason = \"x\"\nbackends = []", 4, &["exclude.backends", "did you mean `backend`?"]);
+    }
+
+    #[test]
+    fn grids_are_every_combination_once() {
+        let text = "
+            toy = true
+            [sampling]
+            warm_up_seconds = 0.25
+            min_samples = 7
+            [[grid]]
+            backend = [\"gmp\", \"reference\", \"gmp\"]
+            key_bits = [256, 512]
+            method = [\"auto\", \"naive\"]
+            features = [\"pixels\"]
+            images = [5, \"all\"]
+            threads = [1, \"all\"]
+            [[grid]]
+            backend = [\"gmp\"]
+            key_bits = [256]
+            features = [\"pixels\"]
+            images = [5]
+            plaintext = false
+            [[exclude]]
+            reason = \"the oracle is slow\"
+            backend = [\"reference\"]
+            images = [5]
+            [[exclude]]
+            reason = \"matches nothing\"
+            weight_bits = [16]
+            [[exclude]]
+            reason = \"one thread in the clear only\"
+            threads = [1]
+            backend = [\"gmp\"]
+        ";
+        let sweep = parse(text).unwrap();
+        assert_eq!(sweep.sampling, Sampling { warm_up_ms: 250, least_ms: 1000, least_samples: 7, most_ms: 60_000 });
+        let plan = sweep.plan("digits", 599).unwrap();
+        // Two in the clear and two backends by two keys by two plans, each by two numbers of images and of threads.
+        let grid = (2 + 2 * 2 * 2) * 4;
+        let excluded: Vec<usize> = plan.excluded.iter().map(|e| e.count).collect();
+        assert_eq!(excluded, [2 * 2 * 2, 0, 2 * 2 * 2]);
+        assert_eq!((plan.specs.len(), plan.repeated), (grid - 16, 16 + 1));
+        assert_eq!(plan.excluded[0].reason, "the oracle is slow");
+        // The oracle gets a hundred images where all are meant.
+        let counts = |backend| {
+            let of = plan.specs.iter().filter(|s| matches!(s.protection, Protection::Paillier { backend: b, .. } if b == backend));
+            of.map(|s| s.images).collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(counts(BackendId::Reference), [100].into());
+        assert_eq!(counts(BackendId::Gmp), [5, 599].into());
+        assert_eq!(plan.specs, sweep.plan("digits", 599).unwrap().specs);
+        assert_eq!(sweep.features(), [FeatureMap::Pixels]);
+    }
+
+    #[test]
+    fn the_sweep_files_of_this_repository_are_good() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/sweeps");
+        let mut count = 0;
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let sweep = Sweep::read(&path).unwrap();
+            let plan = sweep.plan("mnist", 10_000).unwrap();
+            assert!(plan.specs.len() > 2 && plan.excluded.iter().all(|rule| rule.count > 0), "{}: {plan:?}", path.display());
+            assert!(
+                sweep.text.starts_with("# Question: ") && sweep.text.contains("\n# Expected: ") && !sweep.question.is_empty(),
+                "{}",
+                path.display()
+            );
+            count += 1;
+        }
+        assert!(count >= 10, "{count}");
+    }
+}
