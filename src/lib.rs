@@ -21,7 +21,7 @@
 //! | [`workload`] | what is computed: `inference` | all of the above but the harness |
 //! | [`conformance`] | the equivalence suite: backends against the oracle | the arithmetic side and `scheme` |
 //! | [`sweep`] | grids of specs and the files that name them; what a row will roughly cost | `workload` and what a spec is made of |
-//! | [`measure`], [`report`], [`plot`] | runs specs into records; derives tables and compares folders; draws figures | `measure` ← `workload`, `record`, `stopwatch`; `report` ← `record`, `statistics`; `plot` ← `report` |
+//! | [`measure`], [`report`], [`plot`] | runs specs into records; derives tables, compares folders, reads quoted numbers and times of peers; draws figures | `measure` ← `workload`, `record`, `stopwatch`; `report` ← `record`, `statistics`; `plot` ← `report` |
 //! | [`cli`] | the only place that prints | these |
 //!
 //! A test reads the `use crate::` lines and holds every file to this table.
@@ -41,6 +41,8 @@
 //! | a scheme | `scheme/<name>.rs` | a variant in `scheme.rs`, an arm in `workload/inference.rs` | its results equal the integers in the clear |
 //! | a feature map | a variant in `features.rs`, its division in `workload.rs` | nothing | a trained model is committed |
 //! | a measurement | `benches/sweeps/<name>.toml` | nothing | `cipherlane sweep` runs it |
+//! | a figure | a function in `plot/` that gives a sheet or the reason why not | its name in `plot.rs` | the tests of `plot` pass |
+//! | a quoted number | a row of `results/quoted.csv`, with its source | nothing | its test passes |
 //! | a column | a field of `record::Outcome`, at the end | `record/columns.rs` | its test passes and `results/README.md` shows it |
 //!
 //! # How a sweep stays whole

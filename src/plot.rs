@@ -1,12 +1,17 @@
-//! Figures for papers and READMEs: [`draw`] writes each as SVG and PNG, one column (8.5 cm) wide, no text below 7 pt.
+//! Figures for papers and READMEs: [`draw`] writes each as SVG, PNG and PDF, one column (8.5 cm) wide, no text below 7 pt.
 //!
-//! Every figure is first laid out as a `Sheet`, a list of lines, boxes, markers and texts in pixels at 300 dpi; both files come from that one list.
-//! Colours are those of Okabe and Ito, which colour-blind readers tell apart; shape or text always says the same as colour.
+//! Every figure is first laid out as a `Sheet`, a list of lines, boxes, markers and texts in pixels at 300 dpi; all three files come from that one list.
+//! Colours are those of Okabe and Ito, which colour-blind readers tell apart; shape or text always says the same as colour. What is quoted from publications
+//! is hollow and carries a dagger. A figure that the records cannot fill is left out, and [`Drawn`] says why.
 
 mod accuracy;
 mod axis;
+mod front;
+mod lines;
 mod rows;
+mod series;
 mod sheet;
+mod speedup;
 mod stages;
 mod throughput;
 
@@ -16,46 +21,121 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::record::{Records, write_whole};
+use crate::report::peers::Peer;
+use crate::report::quoted::Quoted;
 use crate::report::{Row, derive};
+use series::Over;
 use sheet::Sheet;
 
 /// Folder of the figures inside a results folder.
 pub const FIGURES: &str = "figures";
 
-/// Draws what the records can show into `dir`/figures and returns the files written, in order.
-///
-/// `stages`: shares of the online stages, one bar per spec. `throughput`: images per second by key size, or by spec when there is one key size only.
-/// `accuracy`: accuracy by dataset and feature map with its sampling error. A figure with nothing to show is left out. Files are written whole or not at
-/// all.
-///
-/// # Errors
-/// [`Error::Io`] when the folder cannot be written, [`Error::Figure`] when the drawing library fails.
-pub fn draw(records: &Records, dir: &Path) -> Result<Vec<PathBuf>> {
-    sheet::load_font()?;
-    let rows = derive(records);
-    let sheets = sheets(records, &rows);
-    let dir = dir.join(FIGURES);
-    let mut written = Vec::new();
-    for sheet in &sheets {
-        if written.is_empty() {
-            fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
-        }
-        for (ending, bytes) in [("svg", sheet.svg()?.into_bytes()), ("png", sheet.png()?)] {
-            let path = dir.join(format!("{}.{ending}", sheet.name()));
-            write_whole(&path, &bytes)?;
-            written.push(path);
-        }
-    }
-    Ok(written)
+/// A kind of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FileKind {
+    /// Vector graphics for the web.
+    Svg,
+    /// 300 dots per inch.
+    Png,
+    /// Vector graphics for papers, with the font inside.
+    Pdf,
 }
 
-/// All figures that have something to show.
-fn sheets(records: &Records, rows: &[Row]) -> Vec<Sheet> {
+impl FileKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Svg, Self::Png, Self::Pdf];
+
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Png => "png",
+            Self::Pdf => "pdf",
+        }
+    }
+}
+
+/// What is shown beside the records.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// Published systems.
+    pub quoted: &'a [Quoted],
+    /// Other programs on the same jobs.
+    pub peers: &'a [Peer],
+}
+
+/// What became of the figures.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Drawn {
+    /// Files, in the order of the figures and then of the kinds.
+    pub files: Vec<PathBuf>,
+    /// How many figures they show.
+    pub figures: usize,
+    /// Figures that the records cannot fill, with the reason.
+    pub left_out: Vec<(&'static str, String)>,
+}
+
+/// Draws what the records can show into `dir`/figures.
+///
+/// `stages`: shares of the online stages, one bar per spec. `throughput`, `latency`: by key size, or by spec where there is one key size only, with 95 % bootstrap
+/// intervals. `threads`, `packing`, `batch`: throughput against one size. `speedup-naive`, `peers`: how many times faster. `accuracy`: by dataset and feature map
+/// with its sampling error. `slots`: accuracy against the width of a slot. `front`: accuracy against throughput. Files are written whole or not at all.
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be written, [`Error::Figure`] when a drawing library fails.
+pub fn draw(records: &Records, dir: &Path, kinds: &[FileKind], beside: Beside<'_>) -> Result<Drawn> {
+    sheet::load_font()?;
+    let rows = derive(records);
+    let (sheets, left_out) = sheets(records, &rows, beside);
+    let dir = dir.join(FIGURES);
+    let mut drawn = Drawn { files: Vec::new(), figures: sheets.len(), left_out };
+    for sheet in &sheets {
+        if drawn.files.is_empty() {
+            fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+        }
+        for kind in kinds {
+            let bytes = match kind {
+                FileKind::Svg => sheet.svg()?.into_bytes(),
+                FileKind::Png => sheet.png()?,
+                FileKind::Pdf => sheet.pdf()?,
+            };
+            let path = dir.join(format!("{}.{}", sheet.name(), kind.ending()));
+            write_whole(&path, &bytes)?;
+            drawn.files.push(path);
+        }
+    }
+    Ok(drawn)
+}
+
+/// All figures that have something to show, and why the others have not.
+fn sheets(records: &Records, rows: &[Row], beside: Beside<'_>) -> (Vec<Sheet>, Vec<(&'static str, String)>) {
     // Times per image and per operation do not belong on one axis: inference goes first, other workloads are drawn where they stand alone.
     let workload = rows.iter().map(|r| r.outcome.workload.as_str()).find(|w| *w == "inference").or(rows.first().map(|r| r.outcome.workload.as_str()));
     let shown: Vec<&Row> = rows.iter().filter(|r| Some(r.outcome.workload.as_str()) == workload).collect();
     let footer = footer(records, rows, rows.len() - shown.len());
-    [stages::sheet(&shown, &footer), throughput::sheet(&shown, &footer), accuracy::sheet(&shown, &footer)].into_iter().flatten().collect()
+    let none = |reason: &str| Err(reason.to_owned());
+    let all: [(&'static str, std::result::Result<Sheet, String>); 12] = [
+        ("stages", stages::sheet(&shown, &footer).map_or_else(|| none("no row has online times"), Ok)),
+        ("throughput", throughput::throughput(&shown, &footer)),
+        ("latency", throughput::latency(&shown, &footer)),
+        ("threads", throughput::scaling("threads", &shown, Over::Threads, &footer)),
+        ("packing", throughput::scaling("packing", &shown, Over::Packing, &footer)),
+        ("batch", throughput::scaling("batch", &shown, Over::Batch, &footer)),
+        ("speedup-naive", speedup::over_naive(&shown, &footer)),
+        ("peers", speedup::peers(beside.peers)),
+        ("accuracy", accuracy::sheet(&shown, &footer).map_or_else(|| none("no row has an accuracy"), Ok)),
+        ("slots", front::slots(&shown, &footer)),
+        ("front", front::front(&shown, beside.quoted, &footer)),
+        // A share of what the machine could do needs its peak rate of products in the records; no column holds one.
+        ("bound", none("no record holds the peak rate of modular products of the machine, so there is nothing to take a percentage of")),
+    ];
+    let (mut sheets, mut left_out) = (Vec::new(), Vec::new());
+    for (name, result) in all {
+        match result {
+            Ok(sheet) => sheets.push(sheet),
+            Err(reason) => left_out.push((name, reason)),
+        }
+    }
+    (sheets, left_out)
 }
 
 /// Where the numbers come from, in one line; what is not shown is said too.

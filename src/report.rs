@@ -7,6 +7,8 @@
 //! over the samples with its 95 % bootstrap interval, where there are samples enough for one, and with the least and the greatest value.
 
 pub mod compare;
+pub mod peers;
+pub mod quoted;
 mod render;
 mod splice;
 #[cfg(test)]

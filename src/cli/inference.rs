@@ -12,18 +12,19 @@ use crate::backend::{self, BackendId};
 use crate::dataset::{Dataset, DatasetChoice};
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
+use crate::machine;
 use crate::measure::{Run, Source, busy_warning};
 use crate::model::{self, TrainedModel};
 use crate::plan::matvec::Method;
+use crate::plot::{self as figures, Beside, FileKind};
 use crate::quantise::Precision;
 use crate::record::{Records, SAMPLES, write_whole};
-use crate::report::{self, Format};
+use crate::report::{self, Format, peers, quoted};
 use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
 use crate::stopwatch::timestamp;
 use crate::sweep::{Grid, once};
 use crate::workload::inference::Bench;
 use crate::workload::{PackingChoice, Protection, Sampling, Scenario, Spec, method_choice};
-use crate::{machine, plot as figures};
 
 /// Options of `run`. Lists are separated by commas; every combination is run.
 #[derive(Args, Clone, Debug)]
@@ -283,7 +284,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
         }
     }
     run.write(&out_dir)?;
-    let drawn = figures::draw(run.records(), &out_dir)?;
+    let drawn = figures::draw(run.records(), &out_dir, &FileKind::ALL, Beside::default())?;
     warn_disturbed(run.records(), &out_dir);
     if json {
         out(&report::json(run.records())?);
@@ -295,7 +296,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
         out(&format!(
             "\n{}: samples.csv, outcomes.csv, run.toml and {} figures. `cipherlane report {} --details` shows spread and ratios.",
             out_dir.display(),
-            drawn.len(),
+            drawn.figures,
             out_dir.display()
         ));
     }
@@ -350,6 +351,9 @@ pub(super) struct ReportArgs {
     /// Spread, processor time, setup and ratios in place of the main table
     #[arg(long)]
     details: bool,
+    /// Accuracy, latency and throughput beside published systems, from FILE or from the numbers that come with the program
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with_all = ["details", "legend"])]
+    quoted: Option<Option<PathBuf>>,
     /// Explain every column
     #[arg(long)]
     legend: bool,
@@ -364,7 +368,12 @@ pub(super) struct ReportArgs {
 /// Prints the tables of a results folder.
 pub(super) fn report(args: &ReportArgs, json: bool) -> Result<bool> {
     let records = Records::read(&args.dir)?;
-    let tables = |format| if args.details { report::details(&records, format) } else { report::table(&records, format) };
+    let quoted = args.quoted.as_ref().map(|path| quoted::read(path.as_deref())).transpose()?;
+    let tables = |format| match &quoted {
+        Some(quoted) => quoted::comparison(&records, quoted, format),
+        None if args.details => report::details(&records, format),
+        None => report::table(&records, format),
+    };
     if let Some(path) = &args.splice {
         check_target(path, &[])?;
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
@@ -392,20 +401,68 @@ fn records_command(dir: &std::path::Path) -> String {
     command.unwrap_or_else(|| format!("cipherlane report {}", dir.display()))
 }
 
+/// Kinds of figure files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FileKindArg {
+    /// For the web
+    Svg,
+    /// 300 dots per inch
+    Png,
+    /// For papers, with the font inside
+    Pdf,
+}
+
+impl From<FileKindArg> for FileKind {
+    fn from(kind: FileKindArg) -> Self {
+        match kind {
+            FileKindArg::Svg => Self::Svg,
+            FileKindArg::Png => Self::Png,
+            FileKindArg::Pdf => Self::Pdf,
+        }
+    }
+}
+
 /// Options of `plot`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PlotArgs {
-    /// Results folder
+    /// Results folder, of `run`, of `sweep` or of benches/peers/run.py
     dir: PathBuf,
+    /// Kinds of files
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "svg,png,pdf")]
+    format: Vec<FileKindArg>,
+    /// Show published systems beside ours, from FILE or from the numbers that come with the program
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    quoted: Option<Option<PathBuf>>,
+    /// Results of benches/peers/run.py [default: those in DIR or DIR/peers, where there are]
+    #[arg(long, value_name = "DIR")]
+    peers: Option<PathBuf>,
 }
 
 /// Draws the figures of a results folder again.
 pub(super) fn plot(args: &PlotArgs, json: bool) -> Result<bool> {
-    let drawn = figures::draw(&Records::read(&args.dir)?, &args.dir)?;
+    let found = match &args.peers {
+        Some(dir) => Some(peers::find(dir).ok_or_else(|| Error::file(dir, "samples.csv of benches/peers/run.py", "no such file"))?),
+        None => peers::find(&args.dir),
+    };
+    let peers = found.as_deref().map(peers::read).transpose()?.unwrap_or_default();
+    let quoted = args.quoted.as_ref().map(|path| quoted::read(path.as_deref())).transpose()?.unwrap_or_default();
+    // A folder of peers has no rows of ours in the form of `run`.
+    let records =
+        if found.as_ref().is_some_and(|path| path.parent() == Some(args.dir.as_path())) { Records::default() } else { Records::read(&args.dir)? };
+    let mut kinds: Vec<FileKind> = Vec::new();
+    for kind in args.format.iter().map(|kind| FileKind::from(*kind)) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    let drawn = figures::draw(&records, &args.dir, &kinds, Beside { quoted: &quoted, peers: &peers })?;
     if json {
-        out_json(&serde_json::json!(drawn.iter().map(|path| shown(path)).collect::<Vec<_>>()));
+        let left_out: serde_json::Map<String, serde_json::Value> =
+            drawn.left_out.iter().map(|(name, reason)| ((*name).to_owned(), reason.as_str().into())).collect();
+        out_json(&serde_json::json!({ "files": drawn.files.iter().map(|path| shown(path)).collect::<Vec<_>>(), "left_out": left_out }));
     } else {
-        drawn.iter().for_each(|path| out(&path.display().to_string()));
+        drawn.files.iter().for_each(|path| out(&path.display().to_string()));
+        drawn.left_out.iter().for_each(|(name, reason)| note(&format!("no figure {name}: {reason}")));
     }
     Ok(true)
 }

@@ -2,6 +2,7 @@
 
 use super::axis::{Scale, step, ticks};
 use super::rows::{Entry, axis, lay_out, names_above};
+use super::series::{MOST_ROWS, with_hidden};
 use super::sheet::{BLACK, BLUE, MARGIN, PALE, Shape, Sheet};
 use crate::report::{Naming, Row, labels, percent};
 
@@ -22,7 +23,22 @@ struct Dot {
 pub(super) fn sheet(rows: &[&Row], footer: &str) -> Option<Sheet> {
     let shown: Vec<&Row> =
         rows.iter().copied().filter(|r| r.outcome.accuracy.is_some() && r.outcome.error.is_none() && r.outcome.images > 0).collect();
-    let dots = dots(&shown);
+    let mut dots = dots(&shown);
+    // Where there are many, precisions that were tried in the clear give way; `slots` shows them.
+    let all = dots.len();
+    if all > MOST_ROWS {
+        let precise = |r: &Row| (r.outcome.feature_bits.unwrap_or(u32::MAX), r.outcome.weight_bits.unwrap_or(u32::MAX));
+        let kept = shown.iter().copied().filter(|r| {
+            let same = |other: &&&Row| {
+                other.is_clear()
+                    && (&other.outcome.dataset, &other.outcome.features, &other.outcome.method)
+                        == (&r.outcome.dataset, &r.outcome.features, &r.outcome.method)
+            };
+            !r.is_clear() || shown.iter().filter(same).all(|other| precise(other) <= precise(r))
+        });
+        dots = self::dots(&kept.collect::<Vec<&Row>>());
+    }
+    let hidden = all - dots.len();
     let ends: Vec<(f64, f64)> = dots.iter().map(|d| wilson(d.accuracy, d.images)).collect();
     let least = ends.iter().map(|e| e.0).min_by(f64::total_cmp)?;
     let most = ends.iter().map(|e| e.1).max_by(f64::total_cmp)?;
@@ -66,7 +82,7 @@ pub(super) fn sheet(rows: &[&Row], footer: &str) -> Option<Sheet> {
         }
         sheet.small_marker(if dot.clear { Shape::Square } else { Shape::Circle }, (scale.at(100.0 * dot.accuracy), y), colour, !dot.clear);
     }
-    Some(sheet.finish(bottom, footer))
+    Some(sheet.finish(bottom, &with_hidden(hidden, "of lower precision", footer)))
 }
 
 /// One dot per result: encrypted specs that agree in accuracy and images fall together, which they do whenever all are verified.
@@ -100,7 +116,7 @@ fn dots(rows: &[&Row]) -> Vec<Dot> {
 }
 
 /// The interval of Wilson (1927) for a share, in percent.
-fn wilson(share: f64, count: u32) -> (f64, f64) {
+pub(super) fn wilson(share: f64, count: u32) -> (f64, f64) {
     let n = f64::from(count);
     let centre = (share + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
     let half = Z / (1.0 + Z * Z / n) * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();

@@ -29,14 +29,27 @@ impl Scale {
     }
 }
 
-/// The range that values need on a logarithmic axis, with some air and at least two powers of ten inside.
-pub(super) fn log_range(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = values.filter(|v| *v > 0.0).fold((f64::INFINITY, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
+/// The range that values need on a logarithmic axis, with some air, and the numbers that it names: powers of ten, with their doubles and fivefolds where
+/// there are few.
+pub(super) fn log_axis(values: impl Iterator<Item = f64>) -> ((f64, f64), Vec<(f64, String)>) {
+    let (low, high) = values.filter(|v| *v > 0.0 && v.is_finite()).fold((f64::INFINITY, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
     if low > high {
-        return (1.0, 10.0);
+        return log_axis([1.0, 10.0].into_iter());
     }
-    let (low, high) = (low / 1.5, high * 1.5);
-    if decades(low, high).count() > 1 { (low, high) } else { (10_f64.powf(low.log10().floor()), 10_f64.powf(high.log10().ceil())) }
+    let (mut low, mut high) = (low / 1.25, high * 1.25);
+    let powers = decades(low, high).count();
+    if powers >= 3 {
+        let every = if powers > 11 { 2 } else { 1 };
+        return ((low, high), decades(low, high).step_by(every).map(|e| (10_f64.powi(e), decade_name(e))).collect());
+    }
+    let steps: Vec<(f64, String)> = (*decades(low, high).start() - 2..=*decades(low, high).end() + 1)
+        .flat_map(|e| [1.0, 2.0, 5.0].map(|m| (m * 10_f64.powi(e), step_name(m, e))))
+        .collect();
+    // At least three numbers, or the axis says little.
+    while steps.iter().filter(|(v, _)| (low..=high).contains(v)).count() < 3 {
+        (low, high) = (low / 1.1, high * 1.1);
+    }
+    ((low, high), steps.into_iter().filter(|(v, _)| (low..=high).contains(v)).collect())
 }
 
 /// Exponents of the powers of ten inside a range.
@@ -47,12 +60,18 @@ pub(super) fn decades(low: f64, high: f64) -> std::ops::RangeInclusive<i32> {
 
 /// A power of ten with the prefix of its thousand.
 pub(super) fn decade_name(exponent: i32) -> String {
+    step_name(1.0, exponent)
+}
+
+/// A digit times a power of ten, in the same way.
+fn step_name(digit: f64, exponent: i32) -> String {
+    let value = |shift: i32| digit * 10_f64.powi(exponent - shift);
     match exponent {
-        0..=2 => format!("{:.0}", 10_f64.powi(exponent)),
-        3..=5 => format!("{:.0}k", 10_f64.powi(exponent - 3)),
-        6..=8 => format!("{:.0}M", 10_f64.powi(exponent - 6)),
-        -3..=-1 => format!("{:.*}", usize::try_from(-exponent).unwrap_or(0), 10_f64.powi(exponent)),
-        _ => format!("1e{exponent}"),
+        0..=2 => format!("{:.0}", value(0)),
+        3..=5 => format!("{:.0}k", value(3)),
+        6..=8 => format!("{:.0}M", value(6)),
+        -3..=-1 => format!("{:.*}", usize::try_from(-exponent).unwrap_or(0), value(0)),
+        _ => format!("{digit:.0}e{exponent}"),
     }
 }
 

@@ -1,4 +1,6 @@
-//! A figure as a list of marks in pixels, and its two files.
+//! A figure as a list of marks in pixels, and its three files.
+
+mod pdf;
 
 use std::sync::OnceLock;
 
@@ -196,6 +198,11 @@ impl Sheet {
         Ok(out)
     }
 
+    /// The figure as PDF, 8.5 cm wide, with the font inside.
+    pub(super) fn pdf(&self) -> Result<Vec<u8>> {
+        pdf::write(self)
+    }
+
     fn size(&self) -> (u32, u32) {
         (WIDTH.unsigned_abs(), self.height.unsigned_abs())
     }
@@ -211,9 +218,7 @@ impl Sheet {
                 Mark::Line { points, colour, width } => area.draw(&PathElement::new(points.clone(), colour.stroke_width(*width))),
                 Mark::Box { corners: (from, to), colour } => area.draw(&Rectangle::new([*from, *to], colour.filled())),
                 Mark::Marker { shape, at, colour, filled, radius } => {
-                    // A white rim parts markers that overlap; a white core makes one hollow.
-                    let layers = [(radius + 3, WHITE), (*radius, *colour), (radius - 4, WHITE)];
-                    layers.iter().take(if *filled { 2 } else { 3 }).try_for_each(|(r, colour)| draw_marker(&area, *shape, *at, *r, *colour))
+                    Self::layers(*radius, *colour, *filled).try_for_each(|(r, colour)| draw_marker(&area, *shape, *at, r, colour))
                 }
                 Mark::Text { text, at, align, colour, upright } => {
                     let h = match align {
@@ -230,6 +235,11 @@ impl Sheet {
             .map_err(failed)?;
         }
         area.present().map_err(failed)
+    }
+
+    /// Radius and colour of what a marker is painted of. A white rim parts markers that overlap; a white core makes one hollow.
+    fn layers(radius: i32, colour: RGBColor, filled: bool) -> impl Iterator<Item = (i32, RGBColor)> {
+        [(radius + 3, WHITE), (radius, colour), (radius - 4, WHITE)].into_iter().take(if filled { 2 } else { 3 })
     }
 
     /// Boxes of all texts, for tests that look for overlaps.
@@ -268,17 +278,24 @@ fn shift((x, y): Point, upright: bool, share: f64) -> Point {
 fn draw_marker<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
     shape: Shape,
-    (x, y): Point,
+    at: Point,
     r: i32,
     colour: RGBColor,
 ) -> std::result::Result<(), DrawingAreaErrorKind<B::ErrorType>> {
-    let polygon = |points: &[Point]| area.draw(&Polygon::new(points.to_vec(), colour.filled()));
     match shape {
-        Shape::Circle => area.draw(&Circle::new((x, y), r, colour.filled())),
-        Shape::Square => polygon(&[(x - r, y - r), (x + r, y - r), (x + r, y + r), (x - r, y + r)]),
-        Shape::Triangle => polygon(&[(x, y - r * 5 / 4), (x + r * 5 / 4, y + r), (x - r * 5 / 4, y + r)]),
-        Shape::Wedge => polygon(&[(x, y + r * 5 / 4), (x - r * 5 / 4, y - r), (x + r * 5 / 4, y - r)]),
-        Shape::Diamond => polygon(&[(x, y - r * 4 / 3), (x + r * 4 / 3, y), (x, y + r * 4 / 3), (x - r * 4 / 3, y)]),
+        Shape::Circle => area.draw(&Circle::new(at, r, colour.filled())),
+        _ => area.draw(&Polygon::new(outline(shape, at, r), colour.filled())),
+    }
+}
+
+/// Corners of a marker; a circle has none.
+fn outline(shape: Shape, (x, y): Point, r: i32) -> Vec<Point> {
+    match shape {
+        Shape::Circle => Vec::new(),
+        Shape::Square => vec![(x - r, y - r), (x + r, y - r), (x + r, y + r), (x - r, y + r)],
+        Shape::Triangle => vec![(x, y - r * 5 / 4), (x + r * 5 / 4, y + r), (x - r * 5 / 4, y + r)],
+        Shape::Wedge => vec![(x, y + r * 5 / 4), (x - r * 5 / 4, y - r), (x + r * 5 / 4, y - r)],
+        Shape::Diamond => vec![(x, y - r * 4 / 3), (x + r * 4 / 3, y), (x, y + r * 4 / 3), (x - r * 4 / 3, y)],
     }
 }
 

@@ -7,6 +7,7 @@ use plotters::style::RGBColor;
 
 use super::axis::{Scale, duration};
 use super::rows::{Entry, HALF, axis, lay_out, names_above};
+use super::series::{condensed, with_hidden};
 use super::sheet::{Align, BLACK, BLUE, GREEN, GREY, LEADING, MARGIN, ORANGE, PURPLE, SKY, Sheet, VERMILION, WHITE, WIDTH, YELLOW, text_width};
 use crate::record::Stage;
 use crate::report::{Naming, Row, labels};
@@ -28,7 +29,8 @@ const fn colours(stage: Stage) -> (RGBColor, RGBColor) {
 
 /// The figure, if any spec has online times.
 pub(super) fn sheet(rows: &[&Row], footer: &str) -> Option<Sheet> {
-    let mut shown: Vec<&Row> = rows.iter().copied().filter(|r| r.online_ns.is_some_and(|s| s.median > 0.0)).collect();
+    let timed: Vec<&Row> = rows.iter().copied().filter(|r| r.online_ns.is_some_and(|s| s.median > 0.0)).collect();
+    let (mut shown, hidden) = condensed(&timed);
     let unit = shown.first()?.unit();
     let times = |row: &Row| -> Vec<(Stage, f64)> { Stage::ALL.into_iter().filter_map(|s| Some((s, row.online_stage_ns(s)?))).collect() };
     let present: Vec<Stage> = Stage::ALL.into_iter().filter(|s| shown.iter().any(|r| r.online_stage_ns(*s).is_some())).collect();
@@ -74,7 +76,7 @@ pub(super) fn sheet(rows: &[&Row], footer: &str) -> Option<Sheet> {
             }
         }
     }
-    Some(sheet.finish(bottom, footer))
+    Some(sheet.finish(bottom, &with_hidden(hidden, "slower than another of their kind", footer)))
 }
 
 /// Names the colours in as many lines as they need; returns the lowest pixel used.

@@ -28,6 +28,47 @@ fn sets() -> Vec<(&'static str, Vec<Case>)> {
     ]
 }
 
+fn draw_all(records: &Records, dir: &Path) -> Drawn {
+    draw(records, dir, &FileKind::ALL, Beside::default()).unwrap()
+}
+
+/// Rows of one key size that differ in threads, packing and batch, and in the clear in precision.
+fn grown() -> Records {
+    let mut cases = vec![Case::clear("float", 1.0e6), Case { speed: 0.2e6, ..Case::clear("integer", 0.0) }];
+    for (backend, speed) in [("gmp", 30.0), ("ifma", 300.0)] {
+        cases.extend([1, 8, 32, 78].map(|packing| Case {
+            packing,
+            samples: 9,
+            ..Case::paillier(backend, "pairs", 2048, speed * f64::from(packing))
+        }));
+        cases.push(Case { samples: 9, ..Case::paillier(backend, "naive", 2048, speed) });
+    }
+    let mut records = records(&cases);
+    // The synthetic rows know neither: copies of a row with other names.
+    let base = records.outcomes[2].clone();
+    let samples: Vec<_> = records.samples.iter().filter(|s| s.spec == base.spec).cloned().collect();
+    let more = |records: &mut Records, name: &str, change: &dyn Fn(&mut crate::record::Outcome), slower: u64| {
+        let mut outcome = crate::record::Outcome { spec: format!("{} {name}", base.spec), ..base.clone() };
+        change(&mut outcome);
+        let rows = samples.iter().map(|s| crate::record::Sample { spec: outcome.spec.clone(), wall_ns: s.wall_ns * slower / 10, ..s.clone() });
+        records.samples.extend(rows);
+        records.outcomes.push(outcome);
+    };
+    for (threads, slower) in [(1, 20), (2, 11), (4, 6)] {
+        more(&mut records, &format!("{threads} threads"), &|o| o.threads = threads, slower);
+    }
+    for (batch, slower) in [(78, 12), (156, 11), (312, 10)] {
+        more(&mut records, &format!("batch {batch}"), &|o| (o.batch, o.feature_bits) = (Some(batch), Some(7)), slower);
+    }
+    for (bits, slower) in [(2048, 1000), (3072, 2500)] {
+        more(&mut records, &format!("single {bits}"), &|o| (o.scenario, o.key_bits) = ("single".into(), Some(bits)), slower);
+    }
+    for (bits, accuracy) in [(12, 0.85), (16, 0.915), (20, 0.92)] {
+        more(&mut records, &format!("{bits} slot"), &|o| (o.scheme, o.slot_bits, o.accuracy) = ("clear".into(), Some(bits), Some(accuracy)), 1);
+    }
+    records
+}
+
 /// Number of distinct colours of a PNG and its size.
 fn colours(bytes: &[u8]) -> (usize, (u32, u32)) {
     let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
@@ -40,12 +81,16 @@ fn colours(bytes: &[u8]) -> (usize, (u32, u32)) {
 fn every_figure_is_written_and_none_is_blank() {
     for (name, cases) in sets() {
         let dir = tempfile::tempdir().unwrap();
-        let written = draw(&records(&cases), dir.path()).unwrap();
+        let written = draw_all(&records(&cases), dir.path()).files;
         let names: Vec<_> = written.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["stages.svg", "stages.png", "throughput.svg", "throughput.png", "accuracy.svg", "accuracy.png"], "{name}");
+        for figure in ["stages", "throughput", "accuracy", "front"] {
+            assert!(["svg", "png", "pdf"].iter().all(|e| names.contains(&format!("{figure}.{e}").as_str())), "{name}: {figure} of {names:?}");
+        }
         for path in written {
             let bytes = fs::read(&path).unwrap();
-            if path.extension().unwrap() == "png" {
+            if path.extension().unwrap() == "pdf" {
+                check_pdf(&bytes, &fs::read(path.with_extension("png")).unwrap());
+            } else if path.extension().unwrap() == "png" {
                 let (colours, (width, _)) = colours(&bytes);
                 // Smooth letters alone need dozens of shades of grey.
                 assert!(colours > 50, "{name} {}: {colours} colours", path.display());
@@ -59,10 +104,85 @@ fn every_figure_is_written_and_none_is_blank() {
     }
 }
 
+/// The streams of a PDF as they are after inflating, and the text around them.
+fn inflated(pdf: &[u8]) -> (String, Vec<Vec<u8>>) {
+    let find = |from: usize, what: &[u8]| pdf[from..].windows(what.len()).position(|w| w == what).map(|at| from + at);
+    let (mut text, mut streams, mut at) = (String::new(), Vec::new(), 0);
+    while let Some(begin) = find(at, b"stream\n") {
+        let end = find(begin, b"\nendstream").unwrap();
+        text.push_str(&String::from_utf8_lossy(&pdf[at..begin]));
+        let (mut whole, raw) = (Vec::new(), &pdf[begin + 7..end]);
+        let read = std::io::Read::read_to_end(&mut flate2::read::ZlibDecoder::new(raw), &mut whole);
+        streams.push(if read.is_ok() { whole } else { raw.to_vec() });
+        at = end + 10;
+    }
+    text.push_str(&String::from_utf8_lossy(&pdf[at..]));
+    (text, streams)
+}
+
+/// One page as large as the picture, with the shipped font inside and no other.
+fn check_pdf(pdf: &[u8], png: &[u8]) {
+    assert!(pdf.starts_with(b"%PDF-1.") && pdf.ends_with(b"%%EOF"));
+    let (text, streams) = inflated(pdf);
+    assert!(text.contains("/Count 1") && text.matches("/MediaBox").count() == 1, "{text}");
+    let page: Vec<f64> =
+        text.split_once("/MediaBox [").unwrap().1.split(']').next().unwrap().split_whitespace().map(|n| n.parse().unwrap()).collect();
+    let (_, (width, height)) = colours(png);
+    assert!((page[2] - f64::from(width) * 0.24).abs() < 0.01 && (page[3] - f64::from(height) * 0.24).abs() < 0.01, "{page:?}");
+    assert_eq!(text.matches("/BaseFont").count(), text.matches("+DejaVuSansCondensed").count() - text.matches("/FontName").count());
+    // The drawing is vectors: no image, but text operators; and one of the streams is a TrueType font.
+    assert!(!text.contains("/Image") && text.contains("/FontFile2"));
+    assert!(streams.iter().any(|s| String::from_utf8_lossy(s).contains(" Tj")), "no text");
+    assert!(streams.iter().any(|s| ttf_parser::RawFace::parse(s, 0).is_ok()), "no font");
+    // Readers can select and search: every glyph says what it is.
+    assert!(streams.iter().any(|s| String::from_utf8_lossy(s).contains("beginbfchar")), "no text behind the glyphs");
+}
+
+#[test]
+fn the_same_sheet_gives_the_same_files() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (one, other) in draw_all(&grown(), a.path()).files.iter().zip(draw_all(&grown(), b.path()).files) {
+        assert_eq!(fs::read(one).unwrap(), fs::read(other).unwrap(), "{}", one.display());
+    }
+}
+
+#[test]
+fn each_question_has_its_figure() {
+    let dir = tempfile::tempdir().unwrap();
+    let quoted = crate::report::quoted::read(None).unwrap();
+    let drawn = draw(&grown(), dir.path(), &[FileKind::Svg], Beside { quoted: &quoted, peers: &[] }).unwrap();
+    let names: Vec<&str> = drawn.files.iter().map(|p| p.file_stem().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["stages", "throughput", "latency", "threads", "packing", "batch", "speedup-naive", "accuracy", "slots", "front"]);
+    assert_eq!(drawn.left_out.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["peers", "bound"]);
+    let read = |name: &str| fs::read_to_string(dir.path().join(FIGURES).join(format!("{name}.svg"))).unwrap();
+    assert!(read("front").contains("CryptoNets 2016\u{2020}") && read("front").contains("not measured here"));
+    assert!(read("slots").contains("width of a slot (bits)") && read("batch").contains("images per batch"));
+    assert!(read("latency").contains("ms per image") && read("latency").contains("3072"));
+    assert!(read("packing").contains("95 % bootstrap"));
+}
+
+#[test]
+fn peers_are_grouped_by_strength() {
+    let spread = derive(&records(&one_key()))[3].online_ns.unwrap();
+    let peer = |name: &str, job: &str, security_bits, factor: f64| Peer {
+        name: name.into(),
+        job: job.into(),
+        key_bits: Some(2048),
+        security_bits,
+        threads: 1,
+        wall_ns: crate::report::Spread { median: spread.median * factor, ..spread },
+    };
+    let peers = [peer("phe", "image", 112, 160.0), peer("cipherlane ifma owner", "image", 112, 1.0), peer("openfhe-bfv", "image", 128, 2.0)];
+    sheet::load_font().unwrap();
+    let sheet = speedup::peers(&peers).unwrap();
+    let text: Vec<String> = sheet.text_boxes().into_iter().map(|(text, ..)| text).collect();
+    assert!(text.iter().any(|t| t.ends_with("\u{d7}160")) && text.iter().any(|t| t == "one image, 128 bits of security"), "{text:?}");
+}
+
 #[test]
 fn figures_say_what_they_show() {
     let dir = tempfile::tempdir().unwrap();
-    draw(&records(&many_keys()), dir.path()).unwrap();
+    draw_all(&records(&many_keys()), dir.path());
     let read = |name: &str| fs::read_to_string(dir.path().join(FIGURES).join(name)).unwrap();
     for label in ["ifma straus", "reference naive", "plaintext float", "key size (bits)", "images per second", "toy", "4096"] {
         assert!(read("throughput.svg").contains(label), "{label}");
@@ -78,9 +198,10 @@ fn figures_say_what_they_show() {
 #[test]
 fn no_text_meets_another_or_the_edge() {
     sheet::load_font().unwrap();
-    for (name, cases) in sets() {
-        let records = records(&cases);
-        for sheet in sheets(&records, &derive(&records)) {
+    let quoted = crate::report::quoted::read(None).unwrap();
+    let all = sets().into_iter().map(|(name, cases)| (name, records(&cases))).chain([("grown", grown())]);
+    for (name, records) in all {
+        for sheet in sheets(&records, &derive(&records), Beside { quoted: &quoted, peers: &[] }).0 {
             let boxes = sheet.text_boxes();
             for (at, (text, from, to)) in boxes.iter().enumerate() {
                 assert!(from.0 >= 0 && from.1 >= 0 && to.0 <= WIDTH && to.1 <= sheet.height(), "{name} {}: {text} leaves the sheet", sheet.name());
@@ -96,11 +217,12 @@ fn no_text_meets_another_or_the_edge() {
 #[test]
 fn nothing_to_show_draws_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(draw(&Records::default(), dir.path()).unwrap().is_empty());
+    assert!(draw_all(&Records::default(), dir.path()).files.is_empty());
     assert!(!dir.path().join(FIGURES).exists());
     let mut failed = records(&[Case::paillier("gpu", "buckets", 2048, 1.0)]);
     failed.outcomes[0].error = Some("no such device".into());
-    assert!(draw(&failed, dir.path()).unwrap().is_empty());
+    let drawn = draw_all(&failed, dir.path());
+    assert!(drawn.files.is_empty() && drawn.left_out.len() == 12 && drawn.left_out.iter().all(|(_, reason)| !reason.is_empty()));
 }
 
 #[test]
@@ -109,7 +231,7 @@ fn what_is_not_shown_is_counted() {
     records.outcomes[7].error = Some("no such device".into());
     records.outcomes[6].workload = "kernel".into();
     let rows = derive(&records);
-    let text: Vec<String> = sheets(&records, &rows).iter().flat_map(Sheet::text_boxes).map(|(text, ..)| text).collect();
+    let text: Vec<String> = sheets(&records, &rows, Beside::default()).0.iter().flat_map(Sheet::text_boxes).map(|(text, ..)| text).collect();
     let text = text.join(" ");
     assert!(text.contains("1 failed spec not shown; 1 of other workloads not shown"), "{text}");
     assert!(!text.contains("ifma buckets"));
@@ -120,7 +242,8 @@ fn software_adapters_and_open_runs_are_never_silent() {
     let mut records = records(&[Case::paillier("gpu", "buckets", 2048, 3.0), Case::paillier("gmp", "buckets", 2048, 30.0)]);
     records.outcomes[0].adapter_type = "software".into();
     records.outcomes[1].division = "open".into();
-    let text: Vec<String> = sheets(&records, &derive(&records)).iter().flat_map(Sheet::text_boxes).map(|(text, ..)| text).collect();
+    let text: Vec<String> =
+        sheets(&records, &derive(&records), Beside::default()).0.iter().flat_map(Sheet::text_boxes).map(|(text, ..)| text).collect();
     assert_eq!(text.iter().filter(|t| *t == "gpu (software) buckets").count(), 2);
     assert_eq!(text.iter().filter(|t| *t == "gmp buckets open").count(), 2);
 }
@@ -132,7 +255,7 @@ fn packings_of_one_key_size_are_lines_of_their_own() {
         .flat_map(|bits| [1, bits / 26].map(|packing| Case { packing, ..Case::paillier("gmp", "buckets", bits, f64::from(packing)) }))
         .collect();
     let dir = tempfile::tempdir().unwrap();
-    draw(&records(&cases), dir.path()).unwrap();
+    draw_all(&records(&cases), dir.path());
     let text = fs::read_to_string(dir.path().join(FIGURES).join("throughput.svg")).unwrap();
     assert!(text.contains("gmp buckets packed") && text.contains("gmp buckets unpacked"));
 }

@@ -26,33 +26,35 @@ pub enum Format {
 }
 
 /// A column of a table.
-struct Column {
-    name: &'static str,
+pub(super) struct Column {
+    pub name: &'static str,
     /// Unit below the name.
-    unit: &'static str,
+    pub unit: &'static str,
     /// Numbers stand right-aligned, words left-aligned.
-    number: bool,
+    pub number: bool,
     /// May leave a text table that is too wide; the lowest number leaves first. Zero stays.
-    drop: u8,
+    pub drop: u8,
     /// What the column says.
-    meaning: &'static str,
+    pub meaning: &'static str,
 }
 
 /// A table before it has a form.
-struct Table {
+pub(super) struct Table {
     /// What holds for all rows.
-    caption: String,
-    columns: Vec<Column>,
+    pub caption: String,
+    /// Its columns; every row has as many cells.
+    pub columns: Vec<Column>,
     /// A heading and the rows below it.
-    groups: Vec<(String, Vec<Vec<String>>)>,
-    notes: Vec<String>,
+    pub groups: Vec<(String, Vec<Vec<String>>)>,
+    /// What stands below.
+    pub notes: Vec<String>,
 }
 
-const fn words(name: &'static str, unit: &'static str, meaning: &'static str) -> Column {
+pub(super) const fn words(name: &'static str, unit: &'static str, meaning: &'static str) -> Column {
     Column { name, unit, number: false, drop: 0, meaning }
 }
 
-const fn numbers(name: &'static str, unit: &'static str, drop: u8, meaning: &'static str) -> Column {
+pub(super) const fn numbers(name: &'static str, unit: &'static str, drop: u8, meaning: &'static str) -> Column {
     Column { name, unit, number: true, drop, meaning }
 }
 
@@ -343,7 +345,8 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn render(mut table: Table, format: Format) -> String {
+/// The table in its form.
+pub(super) fn render(mut table: Table, format: Format) -> String {
     if table.groups.iter().all(|(_, rows)| rows.is_empty()) {
         return if format == Format::Csv { String::new() } else { "no results\n".into() };
     }
@@ -456,6 +459,7 @@ fn latex(table: &Table) -> String {
     let escaped = |text: &str| escape(text, Format::Latex);
     let row = |cells: Vec<String>| format!("{} \\\\\n", cells.join(" & "));
     let mut out = String::new();
+    out.push_str("% \\usepackage{booktabs}\n");
     if !table.caption.is_empty() {
         let _ = writeln!(out, "% {}", one_line(&table.caption));
     }
@@ -474,11 +478,11 @@ fn latex(table: &Table) -> String {
             out.push_str(&row(cells.iter().map(|cell| escaped(cell)).collect()));
         }
     }
-    out.push_str("\\bottomrule\n");
+    out.push_str("\\bottomrule\n\\end{tabular}\n");
+    // Below the table and not in it: a note as wide as a page would widen the columns.
     for note in &table.notes {
-        let _ = writeln!(out, "\\multicolumn{{{}}}{{@{{}}l}}{{\\footnotesize {}}} \\\\", table.columns.len(), escaped(note));
+        let _ = writeln!(out, "\\par{{\\footnotesize\\raggedright {}\\par}}", escaped(note));
     }
-    out.push_str("\\end{tabular}\n");
     out
 }
 
@@ -523,8 +527,11 @@ fn escape(text: &str, format: Format) -> String {
                 '<' => out.push_str("\\textless{}"),
                 '>' => out.push_str("\\textgreater{}"),
                 '|' => out.push_str("\\textbar{}"),
-                '"' => out.push_str("\\textquotedbl{}"),
+                // `\textquotedbl` exists in some font encodings only.
+                '"' => out.push_str("''"),
                 '`' => out.push_str("\\textasciigrave{}"),
+                '\u{2020}' => out.push_str("\\textsuperscript{\\dag}"),
+                'µ' => out.push_str("\\textmu{}"),
                 '\n' | '\r' => out.push(' '),
                 _ => out.push(c),
             }

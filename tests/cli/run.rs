@@ -96,9 +96,19 @@ fn reports_have_every_form() {
     place.refuses("report r --splice nowhere.md", &["nowhere.md"]);
 
     fs::remove_dir_all(place.path("r/figures")).unwrap();
-    assert_eq!(place.does("plot r").out.lines().count(), 6);
-    assert_eq!(place.json("plot r").as_array().map(Vec::len), Some(6));
+    let drawn = place.does("plot r");
+    assert_eq!(drawn.out.lines().count(), 12, "{}", drawn.out);
+    assert!(drawn.err.contains("no figure latency: ") && drawn.err.contains("no figure bound: "), "{}", drawn.err);
+    let json = place.json("plot r --format pdf --quoted");
+    assert_eq!(json["files"].as_array().map(Vec::len), Some(4), "{json}");
+    assert!(json["left_out"]["peers"].as_str().unwrap().contains("--peers"), "{json}");
+    assert!(fs::read(place.path("r/figures/front.pdf")).unwrap().starts_with(b"%PDF-"));
     assert!(place.path("r/figures/stages.svg").is_file());
+    place.refuses("plot r --peers r", &["samples.csv", "benches/peers/run.py"]);
+
+    let latex = place.does("report r --quoted --format latex").out;
+    assert!(latex.contains("\\toprule") && latex.contains("CryptoNets 2016\\textsuperscript{\\dag}") && latex.contains("quoted [1]"), "{latex}");
+    place.refuses("report r --quoted=nowhere.csv", &["nowhere.csv"]);
 
     place.refuses("report nowhere", &["nowhere"]);
     place.refuses("plot nowhere", &["nowhere"]);
