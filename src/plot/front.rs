@@ -177,9 +177,10 @@ fn spots(rows: &[&Row]) -> Vec<Spot> {
             format!("{}{} {}{}", o.backend, if row.software { " (software)" } else { "" }, o.key_bits.unwrap_or(0), if row.toy { " toy" } else { "" })
         };
         let open = if o.division == "open" && !row.is_clear() { ", open" } else { "" };
+        let few = if o.images < 1000 { format!(", n={}", o.images) } else { String::new() };
         Spot {
             tag: (at + 1).to_string(),
-            name: format!("{system}, {set}{}{open}", o.features),
+            name: format!("{system}, {set}{}{open}{few}", o.features),
             per_second: rate(row).unwrap_or(1.0),
             accuracy: 100.0 * o.accuracy.unwrap_or(0.0),
             colour: if row.is_clear() { PURPLE } else { colour(row) },

@@ -140,7 +140,12 @@ fn draw_line(sheet: &mut Sheet, line: &Line, x: &Scale, y: &Scale) {
                 sheet.line(vec![(at.0 - 9, end), (at.0 + 9, end)], line.colour, 3);
             }
         }
-        sheet.marker(line.shape, at, line.colour, line.filled);
+        // A smaller one leaves short intervals in sight.
+        if dot.range.is_some() {
+            sheet.small_marker(line.shape, at, line.colour, line.filled);
+        } else {
+            sheet.marker(line.shape, at, line.colour, line.filled);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::report::{Naming, Row, labels};
 const MOST_LINES: usize = 12;
 
 /// A list longer than this is no figure any more.
-pub(super) const MOST_ROWS: usize = 24;
+pub(super) const MOST_ROWS: usize = 16;
 
 /// The size along the horizontal axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -81,12 +81,13 @@ pub(super) fn peers(all: &[Peer]) -> Result<Sheet, String> {
             for peer in group {
                 let times = best.map_or_else(String::new, |best| format!(", \u{d7}{}", digits3(peer.wall_ns.median / best)));
                 let key = peer.key_bits.map_or_else(String::new, |bits| format!(" {bits}"));
-                entries.push(Entry::Row(format!("{}{key}", peer.name), format!("{}{times}", duration(peer.wall_ns.median))));
+                let name = peer.name.replacen("cipherlane", "ours,", 1);
+                entries.push(Entry::Row(format!("{name}{key}"), format!("{}{times}", duration(peer.wall_ns.median))));
                 shown.push(peer);
             }
         }
     }
-    let layout = lay_out(&mut sheet, MARGIN, "per image, to our best", &entries);
+    let layout = lay_out(&mut sheet, MARGIN, "to our best", &entries);
     let ends = |p: &Peer| [p.wall_ns.median, p.wall_ns.low.unwrap_or(p.wall_ns.median), p.wall_ns.high.unwrap_or(p.wall_ns.median)];
     let (extent, named) = log_axis(shown.iter().flat_map(|p| ends(p)).map(|ns| ns * 1e-6));
     let scale = Scale::log(extent, layout.x);
@@ -100,5 +101,5 @@ pub(super) fn peers(all: &[Peer]) -> Result<Sheet, String> {
         sheet.line(vec![(low, y), (high, y)], GREY, 3);
         sheet.marker(shape, (at, y), colour, true);
     }
-    Ok(sheet.finish(bottom, "circles: cipherlane; squares: published packages; interleaved on one machine, every answer checked; bars: 95 % bootstrap intervals of the median"))
+    Ok(sheet.finish(bottom, "circles: cipherlane; squares: published packages, measured in turn with it; one machine, every answer checked; bars: 95 % bootstrap intervals of the median"))
 }

@@ -9,7 +9,7 @@ use super::sheet::{MARGIN, PALE, PURPLE, Shape, Sheet};
 use crate::report::{Naming, Row, labels};
 
 /// What the bars are.
-const BARS: &str = "bars: 95 % bootstrap intervals of the median, where there are six samples";
+const BARS: &str = "bars: 95 % bootstrap intervals of the median (from six samples on), where wider than the marker";
 
 /// Throughput, if any spec has online times of full batches.
 pub(super) fn throughput(rows: &[&Row], footer: &str) -> Result<Sheet, String> {

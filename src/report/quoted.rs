@@ -150,7 +150,9 @@ pub fn comparison(records: &Records, quoted: &[Quoted], format: Format) -> Strin
         vec![
             format!("{name}, {}{}", if o.dataset == "mnist" { String::new() } else { format!("{} ", o.dataset) }, o.features),
             if ours.row.is_clear() { "none".into() } else { o.scheme.clone() },
-            o.accuracy.map_or_else(dash, |share| percent(share, o.images)),
+            // A share of few images says little, so it says of how many.
+            o.accuracy
+                .map_or_else(dash, |share| percent(share, o.images) + &if o.images < 1000 { format!(" (n={})", o.images) } else { String::new() }),
             number(ours.latency_ns.map(|ns| ns * 1e-9)),
             if ours.latency_ns.is_some() { "1".into() } else { dash() },
             number(ours.per_second),
