@@ -44,7 +44,7 @@ const LONG_ABOUT: &str = "Neural networks on encrypted data: run, measure, compa
 #[derive(Subcommand)]
 enum Command {
     /// Encrypted inference against the plaintext baseline; writes CSVs and figures
-    Run(inference::RunArgs),
+    Run(Box<inference::RunArgs>),
     /// Run the grid of a sweep file; resumes by itself after any interruption
     Sweep(sweep::SweepArgs),
     /// Say what changed between two results folders beyond noise; exit status 3 when something did
@@ -124,7 +124,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     }
     pool.build_global().map_err(|e| Error::Unsupported { subject: "this system".into(), feature: format!("a pool of {threads} threads: {e}") })?;
     let json = cli.json;
-    let done = match cli.command.unwrap_or_else(|| Command::Run(inference::RunArgs::default())) {
+    let done = match cli.command.unwrap_or_else(|| Command::Run(Box::default())) {
         Command::Compare(args) => return sweep::compare(&args, json),
         Command::Sweep(args) => sweep::sweep(&args, json),
         Command::Run(args) => inference::run(&args, json),

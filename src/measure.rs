@@ -401,6 +401,7 @@ mod tests {
     use super::*;
     use crate::features::FeatureMap;
     use crate::quantise::Precision;
+    use crate::workload::PoolChoice;
     use crate::workload::Scenario;
 
     #[test]
@@ -427,6 +428,7 @@ mod tests {
             seed: 1,
             batch: None,
             threads: None,
+            pool: PoolChoice::None,
         };
         let source = Source { dataset: "digits".into(), dataset_sha256: "aa".into(), seed: 1 };
         let sampling = Sampling::ONCE;

@@ -22,7 +22,7 @@ use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
 use crate::stopwatch::timestamp;
 use crate::sweep::{Grid, once};
 use crate::workload::inference::Bench;
-use crate::workload::{PackingChoice, Protection, Sampling, Scenario, Spec, method_choice};
+use crate::workload::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec, method_choice};
 use crate::{machine, plot as figures};
 
 /// Options of `run`. Lists are separated by commas; every combination is run.
@@ -64,6 +64,9 @@ pub(super) struct RunArgs {
     /// How the server re-randomises results: auto (bases for 100 results and more), bases (its own random bases), standard (r^n)
     #[arg(long, default_value = "auto", value_name = "WAY")]
     rerandomise: Rerandomisation,
+    /// Who makes randomisers ahead of the images, as a phase of its own: none, server (for its results), both
+    #[arg(long, value_delimiter = ',', default_value = "none", value_name = "WHO")]
+    pool: Vec<PoolChoice>,
     /// Most MiB of the tables of each side; they grow with the number of images
     #[arg(long, default_value_t = 128, value_name = "MIB")]
     table_mib: u32,
@@ -111,6 +114,7 @@ impl Default for RunArgs {
             packing: PackingChoice::Auto,
             inputs_per_ciphertext: PackingChoice::Auto,
             rerandomise: Rerandomisation::Auto,
+            pool: vec![PoolChoice::None],
             table_mib: 128,
             scenario: vec![Scenario::Offline],
             images: None,
@@ -209,6 +213,7 @@ fn grid(args: &RunArgs) -> Result<Grid> {
         rerandomisations: vec![args.rerandomise],
         table_mib: vec![args.table_mib],
         images: vec![args.images],
+        pools: args.pool.clone(),
         ..Grid::default()
     };
     grid.features.iter().flat_map(|&features| grid.precisions(features)).try_for_each(Precision::check)?;
