@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::progress::Meter;
 use super::{check_stop, note, out, out_json, shown};
-use crate::backend::{self, BackendId};
+use crate::backend::{self, BackendId, DeviceKind};
 use crate::conformance::{Effort, suite};
 use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
@@ -44,6 +44,10 @@ pub(super) fn verify(args: &VerifyArgs, json: bool) -> Result<bool> {
             }
             Err(error) => return Err(error),
         };
+        if args.backend.is_none() && backend.device().kind == DeviceKind::Software {
+            note(&format!("{id}: left out, {} is a GPU in software; name it with --backend {id}", backend.device().name));
+            continue;
+        }
         let meter = Meter::start(&format!("verify {id}"), 0, "results");
         let watch = Stopwatch::start();
         let (mut checks, mut cases) = (0usize, 0usize);
@@ -86,7 +90,7 @@ pub(super) fn doctor(json: bool) -> Result<bool> {
             "cpu": machine::processor(), "cpu_features": machine::processor_features(), "hardware_threads": machine::hardware_threads(),
             "threads": rayon::current_num_threads(), "memory_bytes": machine::memory_bytes(), "load": machine::load_average(),
             "backends": backends.iter().map(|(id, device)| match device {
-                Ok(device) => json!({ "name": id.name(), "device": device.name, "detail": device.detail }),
+                Ok(device) => json!({ "name": id.name(), "device": device.name, "kind": device.kind.name(), "detail": device.detail }),
                 Err(error) => json!({ "name": id.name(), "error": error.to_string() }),
             }).collect::<Vec<_>>(),
             "mnist": data.iter().map(|(place, origin)| json!({ "place": shown(place), "found": origin.is_ok() })).collect::<Vec<_>>(),
@@ -106,7 +110,10 @@ pub(super) fn doctor(json: bool) -> Result<bool> {
     text += "backends:\n";
     for (id, device) in &backends {
         match device {
-            Ok(device) => text += &format!("  {:<10} {}\n", id.name(), device.detail),
+            Ok(device) => {
+                let software = if device.kind == DeviceKind::Software { "software adapter, not a GPU: " } else { "" };
+                text += &format!("  {:<10} {software}{}\n", id.name(), device.detail);
+            }
             Err(error) => text += &format!("  {:<10} not here: {error}\n", id.name()),
         }
     }

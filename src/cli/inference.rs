@@ -166,7 +166,7 @@ fn backends(names: &[String]) -> Result<Vec<BackendId>> {
     let mut ids = Vec::new();
     for name in names {
         if name == "all" {
-            ids.extend(BackendId::ALL.into_iter().filter(|&id| backend::open(id).is_ok()));
+            ids.extend(backend::all_here());
         } else if name != "none" {
             let id = name.parse()?;
             backend::open(id)?;
