@@ -1,7 +1,8 @@
 // Runs operations of a program. A team takes one strand of one item: at each step it reads two residues, multiplies them and writes one.
-// Reads params: count (teams), items, first (operation), steps, inputs and slots (per item), windows (digits per item; 0: all items share theirs),
-// entries (of a scanned table), bases, minus_inverse. digits: two in a word.
-// code: operations (kind, a, b, slot) at 4 (first + step * strands + strand). constants: the modulus, then residues.
+// slots: constants, then the inputs of item after item, then the slots of item after item, each a row. code: operations (kind, a, b, slot) at
+// 4 (first + step * strands + strand). constants: the modulus. digits: two in a word.
+// Reads params: count (teams), items, first (operation), steps, inputs and slots (per item), input_base and slot_base (rows before them), windows (digits per
+// item; 0: all items share theirs), entries (of a scanned table), table_base (limbs), minus_inverse.
 //@include prelude
 //@include team
 //@if double
@@ -12,13 +13,17 @@ const SPACE: u32 = 29u;
 const PLACE: u32 = (1u << SPACE) - 1u;
 const INPUT: u32 = 0u;
 const SLOT: u32 = 1u;
-const CONSTANT: u32 = 2u;
 const TABLE: u32 = 3u;
-// Kinds: the second factor is named, or picked by the item's digit (number kind >> 8), or by the digit with every entry read; or the first factor is an integer in
+// Kinds: the second factor is named, or the item's digit (number kind >> 8) is added to its place, or that with every entry read; or the first factor is an integer in
 // two parts, high and low.
-const DIGIT: u32 = 1u;
-const SCAN: u32 = 2u;
 const ENTER: u32 = 3u;
+
+// The row of an operand that is no table entry.
+fn row_of(operand: u32, item: u32) -> u32 {
+    let space = operand >> SPACE;
+    let of_item = select(params.slot_base + item * params.slots, params.input_base + item * params.inputs, space == INPUT);
+    return (operand & PLACE) + select(0u, of_item, space <= SLOT);
+}
 
 @compute @workgroup_size(GROUP)
 fn machine({{BUILTINS}}) {
@@ -34,8 +39,6 @@ fn machine({{BUILTINS}}) {
     let strands = params.count / params.items;
     let minus_inverse = {{MINUS_INVERSE}};
     let first_lane_mask = select(Limb(0), MASK, lane == 0u);
-    let first_slot = params.slot_base + item * params.slots * ROW + lane;
-    let first_input = params.input_base + item * params.inputs * ROW + lane;
     let n$p = constants[$pu * T + lane];
     let blocks = T;
     //@if subgroup
@@ -47,81 +50,60 @@ fn machine({{BUILTINS}}) {
     for (var step = 0u; step < steps; step++) {
         let at = 4u * (params.first + step * strands + strand);
         let kind = code[at];
-        var a$p: Limb;
+        let first_row = row_of(code[at + 1u], item) * ROW + lane;
+        var a$p = slots[first_row + $pu * T];
         //@if square
-        var c$p: Limb;
+        var c$p = slots[first_row + S + $pu * T];
         //@end
-        let a_space = code[at + 1u] >> SPACE;
-        let a_place = (code[at + 1u] & PLACE) * ROW;
-        if (a_space == SLOT) {
-            let source = first_slot + a_place;
-            a$p = slots[source + $pu * T];
-            //@if square
-            c$p = slots[source + S + $pu * T];
-            //@end
-        } else if (a_space == INPUT) {
-            let source = first_input + a_place;
-            a$p = inputs[source + $pu * T];
-            //@if square
-            c$p = inputs[source + S + $pu * T];
-            //@end
-        } else {
-            let source = S + a_place + lane;
-            a$p = constants[source + $pu * T];
-            //@if square
-            c$p = constants[source + S + $pu * T];
-            //@end
-        }
+        //@if named
+        let second_row = row_of(code[at + 2u], item) * ROW + lane;
+        let b$p = slots[second_row + $pu * T];
+        //@if square
+        let d$p = slots[second_row + S + $pu * T];
+        //@end
+        //@end
+        //@if picked
+        let index = item * params.windows + (kind >> 8u);
+        let digit = select(0u, (digits[index / 2u] >> (16u * (index % 2u))) & 0xffffu, (kind & 3u) != 0u);
+        let in_table = code[at + 2u] >> SPACE == TABLE;
+        let second_row = (row_of(code[at + 2u], item) + digit) * ROW + lane;
         var b$p: Limb;
         //@if square
         var d$p: Limb;
         //@end
-        let b_space = code[at + 2u] >> SPACE;
-        var b_place = code[at + 2u] & PLACE;
-        var digit = 0u;
-        if ((kind & 3u) == DIGIT || (kind & 3u) == SCAN) {
-            let index = item * params.windows + (kind >> 8u);
-            digit = (digits[index / 2u] >> (16u * (index % 2u))) & 0xffffu;
-        }
-        if ((kind & 3u) == SCAN) {
-            // Every entry is read, whatever the digit.
-            b$p = Limb(0);
+        if (in_table) {
+            let entry = params.table_base + second_row;
+            b$p = table[entry + $pu * T];
             //@if square
-            d$p = Limb(0);
-            //@end
-            for (var entry = 0u; entry < params.entries; entry++) {
-                let source = first_slot + (b_place + entry) * ROW;
-                let mask = select(Limb(0), ~Limb(0), entry == digit);
-                b$p |= slots[source + $pu * T] & mask;
-                //@if square
-                d$p |= slots[source + S + $pu * T] & mask;
-                //@end
-            }
-        } else if (b_space == SLOT) {
-            let source = first_slot + (b_place + digit) * ROW;
-            b$p = slots[source + $pu * T];
-            //@if square
-            d$p = slots[source + S + $pu * T];
-            //@end
-        } else if (b_space == INPUT) {
-            let source = first_input + b_place * ROW;
-            b$p = inputs[source + $pu * T];
-            //@if square
-            d$p = inputs[source + S + $pu * T];
-            //@end
-        } else if (b_space == TABLE) {
-            let source = params.table_base + (b_place + digit) * ROW + lane;
-            b$p = table[source + $pu * T];
-            //@if square
-            d$p = table[source + S + $pu * T];
+            d$p = table[entry + S + $pu * T];
             //@end
         } else {
-            let source = S + b_place * ROW + lane;
-            b$p = constants[source + $pu * T];
+            b$p = slots[second_row + $pu * T];
             //@if square
-            d$p = constants[source + S + $pu * T];
+            d$p = slots[second_row + S + $pu * T];
             //@end
         }
+        //@end
+        //@if scanned
+        // Every entry is read, whatever the digit.
+        let index = item * params.windows + (kind >> 8u);
+        let is_scan = (kind & 3u) != 0u;
+        let digit = select(0u, (digits[index / 2u] >> (16u * (index % 2u))) & 0xffffu, is_scan);
+        let entries = select(1u, params.entries, is_scan);
+        let second_row = row_of(code[at + 2u], item) * ROW + lane;
+        var b$p = Limb(0);
+        //@if square
+        var d$p = Limb(0);
+        //@end
+        for (var entry = 0u; entry < entries; entry++) {
+            let source = second_row + entry * ROW;
+            let mask = select(Limb(0), ~Limb(0), entry == digit);
+            b$p |= slots[source + $pu * T] & mask;
+            //@if square
+            d$p |= slots[source + S + $pu * T] & mask;
+            //@end
+        }
+        //@end
         var start$p = Limb(0);
         //@if square
         if ((kind & 3u) == ENTER) {
@@ -135,7 +117,7 @@ fn machine({{BUILTINS}}) {
         //@include normalise u
         //@end
         if (live) {
-            let to = first_slot + code[at + 3u] * ROW;
+            let to = (params.slot_base + item * params.slots + code[at + 3u]) * ROW + lane;
             slots[to + $pu * T] = Limb(t$p);
             //@if square
             slots[to + S + $pu * T] = Limb(u$p);

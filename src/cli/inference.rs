@@ -47,7 +47,7 @@ pub(super) struct RunArgs {
     /// Bits of the Paillier modulus n
     #[arg(long, value_delimiter = ',', default_value = "2048", value_name = "BITS")]
     key_bits: Vec<u32>,
-    /// Backends: all (of this machine), none (plaintext only), reference, gmp, ifma
+    /// Backends: all (of this machine, without GPUs in software), none (plaintext only), reference, gmp, ifma, gpu
     #[arg(long, value_delimiter = ',', default_value = "all", value_parser = backend_name)]
     backend: Vec<String>,
     /// Plans of the encrypted product: auto (fewest products), pairs, buckets, straus, naive
@@ -111,6 +111,13 @@ impl Default for RunArgs {
             toy: false,
             offline: false,
         }
+    }
+}
+
+impl RunArgs {
+    /// The main job on the GPU, into a folder.
+    pub(super) fn on_gpu(out: PathBuf) -> Self {
+        Self { backend: vec![BackendId::Gpu.name().into()], out: Some(out), ..Self::default() }
     }
 }
 

@@ -128,7 +128,7 @@ impl Gpu {
     }
 
     /// Products per second of a shape, in chains that fill the device.
-    fn rate(&self, modulus: &Modulus, shape: Shape) -> Result<f64> {
+    pub(super) fn rate(&self, modulus: &Modulus, shape: Shape) -> Result<f64> {
         let engine = Engine::new(Arc::clone(&self.context), Form::new(modulus.clone(), shape))?;
         let items = 2 * self.context.limits.lanes.div_ceil(shape.lanes as usize);
         let values = Limbs::from_integers(&vec![modulus.value() - Integer::from(3); items], modulus.width())?;
@@ -218,7 +218,7 @@ pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Res
 }
 
 /// Products per second of GMP's multiplication and remainder, one thread.
-fn gmp_rate(modulus: &Modulus) -> f64 {
+pub(super) fn gmp_rate(modulus: &Modulus) -> f64 {
     let other = modulus.value() - Integer::from(3);
     let mut value = other.clone();
     let mut count = 64;

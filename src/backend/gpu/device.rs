@@ -143,7 +143,9 @@ pub(super) struct Dispatch {
 pub(super) struct Work {
     pub(super) bindings: Vec<Bindings>,
     pub(super) dispatches: Vec<Dispatch>,
-    /// (from, to, bytes), after all dispatches.
+    /// (from, to, offset), before all dispatches.
+    pub(super) loads: Vec<(View, wgpu::Buffer, u64)>,
+    /// (from, to), after all dispatches.
     pub(super) copies: Vec<(View, wgpu::Buffer)>,
     /// Buffers to fill with zeros at the end.
     pub(super) wiped: Vec<wgpu::Buffer>,
@@ -408,7 +410,7 @@ impl Context {
     pub(super) fn filled(&self, words: &[u32]) -> Result<wgpu::Buffer, Fault> {
         self.check_size(4 * words.len() as u64, self.limits.binding_bytes)?;
         let contents: &[u8] = if words.is_empty() { &[0; 16] } else { bytemuck::cast_slice(words) };
-        self.guarded(|| self.written(contents, wgpu::BufferUsages::STORAGE))
+        self.guarded(|| self.written(contents, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC))
     }
 
     /// A buffer with contents, which stand there before the next submission begins.
@@ -475,6 +477,9 @@ impl Context {
             };
             let groups: Vec<_> = work.bindings.iter().map(group).collect();
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            for (from, to, offset) in &work.loads {
+                encoder.copy_buffer_to_buffer(&from.buffer, from.offset, to, *offset, from.bytes);
+            }
             if !work.dispatches.is_empty() {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
                 for ((dispatch, kernel), number) in work.dispatches.iter().zip(&kernels).zip(0u32..) {

@@ -151,13 +151,15 @@ impl Engine {
     /// Items of a chunk. Fails when not even one fits.
     fn chunk(&self, code: &Code, items: usize) -> Result<usize> {
         let shape = self.form.shape();
-        let widest = code.inputs.max(code.outputs.len()).max(1);
-        let (scratch, row) = (code.slots as u64 * self.row_bytes(), self.row_bytes());
-        let binding = self.context.limits.binding_bytes;
-        self.context.check_size(scratch, binding)?;
-        self.context.check_size(widest as u64 * row + self.context.limits.alignment, binding)?;
-        let by_memory = (self.context.limits.scratch_bytes / scratch.max(1)).max(1) as usize;
-        let by_bindings = self.rows_per_binding() / widest;
+        let limits = &self.context.limits;
+        let row = self.row_bytes();
+        // Scratch holds constants once, and inputs and slots of every item.
+        let constants = self.form.constant_rows() as u64 * row;
+        let scratch = (code.inputs + code.slots) as u64 * row;
+        self.context.check_size(constants + scratch, limits.binding_bytes)?;
+        self.context.check_size(code.outputs.len() as u64 * row + limits.alignment, limits.binding_bytes)?;
+        let by_memory = (limits.scratch_bytes.saturating_sub(constants) / scratch.max(1)).max(1) as usize;
+        let by_bindings = self.rows_per_binding() / code.outputs.len().max(1);
         let by_time = (self.context.budget(shape) / shape.limb_products() as f64) as usize;
         Ok(items.min(by_memory).min(by_bindings).min(by_time).max(1))
     }
@@ -199,11 +201,19 @@ impl Engine {
 
     fn run_chunk(&self, job: &Job<'_>, words: &wgpu::Buffer, first: usize, count: usize, outputs: &Rows, flight: &mut Flight<'_>) -> Result<()> {
         let (code, shape, limits) = (job.code, self.form.shape(), &self.context.limits);
-        let slots = self.context.buffer((count * code.slots) as u64 * self.row_bytes())?;
-        let (inputs, input_base) = self.part(&job.inputs.buffer, first * code.inputs, count * code.inputs);
+        let constants = self.form.constant_rows();
+        let (input_rows, slot_rows) = (count * code.inputs, count * code.slots);
+        let scratch = self.context.buffer((constants + input_rows + slot_rows) as u64 * self.row_bytes())?;
+        let row_bytes = self.row_bytes();
+        let piece = |buffer: &wgpu::Buffer, offset: u64, rows: usize| View { buffer: buffer.clone(), offset, bytes: rows as u64 * row_bytes };
+        let mut loads = vec![(piece(&self.constants, row_bytes / u64::from(shape.halves), constants), scratch.clone(), 0)];
+        if input_rows > 0 {
+            let from = piece(&job.inputs.buffer, (first * code.inputs) as u64 * row_bytes, input_rows);
+            loads.push((from, scratch.clone(), constants as u64 * row_bytes));
+        }
         let (table, table_base) = match job.table {
             Some(table) => {
-                self.context.check_size(table.count as u64 * self.row_bytes(), limits.binding_bytes)?;
+                self.context.check_size(table.count as u64 * row_bytes, limits.binding_bytes)?;
                 self.part(&table.buffer, 0, table.count)
             }
             None => (self.context.nothing(), 0),
@@ -216,10 +226,15 @@ impl Engine {
         let machine = Bindings {
             code: View::whole(words),
             constants: View::whole(&self.constants),
-            inputs: inputs.clone(),
+            inputs: self.context.nothing(),
             table,
             digits: digits.as_ref().map_or_else(|| self.context.nothing(), View::whole),
-            slots: View::whole(&slots),
+            slots: View::whole(&scratch),
+        };
+        let entry = match job.digits {
+            Picks::None => Entry::Machine,
+            _ if code.entries > 0 => Entry::Scan,
+            _ => Entry::Lookup,
         };
         let params = Params {
             items: count as u32,
@@ -227,7 +242,8 @@ impl Engine {
             slots: code.slots as u32,
             windows: if matches!(job.digits, Picks::Each(_)) { code.windows as u32 } else { 0 },
             entries: code.entries as u32,
-            input_base,
+            input_base: constants as u32,
+            slot_base: (constants + input_rows) as u32,
             table_base,
             ..self.params()
         };
@@ -235,12 +251,12 @@ impl Engine {
         // Each step runs the loop over blocks and, where it scans, one over the table.
         let iterations = u64::from(shape.lanes) + 1 + code.entries as u64;
         let most_steps = limits.iterations.map_or(usize::MAX, |most| (most / iterations) as usize);
-        let mut work = Work { bindings: vec![machine.clone()], ..Work::default() };
+        let mut work = Work { bindings: vec![machine.clone()], loads, ..Work::default() };
         for Piece { first, steps, strands } in pieces(code, count, most_steps, products as usize, limits.lanes, shape.lanes as usize) {
             let teams = (count * strands) as u64;
             work.limb_products += teams * steps as u64 * shape.limb_products();
             work.dispatches.push(Dispatch {
-                entry: Entry::Machine,
+                entry,
                 bindings: 0,
                 params: Params { count: teams as u32, first: first as u32, steps: steps as u32, ..params },
                 invocations: teams * u64::from(shape.lanes),
@@ -249,21 +265,19 @@ impl Engine {
                 flight.send(std::mem::replace(&mut work, Work { bindings: vec![machine.clone()], ..Work::default() }))?;
             }
         }
-        // Outputs from the slots, then those that are inputs.
         let per_item = code.outputs.len();
         let (to, slot_base) = self.part(&outputs.buffer, first * per_item, count * per_item);
-        let pairs_of = |stride: usize, pick: &dyn Fn(Place) -> Option<u32>| -> Vec<u32> {
-            let chosen: Vec<(u32, u32)> = (0..).zip(&code.outputs).filter_map(|(to, &place)| Some((pick(place)?, to))).collect();
-            (0..count)
-                .flat_map(|item| chosen.iter().flat_map(move |&(from, to)| [(item * stride) as u32 + from, (item * per_item) as u32 + to]))
-                .collect()
+        let row_of = |item: usize, place: Place| match place {
+            Place::Constant(at) => at,
+            Place::Input(at) => (constants + item * code.inputs) as u32 + at,
+            // No table entry is an output.
+            Place::Slot(at) | Place::Table(at) => (constants + input_rows + item * code.slots) as u32 + at,
         };
-        let from_slots = pairs_of(code.slots, &|place| if let Place::Slot(at) = place { Some(at) } else { None });
-        let from_inputs = pairs_of(code.inputs, &|place| if let Place::Input(at) = place { Some(at) } else { None });
-        for (from, base, pairs) in [(View::whole(&slots), 0, from_slots), (inputs, input_base, from_inputs)] {
-            self.copy(from, base, to.clone(), slot_base, &pairs, &mut work)?;
-        }
-        work.wiped.push(slots);
+        let pairs: Vec<u32> = (0..count)
+            .flat_map(|item| (0..).zip(&code.outputs).flat_map(move |(to, &place)| [row_of(item, place), (item * per_item) as u32 + to]))
+            .collect();
+        self.copy(View::whole(&scratch), 0, to, slot_base, &pairs, &mut work)?;
+        work.wiped.push(scratch);
         work.wiped.extend(digits);
         flight.send(work)
     }

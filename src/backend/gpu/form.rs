@@ -89,7 +89,12 @@ impl Form {
         }
     }
 
-    /// The contents of the buffer `constants`: the modulus of the digits, then 1, the plain 1 and what enters.
+    /// Residues among the constants.
+    pub(super) fn constant_rows(&self) -> usize {
+        self.shape.halves as usize + 2
+    }
+
+    /// The modulus of the digits, then 1, the plain 1 and what enters.
     pub(super) fn constants(&self) -> Vec<u32> {
         let r = Integer::from(1) << (self.shape.bits() * self.shape.half() as u32);
         let power = |exponent: u32| (0..exponent).fold(Integer::from(1), |product, _| product * &r % self.modulus.value());

@@ -5,7 +5,12 @@ use super::shape::{Arithmetic, Communication, Shape};
 /// Entry points, one module each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Entry {
+    /// Runs operations whose factors are named.
     Machine,
+    /// Also operations whose second factor a digit picks.
+    Lookup,
+    /// Also operations whose second factor a digit picks while all are read.
+    Scan,
     Unpack,
     Join,
     Gather,
@@ -14,12 +19,13 @@ pub(super) enum Entry {
 }
 
 impl Entry {
-    pub(super) const ALL: [Self; 5] = [Self::Machine, Self::Unpack, Self::Join, Self::Gather, Self::Fused];
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 7] = [Self::Machine, Self::Lookup, Self::Scan, Self::Unpack, Self::Join, Self::Gather, Self::Fused];
 
     /// The name of the entry point.
     pub(super) const fn name(self) -> &'static str {
         match self {
-            Self::Machine => "machine",
+            Self::Machine | Self::Lookup | Self::Scan => "machine",
             Self::Unpack => "unpack",
             Self::Join => "join",
             Self::Gather => "gather",
@@ -29,7 +35,7 @@ impl Entry {
 
     const fn source(self) -> &'static str {
         match self {
-            Self::Machine => include_str!("../../../shaders/machine.wgsl"),
+            Self::Machine | Self::Lookup | Self::Scan => include_str!("../../../shaders/machine.wgsl"),
             Self::Unpack => include_str!("../../../shaders/unpack.wgsl"),
             Self::Join => include_str!("../../../shaders/join.wgsl"),
             Self::Gather => include_str!("../../../shaders/gather.wgsl"),
@@ -44,7 +50,7 @@ pub(super) const GROUP: u32 = 64;
 /// The module of an entry point.
 pub(super) fn module(entry: Entry, shape: &Shape) -> String {
     let mut text = String::new();
-    expand(entry.source(), shape, &mut text);
+    expand(entry.source(), entry, shape, &mut text);
     let (arithmetic, communication) = (shape.variant.arithmetic, shape.variant.communication);
     let limb = arithmetic.limb_type();
     let builtins = match communication {
@@ -103,8 +109,11 @@ fn piece(name: &str, shape: &Shape) -> String {
 }
 
 /// Whether a module has the lines of a condition.
-fn holds(condition: &str, shape: &Shape) -> bool {
+fn holds(condition: &str, entry: Entry, shape: &Shape) -> bool {
     match condition {
+        "named" => entry == Entry::Machine,
+        "picked" => entry == Entry::Lookup,
+        "scanned" => entry == Entry::Scan,
         "square" => shape.halves == 2,
         "plain" => shape.halves == 1,
         "subgroup" => shape.variant.communication == Communication::Subgroup,
@@ -116,7 +125,7 @@ fn holds(condition: &str, shape: &Shape) -> bool {
 }
 
 /// Writes a piece with its includes, conditions, rows and limbs.
-fn expand(source: &str, shape: &Shape, text: &mut String) {
+fn expand(source: &str, entry: Entry, shape: &Shape, text: &mut String) {
     let lines: Vec<&str> = source.lines().collect();
     let mut at = 0;
     while at < lines.len() {
@@ -127,7 +136,7 @@ fn expand(source: &str, shape: &Shape, text: &mut String) {
             continue;
         };
         if let Some(name) = directive.strip_prefix("include ") {
-            expand(&piece(name, shape), shape, text);
+            expand(&piece(name, shape), entry, shape, text);
             continue;
         }
         let end = matching_end(&lines, at);
@@ -135,10 +144,10 @@ fn expand(source: &str, shape: &Shape, text: &mut String) {
         at = end + 1;
         if directive == "rows" {
             for row in 0..shape.limbs {
-                row_lines(&body, row, shape, text);
+                row_lines(&body, row, entry, shape, text);
             }
-        } else if directive.strip_prefix("if ").is_some_and(|condition| holds(condition, shape)) {
-            expand(&body, shape, text);
+        } else if directive.strip_prefix("if ").is_some_and(|condition| holds(condition, entry, shape)) {
+            expand(&body, entry, shape, text);
         }
     }
 }
@@ -160,7 +169,7 @@ fn matching_end(lines: &[&str], start: usize) -> usize {
 }
 
 /// One row: `$r` and `$n` are numbers of the row, `$s` and `$t` also depend on the limb.
-fn row_lines(body: &str, row: u32, shape: &Shape, text: &mut String) {
+fn row_lines(body: &str, row: u32, entry: Entry, shape: &Shape, text: &mut String) {
     let count = shape.limbs;
     let mut lines = String::new();
     for line in body.lines() {
@@ -177,7 +186,7 @@ fn row_lines(body: &str, row: u32, shape: &Shape, text: &mut String) {
             lines.push('\n');
         }
     }
-    expand(&lines, shape, text);
+    expand(&lines, entry, shape, text);
 }
 
 /// One line for each limb, where the line asks for it.

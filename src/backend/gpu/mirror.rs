@@ -21,7 +21,7 @@ pub(super) struct Memory {
 /// Runs an entry point.
 pub(super) fn run(entry: Entry, shape: &Shape, memory: &mut Memory) {
     match entry {
-        Entry::Machine => machine(shape, memory),
+        Entry::Machine | Entry::Lookup | Entry::Scan => machine(shape, memory),
         Entry::Unpack => unpack(shape, memory),
         Entry::Join => join(shape, memory),
         Entry::Gather => gather(shape, memory),
@@ -199,8 +199,8 @@ fn machine(shape: &Shape, memory: &mut Memory) {
     let strands = params.count / params.items;
     for team in 0..params.count {
         let (item, strand) = ((team % params.items) as usize, team / params.items);
-        let slot = params.slot_base as usize + item * params.slots as usize * row;
-        let input = params.input_base as usize + item * params.inputs as usize * row;
+        let slot = params.slot_base as usize + item * params.slots as usize;
+        let input = params.input_base as usize + item * params.inputs as usize;
         for step in 0..params.steps {
             let at = 4 * (params.first + step * strands + strand) as usize;
             let words: [u32; 4] = memory.code[at..at + 4].try_into().unwrap();
@@ -208,12 +208,12 @@ fn machine(shape: &Shape, memory: &mut Memory) {
             let index = item * params.windows as usize + window;
             let digit = if kind == 1 || kind == 2 { memory.digits[index / 2] >> (16 * (index % 2)) & 0xffff } else { 0 } as usize;
             let operand = |word: u32, digit: usize| {
-                let place = ((word & 0x1fff_ffff) as usize + digit) * row;
+                let place = (word & 0x1fff_ffff) as usize + digit;
                 match word >> 29 {
-                    0 => residue_at(&memory.inputs, input + place, shape),
-                    1 => residue_at(&memory.slots, slot + place, shape),
-                    2 => residue_at(&memory.constants, shape.half() + place, shape),
-                    _ => residue_at(&memory.table, params.table_base as usize + place, shape),
+                    0 => residue_at(&memory.slots, (input + place) * row, shape),
+                    1 => residue_at(&memory.slots, (slot + place) * row, shape),
+                    2 => residue_at(&memory.slots, place * row, shape),
+                    _ => residue_at(&memory.table, params.table_base as usize + place * row, shape),
                 }
             };
             let (mut a, b) = (operand(words[1], 0), operand(words[2], digit));
@@ -223,7 +223,7 @@ fn machine(shape: &Shape, memory: &mut Memory) {
                 start = std::mem::replace(&mut a.1, zero);
             }
             let result = product(shape, &a, &b, &start, &n, minus_inverse);
-            put_residue(&mut memory.slots, slot + words[3] as usize * row, shape, &result);
+            put_residue(&mut memory.slots, (slot + words[3] as usize) * row, shape, &result);
         }
     }
 }

@@ -208,13 +208,13 @@ impl Products {
                 steps: 1,
                 inputs: 2,
                 slots: 1,
+                slot_base: 2 * pairs as u32,
                 minus_inverse: [form.minus_inverse() as u32, (form.minus_inverse() >> 32) as u32],
                 ..Params::default()
             },
             code: Code::chain(vec![step], 1).words(),
             constants: form.constants(),
-            inputs,
-            slots: vec![0; pairs * shape.row_bytes() as usize / 4],
+            slots: inputs.into_iter().chain(std::iter::repeat_n(0, pairs * shape.row_bytes() as usize / 4)).collect(),
             ..Memory::default()
         };
         Self { form, memory, pairs }
@@ -226,8 +226,8 @@ impl Products {
         let row = shape.row_bytes() as usize / 4;
         let n = modulus.root().unwrap_or_else(|| modulus.value());
         for pair in 0..self.pairs {
-            let input = |which: usize| self.form.value(&self.memory.inputs[(2 * pair + which) * row..][..row]);
-            let result = &slots[pair * row..(pair + 1) * row];
+            let input = |which: usize| self.form.value(&slots[(2 * pair + which) * row..][..row]);
+            let result = &slots[(2 * self.pairs + pair) * row..][..row];
             assert_eq!(
                 self.form.value(result),
                 input(0) * input(1) % modulus.value(),
@@ -284,7 +284,7 @@ fn products_in_doubles_are_exact() {
 /// Runs an entry point on the device over the words of a memory; the slots that it leaves.
 fn on_device(context: &Context, entry: Entry, shape: &Shape, memory: &Memory, invocations: u64) -> Vec<u32> {
     let view = |words: &[u32]| View::whole(&context.filled(words).unwrap());
-    let slots = context.buffer(4 * memory.slots.len() as u64).unwrap();
+    let slots = context.filled(&memory.slots).unwrap();
     let bindings = Bindings {
         code: view(&memory.code),
         constants: view(&memory.constants),
@@ -537,5 +537,20 @@ fn adapters_are_listed_without_a_failure() {
     for found in adapters() {
         let facts = Adapter::of(&found);
         println!("{} ({:?}): {:?}", facts.name, facts.kind, facts.variants().iter().map(|v| v.name()).collect::<Vec<_>>());
+    }
+}
+
+/// Prints, and takes long to compile: the best of several runs beside GMP's. `cargo test --release gpu::tests::rates -- --ignored --nocapture`
+#[test]
+#[ignore = "measures"]
+fn rates() {
+    let Some(gpu) = gpu() else { return };
+    for bits in [1024, 2048] {
+        let modulus = Modulus::square(all_ones(bits)).unwrap();
+        for shape in Shape::candidates(U64, &modulus, gpu.context.limits.team) {
+            let (device, gmp) =
+                (0..5).fold((0f64, 0f64), |best, _| (best.0.max(gpu.rate(&modulus, shape).unwrap()), best.1.max(super::adapter::gmp_rate(&modulus))));
+            println!("{bits} {shape}: {device:.0} per second, one thread of GMP {gmp:.0}, {:.2}x", device / gmp);
+        }
     }
 }
