@@ -2,7 +2,8 @@
 // slots: constants, then the inputs of item after item, then the slots of item after item, each a row. code: operations (kind, a, b, slot) at
 // 4 (first + step * strands + strand). constants: the modulus. digits: two in a word.
 // Reads params: count (teams), items, first (operation), steps, inputs and slots (per item), input_base and slot_base (rows before them), windows (digits per
-// item; 0: all items share theirs), entries (of a scanned table), table_base (limbs), minus_inverse.
+// item; 0: all items share theirs), entries (of a scanned table), table_base (limbs), minus_inverse,
+// together (1 when all teams run the same operations).
 //@include prelude
 //@include team
 //@if double
@@ -17,6 +18,8 @@ const TABLE: u32 = 3u;
 // Kinds: the second factor is named, or the item's digit (number kind >> 8) is added to its place, or that with every entry read; or the first factor is an integer in
 // two parts, high and low.
 const ENTER: u32 = 3u;
+// Beside a kind: the factors are the same.
+const SQUARE: u32 = 4u;
 
 // The row of an operand that is no table entry.
 fn row_of(operand: u32, item: u32) -> u32 {
@@ -40,7 +43,6 @@ fn machine({{BUILTINS}}) {
     let minus_inverse = {{MINUS_INVERSE}};
     let first_lane_mask = select(Limb(0), MASK, lane == 0u);
     let n$p = constants[$pu * T + lane];
-    let blocks = T;
     //@if subgroup
     let steps = select(0u, params.steps, team.wanted);
     //@end
@@ -111,7 +113,21 @@ fn machine({{BUILTINS}}) {
             c$p = Limb(0);
         }
         //@end
+        var t$p: Wide;
+        //@if square
+        var u$p: Wide;
+        //@end
+        //@if squares
+        // All teams are at the same operation, so all of them take the same way.
+        if (params.together != 0u && (kind & SQUARE) != 0u) {
+            //@include product squaring
+        } else {
+            //@include product
+        }
+        //@end
+        //@if no_squares
         //@include product
+        //@end
         //@include normalise t
         //@if square
         //@include normalise u

@@ -31,9 +31,9 @@ struct Params {
     table_base: u32,
     minus_inverse_low: u32,
     minus_inverse_high: u32,
-    spare_a: u32,
+    together: u32,
     spare_b: u32,
-    spare_c: u32,
+    spare_a: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

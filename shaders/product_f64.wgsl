@@ -2,13 +2,13 @@
         // limb be, which is never below -1.
         let x$p = f64(Wide(a$p));
         let m$p = f64(Wide(n$p));
-        var t$p = Wide(start$p);
+        t$p = Wide(start$p);
         //@if square
         let v$p = f64(Wide(c$p));
-        var u$p = Wide(0);
+        u$p = Wide(0);
         u0 += select(Wide(0), Wide(1), lane == 0u);
         //@end
-        for (var block = 0u; block < blocks; block++) {
+        for (var block = 0u; block < T; block++) {
             //@rows
             {
                 // What belongs above the lane's top limb comes in again when the limbs have moved down.

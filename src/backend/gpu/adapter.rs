@@ -56,8 +56,8 @@ pub(super) struct Gpu {
     pub(super) context: Arc<Context>,
     /// The variants to choose from, the one to prefer first.
     variants: Vec<Variant>,
-    /// Whether fma rounds once, where that was tested.
-    fused: bool,
+    /// Whether kernels in doubles failed the self-test.
+    refused: bool,
     /// Shapes that were chosen, by bits of the modulus and number of halves.
     chosen: Mutex<HashMap<(u32, u32), Shape>>,
 }
@@ -74,20 +74,22 @@ impl Gpu {
 
     /// A device with some variants; kernels in doubles need the self-test. One that was asked for by name and fails it is an error.
     pub(super) fn with(context: Context, mut variants: Vec<Variant>, named: bool) -> Result<Self> {
-        let fused = variants.iter().any(|v| v.arithmetic == Arithmetic::F64) && fused::is_fused(&context)?;
-        if !fused {
+        let doubles = variants.iter().any(|v| v.arithmetic == Arithmetic::F64);
+        let refused = doubles && !fused::is_fused(&context)?;
+        if refused {
             variants.retain(|v| v.arithmetic != Arithmetic::F64);
         }
         if variants.is_empty() {
             let needs = if named { "the self-test of fused multiply-adds failed, which kernels in doubles need" } else { "no kernel can run" };
             return Err(unavailable(format!("{}: {needs}", context.adapter.name)));
         }
-        Ok(Self { context: Arc::new(context), variants, fused, chosen: Mutex::default() })
+        Ok(Self { context: Arc::new(context), variants, refused, chosen: Mutex::default() })
     }
 
-    /// The shapes to choose from for a modulus, the one to prefer first.
+    /// The shapes to choose from for a modulus, the one to prefer first. In software a branch runs both ways, so there is no second body.
     fn candidates(&self, modulus: &Modulus) -> Vec<Shape> {
-        self.variants.iter().flat_map(|&variant| Shape::candidates(variant, modulus, self.team(variant))).collect()
+        let bodies = |shape: Shape| if self.context.adapter.is_software() { shape } else { shape.with_squares() };
+        self.variants.iter().flat_map(|&variant| Shape::candidates(variant, modulus, self.team(variant))).map(bodies).collect()
     }
 
     /// Most lanes of a team.
@@ -156,7 +158,8 @@ impl Gpu {
         let Adapter { name, driver, subgroup: (narrow, wide), .. } = &self.context.adapter;
         let variants = self.variants.iter().map(|v| v.name()).collect::<Vec<_>>().join(", ");
         let subgroups = if narrow == wide { narrow.to_string() } else { format!("{narrow} to {wide}") };
-        format!("{name}, {driver}; subgroups of {subgroups}; kernels {variants}")
+        let refused = if self.refused { "; f64-subgroup refused, fma is not fused" } else { "" };
+        format!("{name}, {driver}; subgroups of {subgroups}; kernels {variants}{refused}")
     }
 
     pub(super) fn engine(&self, modulus: Modulus) -> Result<Engine> {
@@ -205,16 +208,10 @@ pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Res
             })?;
         }
     }
-    let mut facts = gpu.detail();
-    for variant in Variant::ALL {
-        let lacking = adapter.lacks(variant);
-        if !lacking.is_empty() {
-            facts += &format!("\n{variant}: the adapter lacks {}", lacking.join(" and "));
-        } else if variant.arithmetic == Arithmetic::F64 && !gpu.fused {
-            facts += &format!("\n{variant}: refused, the self-test shows that fma is not fused");
-        }
-    }
-    Ok(facts)
+    let lacking = |&variant: &Variant| (variant, adapter.lacks(variant));
+    let missing = Variant::ALL.iter().map(lacking).filter(|(_, lacking)| !lacking.is_empty());
+    let missing: String = missing.map(|(variant, lacking)| format!("\n{variant}: the adapter lacks {}", lacking.join(" and "))).collect();
+    Ok(gpu.detail() + &missing)
 }
 
 /// Products per second of GMP's multiplication and remainder, one thread.

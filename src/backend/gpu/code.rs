@@ -54,6 +54,7 @@ pub(super) struct Step {
 impl Step {
     fn words(self) -> [u32; 4] {
         let kind = match self.kind {
+            Kind::Product if self.a == self.b => 4,
             Kind::Product => 0,
             Kind::Digit(window) => 1 | window << 8,
             Kind::Scan(window) => 2 | window << 8,

@@ -1,7 +1,7 @@
 //! The adapter, its device, and what is submitted to it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use super::generate::{Entry, GROUP, module};
@@ -125,7 +125,8 @@ pub(super) struct Params {
     pub(super) slot_base: u32,
     pub(super) table_base: u32,
     pub(super) minus_inverse: [u32; 2],
-    pub(super) spare: [u32; 3],
+    pub(super) together: u32,
+    pub(super) spare: [u32; 2],
 }
 
 /// One dispatch.
@@ -253,6 +254,9 @@ pub(super) struct Context {
     /// Buffers that are still to be made before one fails for lack of memory, once.
     #[cfg(test)]
     pub(super) buffers_left: std::sync::atomic::AtomicI64,
+    /// Changes the text of every module.
+    #[cfg(test)]
+    pub(super) patch: Option<fn(&str) -> String>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -313,7 +317,7 @@ impl Context {
         let nothing =
             device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 64, usage: wgpu::BufferUsages::STORAGE, mapped_at_creation: false });
         let software = facts.is_software();
-        let binding_bytes = u64::from(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size) / 256 * 256;
+        let binding_bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) / 256 * 256;
         let limits = Limits {
             binding_bytes,
             buffer_bytes: limits.max_buffer_size,
@@ -341,6 +345,8 @@ impl Context {
             nothing,
             #[cfg(test)]
             buffers_left: i64::MAX.into(),
+            #[cfg(test)]
+            patch: None,
         })
     }
 
@@ -376,6 +382,10 @@ impl Context {
             [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory].map(|f| self.device.push_error_scope(f));
         let result = work();
         let mut errors: Vec<wgpu::Error> = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
+        if !errors.is_empty() {
+            // That a device was lost is told by a poll only.
+            let _ = self.device.poll(wgpu::PollType::Poll);
+        }
         if let Some(reason) = self.lost() {
             return Err(Fault::Lost(reason));
         }
@@ -428,6 +438,8 @@ impl Context {
             return Ok(kernel.clone());
         }
         let source = module(entry, shape);
+        #[cfg(test)]
+        let source = self.patch.map_or(source.clone(), |patch| patch(&source));
         let kernel = self.guarded(|| {
             let module = self
                 .device
@@ -527,17 +539,23 @@ impl Context {
         })?;
         work.copies.push((from, staging.clone()));
         let pending = self.submit(shape, &work)?;
-        let outcome = Arc::new(Mutex::new(None));
-        let told = Arc::clone(&outcome);
-        self.guarded(|| staging.map_async(wgpu::MapMode::Read, .., move |result| *lock(&told) = Some(result.is_ok())))?;
+        let (tell, told) = mpsc::channel();
+        self.guarded(|| {
+            staging.map_async(wgpu::MapMode::Read, .., move |result| {
+                let _ = tell.send(result.is_ok());
+            })
+        })?;
         self.wait(shape, pending, false)?;
-        // The mapping is told by a poll after the work is done.
-        for _ in 0..2 {
-            if lock(&outcome).is_none() {
-                let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) });
+        // The poll of another thread may be the one that tells, and a little later.
+        let mut mapped = told.try_recv();
+        for _ in 0..PATIENCE.as_millis() {
+            if mapped.is_ok() {
+                break;
             }
+            let _ = self.device.poll(wgpu::PollType::Poll);
+            mapped = told.recv_timeout(Duration::from_millis(1)).map_err(|_| mpsc::TryRecvError::Empty);
         }
-        if *lock(&outcome) != Some(true) {
+        if mapped != Ok(true) {
             return Err(self.lost().map_or_else(|| Fault::Refused("a buffer could not be read back".into()), Fault::Lost));
         }
         let range = staging.get_mapped_range(..).map_err(|e| Fault::Refused(e.to_string()))?;

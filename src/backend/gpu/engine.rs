@@ -249,7 +249,7 @@ impl Engine {
         };
         let products = self.context.budget(shape) / shape.limb_products() as f64;
         // Each step runs the loop over blocks and, where it scans, one over the table.
-        let iterations = u64::from(shape.lanes) + 1 + code.entries as u64;
+        let iterations = u64::from(shape.lanes) * if shape.squares { 2 } else { 1 } + 1 + code.entries as u64;
         let most_steps = limits.iterations.map_or(usize::MAX, |most| (most / iterations) as usize);
         let mut work = Work { bindings: vec![machine.clone()], loads, ..Work::default() };
         for Piece { first, steps, strands } in pieces(code, count, most_steps, products as usize, limits.lanes, shape.lanes as usize) {
@@ -258,11 +258,12 @@ impl Engine {
             work.dispatches.push(Dispatch {
                 entry,
                 bindings: 0,
-                params: Params { count: teams as u32, first: first as u32, steps: steps as u32, ..params },
+                params: Params { count: teams as u32, first: first as u32, steps: steps as u32, together: u32::from(strands == 1), ..params },
                 invocations: teams * u64::from(shape.lanes),
             });
             if work.limb_products as f64 >= products * shape.limb_products() as f64 {
-                flight.send(std::mem::replace(&mut work, Work { bindings: vec![machine.clone()], ..Work::default() }))?;
+                flight.send(&work)?;
+                work = Work { bindings: vec![machine.clone()], ..Work::default() };
             }
         }
         let per_item = code.outputs.len();
@@ -279,7 +280,7 @@ impl Engine {
         self.copy(View::whole(&scratch), 0, to, slot_base, &pairs, &mut work)?;
         work.wiped.push(scratch);
         work.wiped.extend(digits);
-        flight.send(work)
+        flight.send(&work)
     }
 
     /// Digits, two in a word.
@@ -375,7 +376,7 @@ impl Engine {
             let code = self.context.filled(&words)?;
             let (slots, slot_base) = self.part(&raw.buffer, first, count);
             let limbs = (count * shape.row()) as u64;
-            flight.send(Work {
+            flight.send(&Work {
                 bindings: vec![Bindings { code: View::whole(&code), ..self.context.bindings(slots) }],
                 dispatches: vec![Dispatch {
                     entry: Entry::Unpack,
@@ -464,7 +465,7 @@ impl Engine {
         let one = |(limbs, words): (&[u32], &mut [u64])| self.form.canonical(limbs, words);
         // Below that the threads cost more than they save.
         if words.len() / width < 64 {
-            limbs.chunks_exact(row).zip(words.chunks_exact_mut(width)).fold(true, |all, pair| one(pair) && all)
+            limbs.chunks_exact(row).zip(words.chunks_exact_mut(width)).all(one)
         } else {
             limbs.par_chunks_exact(row).zip(words.par_chunks_exact_mut(width)).with_min_len(16).map(one).reduce(|| true, |a, b| a && b)
         }
@@ -487,7 +488,7 @@ impl Engine {
                     self.copy(inputs, input_base, slots.clone(), slot_base, &pairs, &mut work)?;
                 }
             }
-            flight.send(work)?;
+            flight.send(&work)?;
         }
         flight.land()?;
         Ok(rows)
@@ -507,12 +508,12 @@ impl<'a> Flight<'a> {
     }
 
     /// Submits; waits for the oldest when too many are on their way.
-    fn send(&mut self, work: Work) -> Result<()> {
+    fn send(&mut self, work: &Work) -> Result<()> {
         while self.pending.len() >= self.context.limits.in_flight.max(1) {
             self.take_down()?;
         }
         let alone = self.pending.is_empty();
-        self.pending.push_back((self.context.submit(self.form.shape(), &work)?, alone));
+        self.pending.push_back((self.context.submit(self.form.shape(), work)?, alone));
         Ok(())
     }
 

@@ -33,7 +33,7 @@ pub(super) fn is_fused(context: &Context) -> Result<bool, Fault> {
     if !context.adapter.lacks(variant).is_empty() {
         return Ok(false);
     }
-    let shape = Shape { variant, lanes: 1, limbs: 5, halves: 1 };
+    let shape = Shape { variant, lanes: 1, limbs: 5, halves: 1, squares: false };
     let words = |value: u64| [value as u32, (value >> 32) as u32];
     let pairs = operands();
     let inputs: Vec<u32> = pairs.iter().flat_map(|&(x, y)| [x, y]).flat_map(|value| words(value.to_bits())).collect();

@@ -102,7 +102,11 @@ fn piece(name: &str, shape: &Shape) -> String {
         ("team", Communication::Workgroup, _) => include_str!("../../../shaders/team_workgroup.wgsl").into(),
         ("split", ..) => include_str!("../../../shaders/split_f64.wgsl").into(),
         ("product", _, Arithmetic::F64) => include_str!("../../../shaders/product_f64.wgsl").into(),
-        ("product", ..) => include_str!("../../../shaders/product_integer.wgsl").into(),
+        ("product", ..) => {
+            let (there, missing) = if argument == "squaring" { ("squaring", "general") } else { ("general", "squaring") };
+            let text = include_str!("../../../shaders/product_integer.wgsl");
+            text.replace(&format!("//@if {there}"), "//@if always").replace(&format!("//@if {missing}"), "//@if never")
+        }
         // A name that is no piece stays in the text, which then is no WGSL: the test of all modules finds it.
         _ => format!("unknown piece {name}\n"),
     }
@@ -111,6 +115,9 @@ fn piece(name: &str, shape: &Shape) -> String {
 /// Whether a module has the lines of a condition.
 fn holds(condition: &str, entry: Entry, shape: &Shape) -> bool {
     match condition {
+        "always" => true,
+        "squares" => shape.squares,
+        "no_squares" => !shape.squares,
         "named" => entry == Entry::Machine,
         "picked" => entry == Entry::Lookup,
         "scanned" => entry == Entry::Scan,

@@ -203,7 +203,7 @@ fn machine(shape: &Shape, memory: &mut Memory) {
         let input = params.input_base as usize + item * params.inputs as usize;
         for step in 0..params.steps {
             let at = 4 * (params.first + step * strands + strand) as usize;
-            let words: [u32; 4] = memory.code[at..at + 4].try_into().unwrap();
+            let words: [u32; 4] = std::array::from_fn(|word| memory.code[at + word]);
             let (kind, window) = (words[0] & 3, (words[0] >> 8) as usize);
             let index = item * params.windows as usize + window;
             let digit = if kind == 1 || kind == 2 { memory.digits[index / 2] >> (16 * (index % 2)) & 0xffff } else { 0 } as usize;

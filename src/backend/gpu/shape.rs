@@ -126,6 +126,8 @@ pub(super) struct Shape {
     pub(super) limbs: u32,
     /// 2 for base-n digits, 1 for a modulus without known root.
     pub(super) halves: u32,
+    /// Whether there is a body for squares beside the one for products: four half-size products in place of five, and twice the code.
+    pub(super) squares: bool,
 }
 
 /// Most limbs of a lane: three products of each in an accumulator, 3 L < 2^6.
@@ -151,10 +153,15 @@ impl Shape {
             }
             let exact = needed.div_ceil(lanes);
             let limbs = [5, 6, 7, FEW_LIMBS, 11, 14, 16, MANY_LIMBS, MAX_LIMBS].into_iter().find(|&limbs| limbs >= exact);
-            let shape = limbs.map(|limbs| Self { variant, lanes, limbs, halves });
+            let shape = limbs.map(|limbs| Self { variant, lanes, limbs, halves, squares: false });
             shapes.extend(shape.filter(|shape| !shapes.contains(shape)));
         }
         shapes
+    }
+
+    /// The shape with a body for squares, where the form has one.
+    pub(super) fn with_squares(self) -> Self {
+        Self { squares: self.halves == 2 && self.variant.arithmetic != Arithmetic::F64, ..self }
     }
 
     /// Bits of a limb.
