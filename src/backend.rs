@@ -124,6 +124,8 @@ pub struct KernelRate {
     pub kernel: String,
     /// Products per second.
     pub products_per_second: f64,
+    /// Products per second of the kernels alone, by the device's own clock, where it has one.
+    pub device_per_second: Option<f64>,
     /// Products per second that the device's multipliers allow, where the adapter is known.
     pub bound_per_second: Option<f64>,
     /// Products per second of one thread of GMP's multiplication and remainder, measured beside it.

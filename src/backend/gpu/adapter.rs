@@ -120,7 +120,7 @@ impl Gpu {
         let family = |variant: Variant| (variant.arithmetic == Arithmetic::U32, variant.communication);
         let mut best = (first, 0.0);
         for shape in candidates.into_iter().filter(|shape| family(shape.variant) == family(first.variant)) {
-            let rate = self.rate(modulus, shape)?;
+            let (rate, _) = self.rate(modulus, shape)?;
             if rate > best.1 {
                 best = (shape, rate);
             }
@@ -129,8 +129,8 @@ impl Gpu {
         Ok(best.0)
     }
 
-    /// Products per second of a shape, in chains that fill the device.
-    pub(super) fn rate(&self, modulus: &Modulus, shape: Shape) -> Result<f64> {
+    /// Products per second of a shape, in chains that fill the device; by wall clock, and by the device's own where it has one.
+    pub(super) fn rate(&self, modulus: &Modulus, shape: Shape) -> Result<(f64, Option<f64>)> {
         let engine = Engine::new(Arc::clone(&self.context), Form::new(modulus.clone(), shape))?;
         let items = 2 * self.context.limits.lanes.div_ceil(shape.lanes as usize);
         let values = Limbs::from_integers(&vec![modulus.value() - Integer::from(3); items], modulus.width())?;
@@ -138,16 +138,20 @@ impl Gpu {
         let mut steps = 4;
         loop {
             let first = Step { kind: Kind::Product, a: Place::Input(0), b: Place::Input(0), to: 0 };
-            let code = Code::chain((0..steps).map(|step| if step == 0 { first } else { Step { a: Place::Slot(0), ..first } }).collect(), 1);
-            let job = Job { code: &code, inputs: &inputs, items, table: None, digits: Picks::None, check: Check::Left };
-            let (rows, elapsed) = Stopwatch::time(|| engine.run(&job));
+            let chain = (0..steps).map(|step| if step == 0 { first } else { Step { a: Place::Slot(0), ..first } }).collect();
+            let code = Code::chain(chain, 1);
+            let job = |check| Job { code: &code, inputs: &inputs, items, table: None, digits: Picks::None, check };
+            // A sample is checked before anything is timed.
+            let (rows, elapsed) = Stopwatch::time(|| engine.run(&job(Check::Code)));
             rows?;
-            let seconds = elapsed.wall_ns as f64 / 1e9;
-            if seconds > 0.05 || steps > 1 << 20 {
+            if elapsed.wall_ns > 50_000_000 || steps > 1 << 20 {
                 // Once more: the first run of a kernel compiles it.
-                let (rows, again) = Stopwatch::time(|| engine.run(&job));
+                self.context.read_device_clock(true);
+                let (rows, again) = Stopwatch::time(|| engine.run(&job(Check::Left)));
+                let device_ns = self.context.read_device_clock(false);
                 rows?;
-                return Ok((items * steps) as f64 / (again.wall_ns as f64 / 1e9).min(seconds));
+                let per_second = |ns: f64| (items * steps) as f64 / (ns / 1e9);
+                return Ok((per_second(again.wall_ns as f64), device_ns.filter(|&ns| ns > 0.0).map(per_second)));
             }
             steps *= 2;
         }
@@ -198,10 +202,12 @@ pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Res
         let chosen = gpu.shape(&modulus)?;
         for shape in gpu.candidates(&modulus) {
             let bound = wide_products_per_second(&adapter.name).filter(|_| !adapter.is_software() && shape.variant.arithmetic == Arithmetic::U64);
+            let (products_per_second, device_per_second) = gpu.rate(&modulus, shape)?;
             report(&KernelRate {
                 key_bits: bits,
                 kernel: shape.to_string(),
-                products_per_second: gpu.rate(&modulus, shape)?,
+                products_per_second,
+                device_per_second,
                 bound_per_second: bound.map(|rate| rate / shape.limb_products() as f64),
                 gmp_per_second,
                 chosen: shape == chosen,

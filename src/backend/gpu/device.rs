@@ -159,6 +159,8 @@ pub(super) struct Pending {
     index: wgpu::SubmissionIndex,
     limb_products: u64,
     watch: Stopwatch,
+    /// Where the device's clock at the start and at the end will stand.
+    stamps: Option<wgpu::Buffer>,
 }
 
 /// Facts about an adapter that choices rest on.
@@ -251,6 +253,8 @@ pub(super) struct Context {
     rates: Mutex<HashMap<Shape, f64>>,
     lost: Arc<Mutex<Option<String>>>,
     nothing: wgpu::Buffer,
+    /// Nanoseconds of kernels by the device's own clock, counted from [`Context::read_device_clock`] on; none where it is not read.
+    device_ns: Mutex<Option<f64>>,
     /// Buffers that are still to be made before one fails for lack of memory, once.
     #[cfg(test)]
     pub(super) buffers_left: std::sync::atomic::AtomicI64,
@@ -343,6 +347,7 @@ impl Context {
             rates: Mutex::default(),
             lost,
             nothing,
+            device_ns: Mutex::new(None),
             #[cfg(test)]
             buffers_left: i64::MAX.into(),
             #[cfg(test)]
@@ -383,8 +388,8 @@ impl Context {
         let result = work();
         let mut errors: Vec<wgpu::Error> = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
         if !errors.is_empty() {
-            // That a device was lost is told by a poll only.
-            let _ = self.device.poll(wgpu::PollType::Poll);
+            // That a device was lost is told by a poll only, when nothing runs any more.
+            let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(Duration::from_secs(1)) });
         }
         if let Some(reason) = self.lost() {
             return Err(Fault::Lost(reason));
@@ -457,11 +462,14 @@ impl Context {
         Ok(kernel)
     }
 
+    /// Products of limbs per second before anything is measured: a tenth of what a slow processor, or a slow GPU, does.
+    fn first_rate(&self) -> f64 {
+        if self.adapter.is_software() { 5e7 } else { 5e9 }
+    }
+
     /// Products of limbs that a submission may hold to end in time.
     pub(super) fn budget(&self, shape: &Shape) -> f64 {
-        // Before anything is measured: a tenth of what a slow processor, or a slow GPU, does.
-        let guess = if self.adapter.is_software() { 5e7 } else { 5e9 };
-        lock(&self.rates).get(shape).copied().unwrap_or(guess) * self.limits.seconds
+        lock(&self.rates).get(shape).copied().unwrap_or_else(|| self.first_rate()) * self.limits.seconds
     }
 
     /// Gives work to the device.
@@ -472,7 +480,10 @@ impl Context {
         }
         let kernels = work.dispatches.iter().map(|d| self.kernel(d.entry, shape)).collect::<Result<Vec<_>, _>>()?;
         let watch = Stopwatch::start();
-        let index = self.guarded(|| {
+        let is_timed = lock(&self.device_ns).is_some() && !work.dispatches.is_empty();
+        let (index, stamps) = self.guarded(|| {
+            let queries =
+                is_timed.then(|| self.device.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty: wgpu::QueryType::Timestamp, count: 2 }));
             let parameters = self.written(&parameters, wgpu::BufferUsages::UNIFORM);
             let group = |bindings: &Bindings| {
                 let storage = [&bindings.code, &bindings.constants, &bindings.inputs, &bindings.table, &bindings.digits, &bindings.slots];
@@ -493,7 +504,12 @@ impl Context {
                 encoder.copy_buffer_to_buffer(&from.buffer, from.offset, to, *offset, from.bytes);
             }
             if !work.dispatches.is_empty() {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                let timestamp_writes = queries.as_ref().map(|query_set| wgpu::ComputePassTimestampWrites {
+                    query_set,
+                    beginning_of_pass_write_index: Some(0),
+                    end_of_pass_write_index: Some(1),
+                });
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
                 for ((dispatch, kernel), number) in work.dispatches.iter().zip(&kernels).zip(0u32..) {
                     let groups_needed = dispatch.invocations.div_ceil(u64::from(GROUP)).max(1);
                     let x = groups_needed.min(u64::from(self.limits.groups));
@@ -502,15 +518,26 @@ impl Context {
                     pass.dispatch_workgroups(x as u32, groups_needed.div_ceil(x) as u32, 1);
                 }
             }
+            let stamps = queries.as_ref().map(|queries| {
+                let buffer = |usage| {
+                    let usage = usage | wgpu::BufferUsages::COPY_DST;
+                    self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 16, usage, mapped_at_creation: false })
+                };
+                let resolved = buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
+                let stamps = buffer(wgpu::BufferUsages::MAP_READ);
+                encoder.resolve_query_set(queries, 0..2, &resolved, 0);
+                encoder.copy_buffer_to_buffer(&resolved, 0, &stamps, 0, 16);
+                stamps
+            });
             for (from, to) in &work.copies {
                 encoder.copy_buffer_to_buffer(&from.buffer, from.offset, to, 0, from.bytes);
             }
             for buffer in &work.wiped {
                 encoder.clear_buffer(buffer, 0, None);
             }
-            self.queue.submit([encoder.finish()])
+            (self.queue.submit([encoder.finish()]), stamps)
         })?;
-        Ok(Pending { index, limb_products: work.limb_products, watch })
+        Ok(Pending { index, limb_products: work.limb_products, watch, stamps })
     }
 
     /// Waits until work is done, and learns from its time. `alone`: nothing else was running when it was submitted.
@@ -521,11 +548,28 @@ impl Context {
             Err(wgpu::PollError::Timeout) => return Err(Fault::TimedOut),
             Err(error) => return Err(Fault::Refused(error.to_string())),
         }
-        let seconds = pending.watch.elapsed().wall_ns as f64 / 1e9;
-        // Short work measures the way to the device, work behind other work measures that.
-        if alone && pending.limb_products > 0 && seconds > 2e-3 {
+        let elapsed = pending.watch.elapsed();
+        if let Some(stamps) = pending.stamps {
+            let told = self.map(&stamps)?;
+            let words = self.mapped(&stamps, &told)?;
+            let stamp = |at: usize| u64::from(words[at]) | u64::from(words[at + 1]) << 32;
+            let ticks = stamp(2).saturating_sub(stamp(0)) as f64;
+            if let Some(sum) = lock(&self.device_ns).as_mut() {
+                *sum += ticks * f64::from(self.queue.get_timestamp_period());
+            }
+        }
+        let seconds = elapsed.wall_ns as f64 / 1e9;
+        if pending.limb_products > 0 && seconds > 0.0 {
             let measured = pending.limb_products as f64 / seconds;
-            lock(&self.rates).entry(*shape).and_modify(|rate| *rate = (*rate + measured) / 2.0).or_insert(measured);
+            let mut rates = lock(&self.rates);
+            let rate = rates.entry(*shape).or_insert_with(|| self.first_rate());
+            if measured > *rate {
+                // Whatever else was waited for, it was at least as fast as that. Growth in steps survives a clock that jumps.
+                *rate = measured.min(4.0 * *rate);
+            } else if alone && seconds > 2e-3 {
+                // Short work measures the way to the device, work behind other work measures that.
+                *rate = (*rate + measured) / 2.0;
+            }
         }
         Ok(())
     }
@@ -539,13 +583,24 @@ impl Context {
         })?;
         work.copies.push((from, staging.clone()));
         let pending = self.submit(shape, &work)?;
+        let told = self.map(&staging)?;
+        self.wait(shape, pending, false)?;
+        self.mapped(&staging, &told)
+    }
+
+    /// Asks for a buffer to be mapped; what comes back hears of it.
+    fn map(&self, staging: &wgpu::Buffer) -> Result<mpsc::Receiver<bool>, Fault> {
         let (tell, told) = mpsc::channel();
         self.guarded(|| {
             staging.map_async(wgpu::MapMode::Read, .., move |result| {
                 let _ = tell.send(result.is_ok());
-            })
+            });
         })?;
-        self.wait(shape, pending, false)?;
+        Ok(told)
+    }
+
+    /// The words of a buffer that is being mapped.
+    fn mapped(&self, staging: &wgpu::Buffer, told: &mpsc::Receiver<bool>) -> Result<Vec<u32>, Fault> {
         // The poll of another thread may be the one that tells, and a little later.
         let mut mapped = told.try_recv();
         for _ in 0..PATIENCE.as_millis() {
@@ -563,6 +618,12 @@ impl Context {
         drop(range);
         staging.unmap();
         Ok(words)
+    }
+
+    /// Starts to add up the time of kernels by the device's own clock, where it has one; ends it and gives the nanoseconds.
+    pub(super) fn read_device_clock(&self, on: bool) -> Option<f64> {
+        let start = (on && self.adapter.features.contains(wgpu::Features::TIMESTAMP_QUERY)).then_some(0.0);
+        std::mem::replace(&mut *lock(&self.device_ns), start)
     }
 
     /// Fills a buffer with zeros. On a lost device there is nothing left to wipe.
