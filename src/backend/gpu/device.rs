@@ -585,7 +585,9 @@ impl Context {
         let pending = self.submit(shape, &work)?;
         let told = self.map(&staging)?;
         self.wait(shape, pending, false)?;
-        self.mapped(&staging, &told)
+        let words = self.mapped(&staging, &told)?;
+        self.wipe(&staging);
+        Ok(words)
     }
 
     /// Asks for a buffer to be mapped; what comes back hears of it.

@@ -13,6 +13,7 @@ use super::device::{Bindings, Context, Dispatch, Fault, Params, Pending, View, W
 use super::form::{ENTER, ENTER_SECOND, Form, PLAIN_ONE};
 use super::generate::Entry;
 use crate::limbs::Limbs;
+use crate::modulus::wipe;
 
 type Result<T> = std::result::Result<T, Fault>;
 
@@ -41,6 +42,15 @@ impl Rows {
 
     pub(super) fn len(&self) -> usize {
         self.count
+    }
+}
+
+/// Residues on the host; wiped when dropped.
+struct Values(Vec<Integer>);
+
+impl Drop for Values {
+    fn drop(&mut self) {
+        self.0.iter_mut().for_each(wipe);
     }
 }
 
@@ -311,11 +321,11 @@ impl Engine {
         let code = job.code;
         let modulus = self.form.modulus().value();
         let output_row = item * code.outputs.len() + output;
-        let (expected, actual) = match &job.check {
+        let [expected, actual] = &mut match &job.check {
             Check::Left => return Ok(()),
             Check::Function(function) => {
                 let values = self.values(&[(job.inputs, &[item]), (outputs, &[output_row])])?;
-                (function(item, &values[0]), values[1].clone())
+                [function(item, &values.0[0]), values.0[1].clone()]
             }
             Check::Code => {
                 let sample = Sample::of(code, code.outputs[output], job.digits.of(item, code.windows));
@@ -323,24 +333,22 @@ impl Engine {
                 let entries: Vec<usize> = sample.entries.iter().map(|&at| at as usize).collect();
                 let table = job.table.unwrap_or(job.inputs);
                 let values = self.values(&[(job.inputs, &inputs), (table, &entries), (outputs, &[output_row])])?;
-                let (inputs, rest) = values.split_at(inputs.len());
+                let (inputs, rest) = values.0.split_at(inputs.len());
                 let (entries, actual) = rest.split_at(entries.len());
-                (sample.value(inputs, entries, modulus), actual.first().cloned().unwrap_or_default())
+                [sample.value(inputs, entries, modulus), actual.first().cloned().unwrap_or_default()]
             }
         };
-        // The numbers may be secret; which of them differ says enough.
-        if expected == actual {
-            Ok(())
-        } else {
-            let name = |value: &Integer| format!("a residue of {} bits", value.significant_bits());
-            let what = "a sample of the results";
-            let (expected, actual) = (name(&expected), format!("another one, {}, as output {output} of item {item}", name(&actual)));
-            Err(Fault::Wrong { what, expected, actual })
-        }
+        let same = expected == actual;
+        let name = |value: &Integer| format!("a residue of {} bits", value.significant_bits());
+        let names = [name(expected), format!("another one, {}, as output {output} of item {item}", name(actual))];
+        [expected, actual].into_iter().for_each(wipe);
+        // The numbers may be secret; which of them differs says enough.
+        let [expected, actual] = names;
+        if same { Ok(()) } else { Err(Fault::Wrong { what: "a sample of the results", expected, actual }) }
     }
 
     /// Reads single residues back.
-    fn values(&self, wanted: &[(&Rows, &[usize])]) -> Result<Vec<Integer>> {
+    fn values(&self, wanted: &[(&Rows, &[usize])]) -> Result<Values> {
         let total = wanted.iter().map(|(_, rows)| rows.len()).sum::<usize>();
         let sample = self.context.buffer(total as u64 * self.row_bytes())?;
         let mut work = Work::default();
@@ -359,7 +367,7 @@ impl Engine {
         let shape = self.form.shape();
         let words = Zeroizing::new(self.context.read(shape, work, View { buffer: sample.clone(), offset: 0, bytes: sample.size() })?);
         self.context.wipe(&sample);
-        Ok(words.chunks_exact(shape.row_bytes() as usize / 4).take(total).map(|row| self.form.value(row)).collect())
+        Ok(Values(words.chunks_exact(shape.row_bytes() as usize / 4).take(total).map(|row| self.form.value(row)).collect()))
     }
 
     /// Brings integers below the modulus to the device.
@@ -400,7 +408,7 @@ impl Engine {
         if !values.is_empty() {
             let at = self.samples.fetch_add(1, Ordering::Relaxed) as usize % values.len();
             let entered = self.values(&[(&rows, &[at])])?;
-            if entered[0] != values.integer(at) {
+            if entered.0[0] != values.integer(at) {
                 return Err(Fault::Wrong {
                     what: "a sample of the upload",
                     expected: format!("value {at} of the batch"),
@@ -448,7 +456,7 @@ impl Engine {
             }
         }
         let at = self.samples.fetch_add(1, Ordering::Relaxed) as usize % rows.count;
-        if self.values(&[(rows, &[at])])?[0] != values.integer(at) {
+        if self.values(&[(rows, &[at])])?.0[0] != values.integer(at) {
             return Err(Fault::Wrong {
                 what: "a sample of the download",
                 expected: format!("value {at} of the batch"),
