@@ -55,8 +55,8 @@ enum Command {
     Plot(inference::PlotArgs),
     /// Check every backend against the oracle, bit for bit
     Verify(facts::VerifyArgs),
-    /// What this machine has, and what it lacks
-    Doctor,
+    /// What this machine has, and what it lacks; with --rates, how fast the kernels of its GPU are
+    Doctor(facts::DoctorArgs),
     /// Names that options take: backends, schemes, methods, encryptions, features, models
     List,
     /// Download MNIST and check it
@@ -131,7 +131,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Report(args) => inference::report(&args, json),
         Command::Plot(args) => inference::plot(&args, json),
         Command::Verify(args) => facts::verify(&args, json),
-        Command::Doctor => facts::doctor(json),
+        Command::Doctor(args) => facts::doctor(&args, json),
         Command::List => facts::list(json),
         Command::Fetch(args) => data::fetch(&args, json),
         Command::Train(args) => data::train(&args, json),

@@ -46,7 +46,7 @@ pub(super) struct RunArgs {
     /// Bits of the Paillier modulus n
     #[arg(long, value_delimiter = ',', default_value = "2048", value_name = "BITS")]
     key_bits: Vec<u32>,
-    /// Backends: all (of this machine), none (plaintext only), reference, gmp, ifma
+    /// Backends: all (of this machine, without GPUs in software), none (plaintext only), reference, gmp, ifma, gpu
     #[arg(long, value_delimiter = ',', default_value = "all", value_parser = backend_name)]
     backend: Vec<String>,
     /// Plans of the encrypted product: auto (fewest products), pairs, buckets, straus, naive
@@ -130,6 +130,11 @@ impl Default for RunArgs {
 }
 
 impl RunArgs {
+    /// The main job on the GPU, into a folder.
+    pub(super) fn on_gpu(out: PathBuf) -> Self {
+        Self { backend: vec![BackendId::Gpu.name().into()], out: Some(out), ..Self::default() }
+    }
+
     fn sampling(&self) -> Sampling {
         Sampling { warm_up_ms: self.warm_up, least_ms: self.min_time, least_samples: self.min_samples, ..Sampling::ONCE }
     }
@@ -178,7 +183,7 @@ fn backends(names: &[String]) -> Result<Vec<BackendId>> {
     let mut ids = Vec::new();
     for name in names {
         if name == "all" {
-            ids.extend(BackendId::ALL.into_iter().filter(|&id| backend::open(id).is_ok()));
+            ids.extend(backend::all_here());
         } else if name != "none" {
             let id = name.parse()?;
             backend::open(id)?;

@@ -566,6 +566,8 @@ fn sets_per_batch(backend: BackendId, encryption: Encryption) -> usize {
     let threads = rayon::current_num_threads().max(1);
     match (backend, encryption) {
         (BackendId::Reference, _) => 1,
+        // A GPU needs many numbers at once, whatever the number of threads beside it.
+        (BackendId::Gpu, _) => 64,
         (BackendId::Gmp, _) | (_, Encryption::Standard) => 2 * threads,
         _ => 8 * threads,
     }
