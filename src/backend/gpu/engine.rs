@@ -258,8 +258,10 @@ impl Engine {
             ..self.params()
         };
         let products = self.context.budget(shape) / shape.limb_products() as f64;
-        // Each step runs the loop over blocks and, where it scans, one over the table.
-        let iterations = u64::from(shape.lanes) * if shape.squares { 2 } else { 1 } + 1 + code.entries as u64;
+        // Each step is an iteration, and so are the blocks of each body and the entries of a scanned table; leaving a loop counts as one more.
+        let bodies = if shape.squares { 2 } else { 1 };
+        let scan = if entry == Entry::Scan { code.entries as u64 + 1 } else { 0 };
+        let iterations = 1 + (u64::from(shape.lanes) + 1) * bodies + scan;
         let most_steps = limits.iterations.map_or(usize::MAX, |most| (most / iterations) as usize);
         let mut work = Work { bindings: vec![machine.clone()], loads, ..Work::default() };
         for Piece { first, steps, strands } in pieces(code, count, most_steps, products as usize, limits.lanes, shape.lanes as usize) {

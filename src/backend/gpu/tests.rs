@@ -483,6 +483,20 @@ fn work_without_large_table(ring: &dyn Ring, values: &Limbs) -> Vec<Limbs> {
     [&inputs, &powers, &gathered].map(|batch| ring.download(batch).unwrap()).into()
 }
 
+/// More operations in a row than the loops of one dispatch may run on a software adapter, in the widest teams.
+#[test]
+fn long_programs_stay_below_the_limit_on_loops() {
+    let Some(mut gpu) = gpu_with(U64) else { return };
+    // The limit on time must not be what cuts.
+    std::sync::Arc::get_mut(&mut gpu.context).unwrap().limits.seconds = 1e4;
+    let modulus = Modulus::square(all_ones(2048)).unwrap();
+    let ops: Vec<Op> = (0..14_000u32).map(|i| Op::Sqr { dst: 1, a: i.min(1) }).collect();
+    let program = Program::new(1, ops, (1..=14_000).collect(), vec![1], 0, 0).unwrap();
+    let values = residues(&modulus, 2);
+    let run = |ring: &dyn Ring| ring.download(&ring.run(&program, &ring.upload(&values).unwrap(), None).unwrap()).unwrap();
+    assert!(run(&ring(&gpu, &modulus)) == run(open(BackendId::Gmp).unwrap().ring(modulus.clone()).unwrap().as_ref()));
+}
+
 #[test]
 fn a_device_that_computes_wrong_is_found_out() {
     let Some(gpu) = gpu() else { return };
