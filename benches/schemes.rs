@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use cipherlane::backend::{self, BackendId};
+use cipherlane::backend::{self, BackendId, DeviceKind};
 use cipherlane::plan::Weights;
 use cipherlane::randomness::{Purpose, Tape};
 use cipherlane::scheme::LinearMap;
@@ -21,6 +21,7 @@ fn stages(c: &mut Criterion) {
     let messages: Vec<Integer> = (0..64).map(|_| stream.bits(2000)).collect();
     for id in BackendId::ALL {
         let Ok(backend) = backend::open(id) else { continue };
+        let name = format!("{id}{}", if backend.device().kind == DeviceKind::Software { "-software" } else { "" });
         let decryptor = Decryptor::new(backend.as_ref(), &secret, false).unwrap();
         let mut group = c.benchmark_group("encrypt-2048");
         group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
@@ -29,7 +30,7 @@ fn stages(c: &mut Criterion) {
             let batch = if encryption == Encryption::Standard { &messages[..16] } else { &messages[..] };
             assert_eq!(decryptor.decrypt(&encryptor.encrypt(batch, &tape, 0).unwrap()).unwrap(), batch);
             group.throughput(Throughput::Elements(batch.len() as u64));
-            group.bench_function(BenchmarkId::new(encryption.name(), id.name()), |b| b.iter(|| encryptor.encrypt(batch, &tape, 0).unwrap()));
+            group.bench_function(BenchmarkId::new(encryption.name(), &name), |b| b.iter(|| encryptor.encrypt(batch, &tape, 0).unwrap()));
         }
         group.finish();
 
@@ -37,7 +38,7 @@ fn stages(c: &mut Criterion) {
         let batch = encryptor.encrypt(&messages[..32], &tape, 0).unwrap();
         let mut group = c.benchmark_group("decrypt-2048");
         group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).throughput(Throughput::Elements(32));
-        group.bench_function(id.name(), |b| b.iter(|| decryptor.decrypt(&batch).unwrap()));
+        group.bench_function(&name, |b| b.iter(|| decryptor.decrypt(&batch).unwrap()));
         group.finish();
 
         let weights = (0..640).map(|i| (i * 37 % 255) - 127).collect();
@@ -54,7 +55,7 @@ fn stages(c: &mut Criterion) {
         assert!(results.iter().zip(&expected).all(|(r, e)| packing.unpack(r, 0).unwrap().iter().all(|v| v == e)));
         let mut group = c.benchmark_group("evaluate-2048-10x64");
         group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).throughput(Throughput::Elements(10));
-        group.bench_function(id.name(), |b| b.iter(&evaluate));
+        group.bench_function(&name, |b| b.iter(&evaluate));
         group.finish();
     }
 }

@@ -5,6 +5,7 @@
 //! in `[0, modulus)`. A verb that a backend lacks is an error, never a quiet fallback to another backend.
 
 mod gmp;
+mod gpu;
 mod ifma;
 mod reference;
 
@@ -29,11 +30,13 @@ pub enum BackendId {
     Gmp,
     /// AVX-512 IFMA, eight numbers at a time, parallel with rayon.
     Ifma,
+    /// Compute shaders on whatever adapter there is.
+    Gpu,
 }
 
 impl BackendId {
     /// All backends that this build knows, the oracle first.
-    pub const ALL: [Self; 3] = [Self::Reference, Self::Gmp, Self::Ifma];
+    pub const ALL: [Self; 4] = [Self::Reference, Self::Gmp, Self::Ifma, Self::Gpu];
 
     /// The name on the command line and in records.
     #[must_use]
@@ -42,6 +45,7 @@ impl BackendId {
             Self::Reference => "reference",
             Self::Gmp => "gmp",
             Self::Ifma => "ifma",
+            Self::Gpu => "gpu",
         }
     }
 
@@ -52,6 +56,7 @@ impl BackendId {
             Self::Reference => "textbook arithmetic in plain Rust, one thread: the oracle",
             Self::Gmp => "GMP through rug, parallel with rayon",
             Self::Ifma => "AVX-512 IFMA, eight numbers at a time, parallel with rayon",
+            Self::Gpu => "compute shaders through Vulkan, Metal or DirectX 12",
         }
     }
 }
@@ -83,10 +88,14 @@ pub fn open(id: BackendId) -> Result<Box<dyn Backend>> {
         BackendId::Reference => Ok(Box::new(reference::Reference)),
         BackendId::Gmp => Ok(Box::new(gmp::Gmp)),
         BackendId::Ifma => ifma::open(),
+        BackendId::Gpu => gpu::open(),
     }
 }
 
-/// The fastest backend of this machine: the last of [`BackendId::ALL`] that opens.
+/// The backend to use where none is named: the last one of [`BackendId::ALL`] that opens, but for the GPU.
+///
+/// A GPU is used by name only: it takes seconds to open and to compile kernels, which a short command does not earn back, and whether it is faster depends on the
+/// adapter, which may be the processor itself.
 ///
 /// # Errors
 /// None: `gmp` opens everywhere.
@@ -94,8 +103,44 @@ pub fn fastest() -> Result<Box<dyn Backend>> {
     BackendId::ALL
         .into_iter()
         .rev()
+        .filter(|&id| id != BackendId::Gpu)
         .find_map(|id| open(id).ok())
         .ok_or_else(|| Error::BackendUnavailable { backend: "any", reason: "none opens".into() })
+}
+
+/// The backends that a run over all of them takes: those that open here, but no GPU in software, which shows nothing but how well the processor imitates one.
+#[must_use]
+pub fn all_here() -> Vec<BackendId> {
+    let is_here = |&id: &BackendId| open(id).is_ok_and(|backend| backend.device().kind != DeviceKind::Software);
+    BackendId::ALL.into_iter().filter(is_here).collect()
+}
+
+/// The measured rate of one kernel of the GPU, products modulo n^2 of random data in chains.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KernelRate {
+    /// Bits of n.
+    pub key_bits: u32,
+    /// Kind of kernel, lanes and limbs.
+    pub kernel: String,
+    /// Products per second.
+    pub products_per_second: f64,
+    /// Products per second of the kernels alone, by the device's own clock, where it has one.
+    pub device_per_second: Option<f64>,
+    /// Products per second that the device's multipliers allow, where the adapter is known.
+    pub bound_per_second: Option<f64>,
+    /// Products per second of one thread of GMP's multiplication and remainder, measured beside it.
+    pub gmp_per_second: f64,
+    /// Whether the backend uses it for this size.
+    pub chosen: bool,
+}
+
+/// Measures every kernel that the GPU can run, for n of each size; `report` hears of each and may end it by an error. Output: the facts that choices rest on, as
+/// text of one line each.
+///
+/// # Errors
+/// [`Error::BackendUnavailable`] without an adapter; when the device fails.
+pub fn kernel_rates(key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Result<()>) -> Result<String> {
+    gpu::rates(key_bits, report)
 }
 
 /// What a record says of the device that did the arithmetic.
@@ -114,6 +159,10 @@ pub struct Device {
 pub enum DeviceKind {
     /// The processor.
     Cpu,
+    /// A GPU.
+    Gpu,
+    /// A GPU's interface run by the processor.
+    Software,
 }
 
 impl DeviceKind {
@@ -122,6 +171,8 @@ impl DeviceKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+            Self::Software => "software",
         }
     }
 }
@@ -279,6 +330,11 @@ impl Resident {
 pub trait Ring: Send + Sync {
     /// The modulus.
     fn modulus(&self) -> &Modulus;
+
+    /// Items of one call that keep the device busy; more bring nothing.
+    fn batch(&self) -> usize {
+        128
+    }
 
     /// Brings residues to the device.
     ///

@@ -44,7 +44,7 @@ const LONG_ABOUT: &str = "Neural networks on encrypted data: run, measure, compa
 #[derive(Subcommand)]
 enum Command {
     /// Encrypted inference against the plaintext baseline; writes CSVs and figures
-    Run(inference::RunArgs),
+    Run(Box<inference::RunArgs>),
     /// Run the grid of a sweep file; resumes by itself after any interruption
     Sweep(sweep::SweepArgs),
     /// Say what changed between two results folders beyond noise; exit status 3 when something did
@@ -55,8 +55,8 @@ enum Command {
     Plot(inference::PlotArgs),
     /// Check every backend against the oracle, bit for bit
     Verify(facts::VerifyArgs),
-    /// What this machine has, and what it lacks
-    Doctor,
+    /// What this machine has, and what it lacks; with --rates, how fast the kernels of its GPU are
+    Doctor(facts::DoctorArgs),
     /// Names that options take: backends, schemes, methods, encryptions, features, models
     List,
     /// Download MNIST and check it
@@ -124,14 +124,14 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     }
     pool.build_global().map_err(|e| Error::Unsupported { subject: "this system".into(), feature: format!("a pool of {threads} threads: {e}") })?;
     let json = cli.json;
-    let done = match cli.command.unwrap_or_else(|| Command::Run(inference::RunArgs::default())) {
+    let done = match cli.command.unwrap_or_else(|| Command::Run(Box::default())) {
         Command::Compare(args) => return sweep::compare(&args, json),
         Command::Sweep(args) => sweep::sweep(&args, json),
         Command::Run(args) => inference::run(&args, json),
         Command::Report(args) => inference::report(&args, json),
         Command::Plot(args) => inference::plot(&args, json),
         Command::Verify(args) => facts::verify(&args, json),
-        Command::Doctor => facts::doctor(json),
+        Command::Doctor(args) => facts::doctor(&args, json),
         Command::List => facts::list(json),
         Command::Fetch(args) => data::fetch(&args, json),
         Command::Train(args) => data::train(&args, json),

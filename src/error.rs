@@ -167,6 +167,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A device that failed while it computed. Nothing of what it had computed is used.
+    #[error("backend {backend} failed: {problem}")]
+    DeviceFailed {
+        /// The backend's name.
+        backend: &'static str,
+        /// What happened, and what may help.
+        problem: String,
+    },
     /// Something that a backend or a scheme does not do.
     #[error("{subject} does not support {feature}")]
     Unsupported {

@@ -16,7 +16,7 @@
 //! | [`dataset`], [`features`], [`model`], [`quantise`] | images; public feature maps; networks in f32 and their training; integers | each other to the left, `record` for files |
 //! | [`plan`] | programs of products and the planners that write them | nothing |
 //! | [`limbs`], [`modulus`] | batches of integers; odd moduli | `limbs` |
-//! | [`backend`] | what does the arithmetic: `reference` (textbook, the oracle), `gmp`, `ifma` (AVX-512) | `plan`, `limbs`, `modulus`, `machine` |
+//! | [`backend`] | what does the arithmetic: `reference` (textbook, the oracle), `gmp`, `ifma` (AVX-512), `gpu` (compute shaders, `shaders/`) | `plan`, `limbs`, `modulus`, `machine`; `stopwatch` to keep dispatches short |
 //! | [`scheme`] | how the data is protected: `clear`, `paillier`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `record` for files |
 //! | [`workload`] | what is computed: `inference` | all of the above but the harness |
 //! | [`conformance`] | the equivalence suite: backends against the oracle | the arithmetic side and `scheme` |

@@ -180,6 +180,7 @@ impl Run {
             }
         };
         let float = spec.protection == Protection::ClearFloat;
+        let on_gpu = matches!(spec.protection, Protection::Paillier { backend: BackendId::Gpu, .. });
         Outcome {
             spec: spec.to_string(),
             workload: "inference".into(),
@@ -198,8 +199,9 @@ impl Run {
             threads: spec.threads.unwrap_or_else(rayon::current_num_threads) as u32,
             images: spec.images as u32,
             security_bits: key_bits.map(security_bits),
-            adapter: machine::processor(),
-            adapter_type: DeviceKind::Cpu.name().into(),
+            // What a row on another device would have run on is not known before it is opened.
+            adapter: if on_gpu { String::new() } else { machine::processor() },
+            adapter_type: if on_gpu { "" } else { DeviceKind::Cpu.name() }.into(),
             run_id: self.id.clone(),
             revision: REVISION.into(),
             row_id: row_id(spec, sampling, &self.source),
@@ -401,6 +403,7 @@ mod tests {
     use super::*;
     use crate::features::FeatureMap;
     use crate::quantise::Precision;
+    use crate::workload::PoolChoice;
     use crate::workload::Scenario;
 
     #[test]
@@ -427,6 +430,7 @@ mod tests {
             seed: 1,
             batch: None,
             threads: None,
+            pool: PoolChoice::None,
         };
         let source = Source { dataset: "digits".into(), dataset_sha256: "aa".into(), seed: 1 };
         let sampling = Sampling::ONCE;

@@ -16,7 +16,7 @@ use crate::features::FeatureMap;
 use crate::plan::matvec::Method;
 use crate::quantise::Precision;
 use crate::scheme::paillier::{Encryption, Rerandomisation};
-use crate::workload::{PackingChoice, Protection, Scenario, Spec};
+use crate::workload::{PackingChoice, PoolChoice, Protection, Scenario, Spec};
 
 /// Images for the oracle, and for one image at a time, where no number is named: enough for one set of ciphertexts, and for many repetitions.
 const FEW_IMAGES: usize = 100;
@@ -56,6 +56,8 @@ pub struct Grid {
     pub batches: Vec<Option<usize>>,
     /// Threads; none for those of the process.
     pub threads: Vec<Option<usize>>,
+    /// Who makes randomisers ahead.
+    pub pools: Vec<PoolChoice>,
 }
 
 impl Default for Grid {
@@ -78,6 +80,7 @@ impl Default for Grid {
             images: vec![None],
             batches: vec![None],
             threads: vec![None],
+            pools: vec![PoolChoice::None],
         }
     }
 }
@@ -99,25 +102,27 @@ impl Grid {
         for &features in &self.features {
             for precision in self.precisions(features) {
                 for &scenario in &self.scenarios {
-                    let mut push = |protection, few: bool| {
+                    let mut push = |protection, few: bool, pool: PoolChoice| {
                         for &images in &self.images {
                             for &batch in if scenario == Scenario::Single { &[None][..] } else { &self.batches } {
                                 for &threads in &self.threads {
                                     let most = if few { available.min(FEW_IMAGES) } else { available };
                                     let images = images.unwrap_or(most);
                                     let dataset = dataset.into();
-                                    specs.push(Spec { dataset, features, precision, protection, scenario, images, seed, batch, threads });
+                                    specs.push(Spec { dataset, features, precision, protection, scenario, images, seed, batch, threads, pool });
                                 }
                             }
                         }
                     };
                     if self.plaintext {
-                        push(Protection::ClearFloat, false);
-                        push(Protection::ClearInteger, false);
+                        push(Protection::ClearFloat, false, PoolChoice::None);
+                        push(Protection::ClearInteger, false, PoolChoice::None);
                     }
                     for protection in self.encrypted(scenario) {
                         let oracle = matches!(protection, Protection::Paillier { backend: BackendId::Reference, .. });
-                        push(protection, oracle || scenario == Scenario::Single);
+                        for &pool in &self.pools {
+                            push(protection, oracle || scenario == Scenario::Single, pool);
+                        }
                     }
                 }
             }

@@ -189,6 +189,45 @@ impl FromStr for PackingChoice {
     }
 }
 
+/// Who makes randomisers ahead of the images, in the offline phase. The ciphertexts are the same, bit for bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PoolChoice {
+    /// Nobody: all work is online.
+    #[default]
+    None,
+    /// The server, for its results.
+    Server,
+    /// The server, and the owner for the images' ciphertexts.
+    Both,
+}
+
+impl PoolChoice {
+    /// All choices.
+    pub const ALL: [Self; 3] = [Self::None, Self::Server, Self::Both];
+
+    /// The name on the command line and in specs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Server => "server",
+            Self::Both => "both",
+        }
+    }
+}
+
+impl FromStr for PoolChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|p| p.name() == text).ok_or_else(|| Error::Unknown {
+            what: "pool",
+            value: text.into(),
+            known: Self::ALL.map(Self::name).join(", "),
+        })
+    }
+}
+
 /// How the data is protected, with the choices that belong to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protection {
@@ -236,6 +275,8 @@ pub struct Spec {
     pub batch: Option<usize>,
     /// Threads of the pool; those of the process when not given.
     pub threads: Option<usize>,
+    /// Who makes randomisers ahead. Nobody where nothing is encrypted.
+    pub pool: PoolChoice,
 }
 
 impl Spec {
@@ -262,7 +303,8 @@ impl fmt::Display for Spec {
         let Precision { feature_bits, weight_bits } = self.precision;
         write!(f, "/{}/{}-{feature_bits}-{weight_bits}/{}/{}/{}", self.dataset, self.features.name(), self.scenario, self.images, self.seed)?;
         self.batch.map_or(Ok(()), |batch| write!(f, "/batch-{batch}"))?;
-        self.threads.map_or(Ok(()), |threads| write!(f, "/threads-{threads}"))
+        self.threads.map_or(Ok(()), |threads| write!(f, "/threads-{threads}"))?;
+        if self.pool == PoolChoice::None { Ok(()) } else { write!(f, "/pool-{}", self.pool.name()) }
     }
 }
 
@@ -275,7 +317,7 @@ impl FromStr for Spec {
             what: "spec",
             value: text.into(),
             known: "inference/clear/float|integer/... or inference/paillier/BACKEND/KEY_BITS/METHOD/ENCRYPTION/PACKING/RERANDOMISATION/TABLE_MIB/..., then \
-                    DATASET/FEATURES-BITS-BITS/SCENARIO/IMAGES/SEED[/batch-N][/threads-N]"
+                    DATASET/FEATURES-BITS-BITS/SCENARIO/IMAGES/SEED[/batch-N][/threads-N][/pool-WHO]"
                 .into(),
         }
         };
@@ -299,6 +341,13 @@ impl FromStr for Spec {
         };
         let number = |text: &str| text.parse().ok().filter(|&n: &usize| n > 0);
         let mut rest = rest.to_vec();
+        let pool = match rest.last().and_then(|last| last.strip_prefix("pool-")) {
+            Some(who) => {
+                rest.pop();
+                who.parse()?
+            }
+            None => PoolChoice::None,
+        };
         let mut choice = |name: &str| {
             let value = rest.last().and_then(|last| last.strip_prefix(name)).map(|text| number(text).ok_or_else(bad)).transpose()?;
             rest.truncate(rest.len() - usize::from(value.is_some()));
@@ -319,6 +368,7 @@ impl FromStr for Spec {
             seed: seed.parse().map_err(|_| bad())?,
             batch,
             threads,
+            pool,
         })
     }
 }
@@ -347,6 +397,7 @@ mod tests {
             seed: 1,
             batch: None,
             threads: None,
+            pool: PoolChoice::None,
         };
         let text = "inference/paillier/gmp/2048/buckets/owner/78/bases/64/mnist/gradients-4-5/offline/10000/1";
         assert_eq!(spec.to_string(), text);
@@ -360,6 +411,10 @@ mod tests {
             assert_eq!(more.to_string(), format!("{text}{end}"));
             assert_eq!(more.to_string().parse::<Spec>().unwrap(), more);
         }
+        let pooled = Spec { threads: Some(2), pool: PoolChoice::Both, ..spec };
+        assert_eq!(pooled.to_string(), format!("{text}/threads-2/pool-both"));
+        assert_eq!(pooled.to_string().parse::<Spec>().unwrap(), pooled);
+        assert!(format!("{text}/pool-nobody").parse::<Spec>().is_err());
         for packing in ["auto", "off", "1", "8-inputs"] {
             assert_eq!(packing.parse::<PackingChoice>().unwrap().to_string(), packing);
         }

@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("plan", &[]),
     ("limbs", &[]),
     ("modulus", &["limbs"]),
-    ("backend", &["plan", "limbs", "modulus", "machine"]),
+    ("backend", &["plan", "limbs", "modulus", "machine", "stopwatch"]),
     ("scheme", &["plan", "limbs", "modulus", "backend", "randomness", "record"]),
     ("conformance", &["plan", "limbs", "modulus", "backend", "randomness", "scheme"]),
     ("workload", &["dataset", "features", "model", "quantise", "plan", "backend", "scheme", "randomness", "record", "stopwatch", "machine"]),
@@ -72,7 +72,7 @@ fn modules() -> Vec<(String, PathBuf, String)> {
     let module =
         |path: &Path| path.strip_prefix(&root).unwrap().components().next().unwrap().as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
     let is_test = |path: &Path| {
-        path.file_stem().is_some_and(|s| ["tests", "synthetic", "vectors", "testdata", "properties"].iter().any(|t| s == *t))
+        path.file_stem().is_some_and(|s| ["tests", "synthetic", "vectors", "testdata", "properties", "mirror"].iter().any(|t| s == *t))
             || path.components().any(|c| c.as_os_str() == "tests" || c.as_os_str() == "vectors")
     };
     let code = |path: &Path| {

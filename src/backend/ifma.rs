@@ -10,6 +10,8 @@ mod form;
 #[cfg(target_arch = "x86_64")]
 mod kernel;
 #[cfg(target_arch = "x86_64")]
+mod memory;
+#[cfg(target_arch = "x86_64")]
 mod power;
 #[cfg(target_arch = "x86_64")]
 mod ring;

@@ -1,11 +1,14 @@
 //! `verify`, `doctor`, `list`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::json;
 
+use super::inference::RunArgs;
 use super::progress::Meter;
-use super::{check_stop, note, out, out_json, shown};
-use crate::backend::{self, BackendId};
+use super::{check_folder, check_stop, note, out, out_json, shown};
+use crate::backend::{self, BackendId, DeviceKind, KernelRate};
 use crate::conformance::{Effort, suite};
 use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
@@ -14,6 +17,7 @@ use crate::measure::{REVISION, busy_warning};
 use crate::model;
 use crate::plan::matvec::Method;
 use crate::quantise::{IntegerModel, Precision};
+use crate::record::write_whole;
 use crate::scheme::SchemeId;
 use crate::scheme::paillier::Encryption;
 use crate::workload::inference::linear_map;
@@ -44,6 +48,10 @@ pub(super) fn verify(args: &VerifyArgs, json: bool) -> Result<bool> {
             }
             Err(error) => return Err(error),
         };
+        if args.backend.is_none() && backend.device().kind == DeviceKind::Software {
+            note(&format!("{id}: left out, {} is a GPU in software; name it with --backend {id}", backend.device().name));
+            continue;
+        }
         let meter = Meter::start(&format!("verify {id}"), 0, "results");
         let watch = Stopwatch::start();
         let (mut checks, mut cases) = (0usize, 0usize);
@@ -75,8 +83,99 @@ pub(super) fn verify(args: &VerifyArgs, json: bool) -> Result<bool> {
     Ok(all_equal)
 }
 
+/// Options of `doctor`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct DoctorArgs {
+    /// Measure every kernel of the GPU (in software, too) beside one thread of GMP
+    #[arg(long)]
+    rates: bool,
+    /// Sizes of n to measure
+    #[arg(long, value_delimiter = ',', default_value = "1024,2048,3072,4096", value_name = "BITS", requires = "rates")]
+    key_bits: Vec<u32>,
+    /// Then run the main job on the GPU and write rates and results into this folder
+    #[arg(long, value_name = "DIR", requires = "rates")]
+    out: Option<PathBuf>,
+}
+
+/// Facts about this machine and build, or the rates of its GPU.
+pub(super) fn doctor(args: &DoctorArgs, json: bool) -> Result<bool> {
+    if args.rates { rates(args, json) } else { facts(json) }
+}
+
+/// Rates of all kernels, and the main job where a folder is named.
+fn rates(args: &DoctorArgs, json: bool) -> Result<bool> {
+    if let Some(dir) = &args.out {
+        check_folder(dir, true)?;
+    }
+    let device = backend::open(BackendId::Gpu)?.device();
+    let mut rates: Vec<KernelRate> = Vec::new();
+    let meter = Meter::start("measuring", 0, "kernels");
+    let facts = backend::kernel_rates(&args.key_bits, &mut |rate| {
+        rates.push(rate.clone());
+        meter.set(&format!("{} bits, {}", rate.key_bits, rate.kernel), rates.len() as u64);
+        check_stop()
+    })?;
+    drop(meter);
+    let percent = |rate: &KernelRate| rate.bound_per_second.map(|bound| 100.0 * rate.products_per_second / bound);
+    let software = device.kind == DeviceKind::Software;
+    if json && args.out.is_some() {
+        // The run prints its own; the rates stand in the folder.
+    } else if json {
+        out_json(&json!({
+            "device": device.name, "kind": device.kind.name(), "facts": facts.lines().collect::<Vec<_>>(),
+            "kernels": rates.iter().map(|r| json!({
+                "key_bits": r.key_bits, "kernel": r.kernel, "products_per_second": r.products_per_second, "device_per_second": r.device_per_second, "bound_per_second": r.bound_per_second,
+                "gmp_per_second": r.gmp_per_second, "chosen": r.chosen,
+            })).collect::<Vec<_>>(),
+        }));
+    } else {
+        let mut text = format!("{}{facts}\n", if software { "software adapter, not a GPU: " } else { "" });
+        text += &format!(
+            "products modulo n^2 per second, by wall clock and by the device's own\n{:>8}  {:<22} {:>12} {:>12} {:>9} {:>12} {:>8}\n",
+            "key", "kernel", "wall", "device", "of bound", "GMP, thread", "ratio"
+        );
+        for rate in &rates {
+            text += &format!(
+                "{:>8}  {:<22} {:>12.0} {:>12} {:>9} {:>12.0} {:>7.2}x{}\n",
+                rate.key_bits,
+                rate.kernel,
+                rate.products_per_second,
+                rate.device_per_second.map_or_else(|| "unknown".into(), |r| format!("{r:.0}")),
+                percent(rate).map_or_else(|| "unknown".into(), |p| format!("{p:.0} %")),
+                rate.gmp_per_second,
+                rate.products_per_second / rate.gmp_per_second,
+                if rate.chosen { "  chosen" } else { "" }
+            );
+        }
+        if let Some(warning) = busy_warning(machine::load_average()) {
+            text += &format!("note: {warning}\n");
+        }
+        out(&text);
+    }
+    let Some(dir) = &args.out else { return Ok(true) };
+    let done = super::inference::run(&RunArgs::on_gpu(dir.clone()), json)?;
+    let mut table =
+        String::from("adapter,adapter_type,key_bits,kernel,products_per_second,device_per_second,bound_per_second,gmp_per_second,chosen\n");
+    for rate in &rates {
+        let or_nothing = |rate: Option<f64>| rate.map_or_else(String::new, |r| format!("{r:.0}"));
+        let (clock, bound) = (or_nothing(rate.device_per_second), or_nothing(rate.bound_per_second));
+        let name = device.name.replace('"', "'");
+        table += &format!(
+            "\"{name}\",{},{},{},{:.0},{clock},{bound},{:.0},{}\n",
+            device.kind.name(),
+            rate.key_bits,
+            rate.kernel,
+            rate.products_per_second,
+            rate.gmp_per_second,
+            rate.chosen
+        );
+    }
+    write_whole(&dir.join("kernels.csv"), table.as_bytes())?;
+    Ok(done)
+}
+
 /// Facts about this machine and build.
-pub(super) fn doctor(json: bool) -> Result<bool> {
+fn facts(json: bool) -> Result<bool> {
     let backends: Vec<_> = BackendId::ALL.into_iter().map(|id| (id, backend::open(id).map(|b| b.device()))).collect();
     let data: Vec<_> = dataset::places().into_iter().map(|place| (place.clone(), Dataset::read(&place).map(|d| d.origin))).collect();
     let gib = |bytes: Option<u64>| bytes.map_or_else(|| "unknown".into(), |b| format!("{:.1} GiB", b as f64 / f64::from(1u32 << 30)));
@@ -86,7 +185,7 @@ pub(super) fn doctor(json: bool) -> Result<bool> {
             "cpu": machine::processor(), "cpu_features": machine::processor_features(), "hardware_threads": machine::hardware_threads(),
             "threads": rayon::current_num_threads(), "memory_bytes": machine::memory_bytes(), "load": machine::load_average(),
             "backends": backends.iter().map(|(id, device)| match device {
-                Ok(device) => json!({ "name": id.name(), "device": device.name, "detail": device.detail }),
+                Ok(device) => json!({ "name": id.name(), "device": device.name, "kind": device.kind.name(), "detail": device.detail }),
                 Err(error) => json!({ "name": id.name(), "error": error.to_string() }),
             }).collect::<Vec<_>>(),
             "mnist": data.iter().map(|(place, origin)| json!({ "place": shown(place), "found": origin.is_ok() })).collect::<Vec<_>>(),
@@ -106,7 +205,10 @@ pub(super) fn doctor(json: bool) -> Result<bool> {
     text += "backends:\n";
     for (id, device) in &backends {
         match device {
-            Ok(device) => text += &format!("  {:<10} {}\n", id.name(), device.detail),
+            Ok(device) => {
+                let software = if device.kind == DeviceKind::Software { "software adapter, not a GPU: " } else { "" };
+                text += &format!("  {:<10} {software}{}\n", id.name(), device.detail);
+            }
             Err(error) => text += &format!("  {:<10} not here: {error}\n", id.name()),
         }
     }

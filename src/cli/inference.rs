@@ -24,7 +24,7 @@ use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
 use crate::stopwatch::timestamp;
 use crate::sweep::{Grid, once};
 use crate::workload::inference::Bench;
-use crate::workload::{PackingChoice, Protection, Sampling, Scenario, Spec, method_choice};
+use crate::workload::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec, method_choice};
 
 /// Options of `run`. Lists are separated by commas; every combination is run.
 #[derive(Args, Clone, Debug)]
@@ -47,7 +47,7 @@ pub(super) struct RunArgs {
     /// Bits of the Paillier modulus n
     #[arg(long, value_delimiter = ',', default_value = "2048", value_name = "BITS")]
     key_bits: Vec<u32>,
-    /// Backends: all (of this machine), none (plaintext only), reference, gmp, ifma
+    /// Backends: all (of this machine, without GPUs in software), none (plaintext only), reference, gmp, ifma, gpu
     #[arg(long, value_delimiter = ',', default_value = "all", value_parser = backend_name)]
     backend: Vec<String>,
     /// Plans of the encrypted product: auto (fewest products), pairs, buckets, straus, naive
@@ -65,6 +65,9 @@ pub(super) struct RunArgs {
     /// How the server re-randomises results: auto (bases for 100 results and more), bases (its own random bases), standard (r^n)
     #[arg(long, default_value = "auto", value_name = "WAY")]
     rerandomise: Rerandomisation,
+    /// Who makes randomisers ahead of the images, as a phase of its own: none, server (for its results), both
+    #[arg(long, value_delimiter = ',', default_value = "none", value_name = "WHO")]
+    pool: Vec<PoolChoice>,
     /// Most MiB of the tables of each side; they grow with the number of images
     #[arg(long, default_value_t = 128, value_name = "MIB")]
     table_mib: u32,
@@ -112,6 +115,7 @@ impl Default for RunArgs {
             packing: PackingChoice::Auto,
             inputs_per_ciphertext: PackingChoice::Auto,
             rerandomise: Rerandomisation::Auto,
+            pool: vec![PoolChoice::None],
             table_mib: 128,
             scenario: vec![Scenario::Offline],
             images: None,
@@ -127,6 +131,11 @@ impl Default for RunArgs {
 }
 
 impl RunArgs {
+    /// The main job on the GPU, into a folder.
+    pub(super) fn on_gpu(out: PathBuf) -> Self {
+        Self { backend: vec![BackendId::Gpu.name().into()], out: Some(out), ..Self::default() }
+    }
+
     fn sampling(&self) -> Sampling {
         Sampling { warm_up_ms: self.warm_up, least_ms: self.min_time, least_samples: self.min_samples, ..Sampling::ONCE }
     }
@@ -175,7 +184,7 @@ fn backends(names: &[String]) -> Result<Vec<BackendId>> {
     let mut ids = Vec::new();
     for name in names {
         if name == "all" {
-            ids.extend(BackendId::ALL.into_iter().filter(|&id| backend::open(id).is_ok()));
+            ids.extend(backend::all_here());
         } else if name != "none" {
             let id = name.parse()?;
             backend::open(id)?;
@@ -210,6 +219,7 @@ fn grid(args: &RunArgs) -> Result<Grid> {
         rerandomisations: vec![args.rerandomise],
         table_mib: vec![args.table_mib],
         images: vec![args.images],
+        pools: args.pool.clone(),
         ..Grid::default()
     };
     grid.features.iter().flat_map(|&features| grid.precisions(features)).try_for_each(Precision::check)?;

@@ -333,7 +333,7 @@ fn comparison_text(comparison: &Comparison) -> String {
     section(Verdict::Different, "different results");
     section(Verdict::Slower, "slower");
     section(Verdict::Faster, "faster");
-    section(Verdict::Undecided, "undecided: too few samples, or a disturbed machine");
+    section(Verdict::Undecided, "undecided: too few or too short samples, or a disturbed machine");
     for (title, specs) in [("only in the first", &comparison.only_first), ("only in the second", &comparison.only_second)] {
         if !specs.is_empty() {
             text += &format!("{title}:\n");

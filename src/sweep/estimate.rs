@@ -15,7 +15,7 @@ use crate::quantise::Precision;
 use crate::record::Stage;
 use crate::scheme::paillier::{Encryption, Rerandomisation};
 use crate::workload::inference::{Bench, Size};
-use crate::workload::{PackingChoice, Protection, Sampling, Scenario, Spec};
+use crate::workload::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec};
 
 /// Bits of the key that speeds are measured with.
 const MEASURED_BITS: u32 = 512;
@@ -74,6 +74,7 @@ impl Speeds {
                 seed: 1,
                 batch: None,
                 threads: Some(1),
+                pool: PoolChoice::None,
             };
             let Ok(measured) = bench.run(&spec, Sampling::ONCE, &mut |_| Ok(())) else { continue };
             let encrypt: u64 = measured.times.iter().filter(|t| t.stage == Stage::Encrypt).map(|t| t.elapsed.wall_ns).sum();

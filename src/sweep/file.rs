@@ -17,7 +17,7 @@ use crate::features::FeatureMap;
 use crate::plan::matvec::Method;
 use crate::quantise::Precision;
 use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
-use crate::workload::{PackingChoice, Protection, Sampling, Scenario, Spec, method_choice};
+use crate::workload::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec, method_choice};
 
 /// A sweep as its file says it.
 #[derive(Clone, Debug)]
@@ -101,6 +101,7 @@ struct GridTable {
     images: Option<Vec<Spanned<Word<OrWord<All>>>>>,
     batch: List<OrWord<Auto>>,
     threads: List<Threads>,
+    pool: List<PoolChoice>,
     plaintext: Option<bool>,
 }
 
@@ -124,6 +125,7 @@ struct RuleTable {
     images: List<OrWord<All>>,
     batch: List<OrWord<Auto>>,
     threads: List<Threads>,
+    pool: List<PoolChoice>,
 }
 
 #[derive(Clone, Debug)]
@@ -428,6 +430,7 @@ impl GridTable {
             images: self.images.as_ref().map_or(default.images, |list| list.iter().map(|images| images.get_ref().0.0).collect()),
             batches: all(&self.batch, default.batches, |n| n.0),
             threads: all(&self.threads, default.threads, |n| n.0),
+            pools: all(&self.pool, default.pools, |p| p),
         }
     }
 }
@@ -455,6 +458,7 @@ impl RuleTable {
             self.images.is_none(),
             self.batch.is_none(),
             self.threads.is_none(),
+            self.pool.is_none(),
         ];
         lists.into_iter().all(|none| none)
     }
@@ -493,6 +497,7 @@ impl RuleTable {
             && allows(&self.images, Some(&Some(spec.images)), |n| n.0)
             && allows(&self.batch, Some(&spec.batch), |n| n.0)
             && allows(&self.threads, Some(&spec.threads), |n| n.0)
+            && allows(&self.pool, Some(&spec.pool), |p| p)
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use super::{PackingChoice, Protection, Sampling, Scenario, Spec};
+use super::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec};
 use crate::backend::{self, BackendId, Device};
 use crate::dataset::Images;
 use crate::error::{Error, Result};
@@ -349,7 +349,7 @@ impl Bench {
             let images = self.slice(first, job.batch.min(spec.images - first));
             let count = images.len();
             let sample = pace.sample();
-            let mut times = Vec::new();
+            let (mut times, mut ahead) = (Vec::new(), Vec::new());
             let step = |stage: Stage, report: &mut Report<'_>| -> Result<Stopwatch> {
                 report(Progress { stage, done: if pass == 0 { first } else { spec.images }, images: spec.images })?;
                 Ok(Stopwatch::start())
@@ -358,6 +358,17 @@ impl Bench {
                 let elapsed = watch.elapsed();
                 times.push(StageTime { stage, phase: Phase::Online, batch: sample, images: count as u32, elapsed });
             };
+            // Ahead of the images, each party what it can: fresh randomisers for this batch alone.
+            if spec.pool == PoolChoice::Both {
+                let watch = step(Stage::Encrypt, report)?;
+                service.prepare_query(count)?;
+                ahead.push((Stage::Encrypt, watch.elapsed()));
+            }
+            if spec.pool != PoolChoice::None {
+                let watch = step(Stage::Evaluate, report)?;
+                service.prepare_answer(count)?;
+                ahead.push((Stage::Evaluate, watch.elapsed()));
+            }
             let whole = pace.begin();
             let watch = step(Stage::Encode, report)?;
             let features = spec.precision.features(&spec.features.extract(&images)?)?;
@@ -394,6 +405,8 @@ impl Bench {
             let logits = service.decode(decrypted, count)?;
             done(Stage::Decode, watch);
             if pace.end(whole, count) {
+                let offline = |(stage, elapsed)| StageTime { stage, phase: Phase::Offline, batch: sample, images: count as u32, elapsed };
+                result.times.extend(ahead.into_iter().map(offline));
                 result.times.append(&mut times);
             }
 
@@ -553,6 +566,8 @@ fn sets_per_batch(backend: BackendId, encryption: Encryption) -> usize {
     let threads = rayon::current_num_threads().max(1);
     match (backend, encryption) {
         (BackendId::Reference, _) => 1,
+        // A GPU needs many numbers at once, whatever the number of threads beside it.
+        (BackendId::Gpu, _) => 64,
         (BackendId::Gmp, _) | (_, Encryption::Standard) => 2 * threads,
         _ => 8 * threads,
     }

@@ -51,7 +51,7 @@ fn unknown_names_are_answered_with_the_known_ones() {
     let place = Place::new();
     for (option, known) in [
         ("--features", &["pixels", "gradients"][..]),
-        ("--backend", &["all", "reference", "gmp"]),
+        ("--backend", &["all", "reference", "gmp", "gpu"]),
         ("--method", &["auto", "naive", "straus", "buckets"]),
         ("--encryption", &["owner", "djn", "standard"]),
         ("--scenario", &["offline", "single"]),

@@ -20,7 +20,7 @@ pub(super) const LIMB_MASK: u64 = (1 << RADIX_BITS) - 1;
 pub(super) const LANES: usize = 8;
 
 /// Eight words of one cache line: one limb of eight numbers (limb-major), or eight limbs of one number (a piece of a row).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct Line(pub(super) [u64; LANES]);
 

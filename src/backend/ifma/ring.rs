@@ -9,6 +9,7 @@ use zeroize::Zeroize;
 use super::engine::{Engine, Scratch, starts};
 use super::form::{Form, Reader};
 use super::kernel::{LANES, Line, RADIX_BITS, Token, multiply_adds};
+use super::memory::Lines;
 use super::power::Powers;
 use super::runner::Job;
 use super::transpose::{gather, scatter};
@@ -52,7 +53,7 @@ impl Backend for Ifma {
 
 /// Residues in Montgomery form, one per row, and the modulus they belong to. Wiped when dropped.
 struct Rows {
-    lines: Vec<Line>,
+    lines: Lines,
     modulus: Modulus,
     /// A table in log form (`ifma.md`), for lookups only.
     logs: bool,
@@ -84,12 +85,12 @@ impl IfmaRing {
         self.engine.form()
     }
 
-    fn zeros(&self, count: usize) -> Vec<Line> {
-        vec![Line::default(); count * self.form().lines()]
+    fn zeros(&self, count: usize) -> Lines {
+        Lines::zeros(count * self.form().lines())
     }
 
-    fn resident(&self, count: usize, lines: Vec<Line>) -> Resident {
-        Resident::new(count, Rows { lines, modulus: self.form().modulus().clone(), logs: false })
+    fn resident(&self, count: usize, lines: impl Into<Lines>) -> Resident {
+        Resident::new(count, Rows { lines: lines.into(), modulus: self.form().modulus().clone(), logs: false })
     }
 
     /// A batch, if a ring of this modulus made it.
@@ -166,7 +167,7 @@ impl IfmaRing {
     }
 
     /// To Montgomery form, for integers below the modulus of its width.
-    fn enter(&self, values: &Limbs) -> Vec<Line> {
+    fn enter(&self, values: &Limbs) -> Lines {
         let mut rows = self.zeros(values.len());
         let row = self.form().lines();
         self.engine.batches(&mut rows, LANES * row, |first, rows, Scratch { work, left, out, .. }| {
@@ -287,7 +288,7 @@ impl Ring for IfmaRing {
         }
         let width = self.form().lines();
         // Level 0 is `rows`; a number without neighbour goes up as it is.
-        let mut levels: Vec<Vec<Line>> = Vec::new();
+        let mut levels: Vec<Lines> = Vec::new();
         let mut below = rows;
         while below.len() > width {
             let count = below.len() / width;
@@ -297,7 +298,7 @@ impl Ring for IfmaRing {
                 above[count / 2 * width..].copy_from_slice(self.row(below, count - 1));
             }
             levels.push(above);
-            below = levels.last().map_or(rows, Vec::as_slice);
+            below = levels.last().map_or(rows, |level| level);
         }
         let modulus = self.form().modulus();
         let mut inverses = match self.leave(below).integer(0).invert(modulus.value()) {
@@ -326,7 +327,7 @@ impl Ring for IfmaRing {
     fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident> {
         check_picks(sources, picks)?;
         let sources = sources.iter().map(|source| self.rows(source)).collect::<Result<Vec<_>>>()?;
-        let lines = picks.iter().flat_map(|&(source, index)| self.row(sources[source], index)).copied().collect();
+        let lines: Vec<Line> = picks.iter().flat_map(|&(source, index)| self.row(sources[source], index)).copied().collect();
         Ok(self.resident(picks.len(), lines))
     }
 

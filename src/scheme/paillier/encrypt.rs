@@ -98,8 +98,6 @@ impl FromStr for Encryption {
 const STATISTICAL_BITS: u32 = 128;
 /// Results for which own bases are prepared; fewer are served by powers.
 const WORTH_BASES: usize = 100;
-/// Most ciphertexts that one thread prepares at a time.
-const LARGEST_CHUNK: usize = 128;
 /// Ciphertexts of a chunk come in multiples of this, the lanes of the widest backend.
 const LANES: usize = 8;
 /// The stream that own bases come from: no ciphertext has this number.
@@ -371,7 +369,7 @@ impl Encryptor {
     /// [`Error::OutOfRange`] for |m| >= n/2.
     pub fn encrypt(&self, messages: &[Integer], tape: &Tape, first: u64) -> Result<Ciphertexts<Sendable>> {
         // Chunks keep all threads at work in the host's part, too; what is drawn does not depend on them.
-        let size = messages.len().div_ceil(rayon::current_num_threads().max(1)).next_multiple_of(LANES).clamp(LANES, LARGEST_CHUNK);
+        let size = messages.len().div_ceil(rayon::current_num_threads().max(1)).next_multiple_of(LANES).clamp(LANES, self.ring().batch().max(LANES));
         let chunk = |(number, messages): (usize, &[Integer])| {
             let first = first + (number * size) as u64;
             let draws: Vec<Drawn> = (0..messages.len()).map(|i| self.draw(&mut tape.stream(self.purpose, first + i as u64))).collect();
@@ -391,6 +389,15 @@ impl Encryptor {
     pub fn pool(&self, ring: Arc<dyn Ring>, count: usize, tape: &Tape, first: u64) -> Result<Pool> {
         let zeros = self.encrypt(&vec![Integer::new(); count], tape, first)?;
         Ok(Pool { public: self.public.clone(), product: Program::single_product()?, zeros: ring.upload(zeros.values())?, ring })
+    }
+
+    /// The ring that does most of the work.
+    fn ring(&self) -> &dyn Ring {
+        match &self.mode {
+            Mode::Standard { ring, .. } => ring.as_ref(),
+            Mode::Table(table) => table.ring.as_ref(),
+            Mode::Owner { halves, .. } => halves[0].table.ring.as_ref(),
+        }
     }
 
     /// The randomness of one ciphertext. `standard`: r; `djn`: the exponent of the base; `owner`: the exponents modulo p - 1 and q - 1.

@@ -1,0 +1,70 @@
+#![doc = include_str!("gpu/gpu.md")]
+
+use super::{Backend, BackendId};
+use crate::error::{Error, Result};
+
+#[cfg(feature = "gpu")]
+mod adapter;
+#[cfg(feature = "gpu")]
+mod check;
+#[cfg(feature = "gpu")]
+mod code;
+#[cfg(feature = "gpu")]
+mod device;
+#[cfg(feature = "gpu")]
+mod engine;
+#[cfg(feature = "gpu")]
+mod form;
+#[cfg(feature = "gpu")]
+mod fused;
+#[cfg(feature = "gpu")]
+mod generate;
+#[cfg(feature = "gpu")]
+mod ring;
+#[cfg(feature = "gpu")]
+mod shape;
+
+#[cfg(all(test, feature = "gpu"))]
+mod mirror;
+#[cfg(all(test, feature = "gpu"))]
+mod tests;
+
+/// The backend, where there is an adapter that can run one of its kernels.
+///
+/// # Errors
+/// [`Error::BackendUnavailable`] with the reason.
+#[cfg(feature = "gpu")]
+pub(super) fn open() -> Result<Box<dyn Backend>> {
+    adapter::open()
+}
+
+/// A build without the feature has no GPU.
+///
+/// # Errors
+/// [`Error::BackendUnavailable`].
+#[cfg(not(feature = "gpu"))]
+pub(super) fn open() -> Result<Box<dyn Backend>> {
+    Err(unavailable("this build has no GPU support; build with the Cargo feature `gpu`".into()))
+}
+
+/// Measures the kernels; see [`super::KernelRate`].
+///
+/// # Errors
+/// As [`open`]; when the device fails.
+#[cfg(feature = "gpu")]
+pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&super::KernelRate) -> Result<()>) -> Result<String> {
+    adapter::rates(key_bits, report)
+}
+
+/// A build without the feature has no kernels.
+///
+/// # Errors
+/// [`Error::BackendUnavailable`].
+#[cfg(not(feature = "gpu"))]
+pub(super) fn rates(_: &[u32], _: &mut dyn FnMut(&super::KernelRate) -> Result<()>) -> Result<String> {
+    open().map(|_| String::new())
+}
+
+fn unavailable(reason: String) -> Error {
+    Error::BackendUnavailable { backend: BackendId::Gpu.name(), reason }
+}

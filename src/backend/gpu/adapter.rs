@@ -1,0 +1,262 @@
+//! The backend: which adapter and which kernels.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rug::Integer;
+
+use super::code::{Code, Kind, Place, Step};
+use super::device::{Adapter, Context, adapters, choose};
+use super::engine::{Check, Engine, Job, Picks};
+use super::form::Form;
+use super::generate::GROUP;
+use super::ring::GpuRing;
+use super::shape::{Arithmetic, Communication, Shape, Variant};
+use super::{fused, unavailable};
+use crate::backend::{Backend, BackendId, Device, DeviceKind, KernelRate, Ring};
+use crate::error::{Error, Result};
+use crate::limbs::Limbs;
+use crate::modulus::Modulus;
+use crate::stopwatch::Stopwatch;
+
+/// Set to anything but `0` or nothing, this environment variable makes the backend unavailable, as on a machine without adapters.
+const DISABLE: &str = "CIPHERLANE_DISABLE_GPU";
+/// A part of the name of the adapter to use.
+const ADAPTER: &str = "CIPHERLANE_GPU_ADAPTER";
+/// The name of the kernel variant to use.
+const VARIANT: &str = "CIPHERLANE_GPU_VARIANT";
+
+/// What is open in this process: opening takes a while, and compiled kernels are worth keeping.
+static OPEN: Mutex<Option<Arc<Gpu>>> = Mutex::new(None);
+
+/// Opens the adapter that the environment names, or the best one; a device that was lost is opened again.
+pub(super) fn open() -> Result<Box<dyn Backend>> {
+    Ok(Box::new(open_handle()?))
+}
+
+fn open_handle() -> Result<Handle> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if variable(DISABLE).is_some_and(|value| value != "0") {
+        return Err(unavailable(format!("{DISABLE} is set")));
+    }
+    let mut open: MutexGuard<'_, _> = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let gpu = match open.as_ref() {
+        Some(gpu) if gpu.context.lost().is_none() => Arc::clone(gpu),
+        _ => {
+            let gpu = Arc::new(Gpu::open(variable(ADAPTER).as_deref(), variable(VARIANT).as_deref())?);
+            *open = Some(Arc::clone(&gpu));
+            gpu
+        }
+    };
+    Ok(Handle(gpu))
+}
+
+/// An open adapter and the kernels that may be used on it.
+pub(super) struct Gpu {
+    pub(super) context: Arc<Context>,
+    /// The variants to choose from, the one to prefer first.
+    variants: Vec<Variant>,
+    /// Whether kernels in doubles failed the self-test.
+    refused: bool,
+    /// Shapes that were chosen, by bits of the modulus and number of halves.
+    chosen: Mutex<HashMap<(u32, u32), Shape>>,
+}
+
+impl Gpu {
+    /// Opens an adapter by a part of its name, with all its variants or a named one.
+    pub(super) fn open(adapter: Option<&str>, variant: Option<&str>) -> Result<Self> {
+        let found = adapters();
+        let facts: Vec<Adapter> = found.iter().map(Adapter::of).collect();
+        let index = choose(&facts, adapter).map_err(unavailable)?;
+        let allowed = variants(&facts[index], variant)?;
+        Self::with(Context::open(&found[index]).map_err(unavailable)?, allowed, variant.is_some())
+    }
+
+    /// A device with some variants; kernels in doubles need the self-test. One that was asked for by name and fails it is an error.
+    pub(super) fn with(context: Context, mut variants: Vec<Variant>, named: bool) -> Result<Self> {
+        let doubles = variants.iter().any(|v| v.arithmetic == Arithmetic::F64);
+        let refused = doubles && !fused::is_fused(&context)?;
+        if refused {
+            variants.retain(|v| v.arithmetic != Arithmetic::F64);
+        }
+        if variants.is_empty() {
+            let needs = if named { "the self-test of fused multiply-adds failed, which kernels in doubles need" } else { "no kernel can run" };
+            return Err(unavailable(format!("{}: {needs}", context.adapter.name)));
+        }
+        Ok(Self { context: Arc::new(context), variants, refused, chosen: Mutex::default() })
+    }
+
+    /// The shapes to choose from for a modulus, the one to prefer first. In software a branch runs both ways, so there is no second body.
+    fn candidates(&self, modulus: &Modulus) -> Vec<Shape> {
+        let bodies = |shape: Shape| if self.context.adapter.is_software() { shape } else { shape.with_squares() };
+        self.variants.iter().flat_map(|&variant| Shape::candidates(variant, modulus, self.team(variant))).map(bodies).collect()
+    }
+
+    /// Most lanes of a team.
+    fn team(&self, variant: Variant) -> u32 {
+        match variant.communication {
+            Communication::Subgroup => self.context.limits.team,
+            Communication::Workgroup => GROUP,
+        }
+    }
+
+    /// The shape for a modulus: on a GPU the one that measures fastest among those of the first two kinds of kernels, once for each size; in software, where
+    /// compiling takes longer than it saves, the first.
+    fn shape(&self, modulus: &Modulus) -> Result<Shape> {
+        let candidates = self.candidates(modulus);
+        let first = candidates.first().copied().ok_or_else(|| Error::Unsupported {
+            subject: format!("gpu on {}", self.context.adapter.name),
+            feature: format!("a modulus of {} bits", modulus.bits()),
+        })?;
+        if self.context.adapter.is_software() || candidates.len() == 1 {
+            return Ok(first);
+        }
+        let size = (modulus.bits(), first.halves);
+        let chosen = || self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&shape) = chosen().get(&size) {
+            return Ok(shape);
+        }
+        // 64-bit products are two to three times as fast as 32-bit ones wherever both are there, and shuffles faster than memory: only what is open is measured.
+        let family = |variant: Variant| (variant.arithmetic == Arithmetic::U32, variant.communication);
+        let mut best = (first, 0.0);
+        for shape in candidates.into_iter().filter(|shape| family(shape.variant) == family(first.variant)) {
+            let (rate, _) = self.rate(modulus, shape)?;
+            if rate > best.1 {
+                best = (shape, rate);
+            }
+        }
+        chosen().insert(size, best.0);
+        Ok(best.0)
+    }
+
+    /// Products per second of a shape, in chains that fill the device; by wall clock, and by the device's own where it has one.
+    pub(super) fn rate(&self, modulus: &Modulus, shape: Shape) -> Result<(f64, Option<f64>)> {
+        let engine = Engine::new(Arc::clone(&self.context), Form::new(modulus.clone(), shape))?;
+        let items = 2 * self.context.limits.lanes.div_ceil(shape.lanes as usize);
+        let values = Limbs::from_integers(&vec![modulus.value() - Integer::from(3); items], modulus.width())?;
+        let inputs = engine.enter(&values)?;
+        let mut steps = 4;
+        loop {
+            let first = Step { kind: Kind::Product, a: Place::Input(0), b: Place::Input(0), to: 0 };
+            let chain = (0..steps).map(|step| if step == 0 { first } else { Step { a: Place::Slot(0), ..first } }).collect();
+            let code = Code::chain(chain, 1);
+            let job = |check| Job { code: &code, inputs: &inputs, items, table: None, digits: Picks::None, check };
+            // A sample is checked before anything is timed.
+            let (rows, elapsed) = Stopwatch::time(|| engine.run(&job(Check::Code)));
+            rows?;
+            if elapsed.wall_ns > 50_000_000 || steps > 1 << 20 {
+                // Once more: the first run of a kernel compiles it.
+                self.context.read_device_clock(true);
+                let (rows, again) = Stopwatch::time(|| engine.run(&job(Check::Left)));
+                let device_ns = self.context.read_device_clock(false);
+                rows?;
+                let per_second = |ns: f64| (items * steps) as f64 / (ns / 1e9);
+                return Ok((per_second(again.wall_ns as f64), device_ns.filter(|&ns| ns > 0.0).map(per_second)));
+            }
+            steps *= 2;
+        }
+    }
+
+    /// Adapter, driver, what it can do and which kernels it gets.
+    fn detail(&self) -> String {
+        let Adapter { name, driver, subgroup: (narrow, wide), .. } = &self.context.adapter;
+        let variants = self.variants.iter().map(|v| v.name()).collect::<Vec<_>>().join(", ");
+        let subgroups = if narrow == wide { narrow.to_string() } else { format!("{narrow} to {wide}") };
+        let refused = if self.refused { "; f64-subgroup refused, fma is not fused" } else { "" };
+        format!("{name}, {driver}; subgroups of {subgroups}; kernels {variants}{refused}")
+    }
+
+    pub(super) fn engine(&self, modulus: Modulus) -> Result<Engine> {
+        let shape = self.shape(&modulus)?;
+        Ok(Engine::new(Arc::clone(&self.context), Form::new(modulus, shape))?)
+    }
+}
+
+/// The variants that an adapter can run by its features, or the one that is asked for.
+pub(super) fn variants(adapter: &Adapter, wanted: Option<&str>) -> Result<Vec<Variant>> {
+    let Some(wanted) = wanted else {
+        return Ok(adapter.variants());
+    };
+    let variant: Variant = wanted.parse()?;
+    let lacking = adapter.lacks(variant);
+    if lacking.is_empty() {
+        Ok(vec![variant])
+    } else {
+        Err(unavailable(format!("{} lacks {}, which {variant} needs", adapter.name, lacking.join(" and "))))
+    }
+}
+
+/// Wide multiplications per second of adapters whose rate is known: multiprocessors * 32 per cycle * sustained cycles per second.
+fn wide_products_per_second(adapter: &str) -> Option<f64> {
+    // H100 SXM and H200: 132 multiprocessors at 1.755 GHz. The 32 per cycle are measured on an RTX 4090 and assumed for these.
+    ["H100", "H200"].iter().any(|name| adapter.contains(name)).then_some(132.0 * 32.0 * 1.755e9)
+}
+
+/// Measures every kernel; see [`crate::backend::kernel_rates`].
+pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Result<()>) -> Result<String> {
+    let Handle(gpu) = open_handle()?;
+    let adapter = &gpu.context.adapter;
+    for &bits in key_bits {
+        let modulus = Modulus::square((Integer::from(1) << bits) - 1u32)?;
+        let gmp_per_second = gmp_rate(&modulus);
+        let chosen = gpu.shape(&modulus)?;
+        for shape in gpu.candidates(&modulus) {
+            let bound = wide_products_per_second(&adapter.name).filter(|_| !adapter.is_software() && shape.variant.arithmetic == Arithmetic::U64);
+            let (products_per_second, device_per_second) = gpu.rate(&modulus, shape)?;
+            report(&KernelRate {
+                key_bits: bits,
+                kernel: shape.to_string(),
+                products_per_second,
+                device_per_second,
+                bound_per_second: bound.map(|rate| rate / shape.limb_products() as f64),
+                gmp_per_second,
+                chosen: shape == chosen,
+            })?;
+        }
+    }
+    let lacking = |&variant: &Variant| (variant, adapter.lacks(variant));
+    let missing = Variant::ALL.iter().map(lacking).filter(|(_, lacking)| !lacking.is_empty());
+    let missing: String = missing.map(|(variant, lacking)| format!("\n{variant}: the adapter lacks {}", lacking.join(" and "))).collect();
+    Ok(gpu.detail() + &missing)
+}
+
+/// Products per second of GMP's multiplication and remainder, one thread.
+pub(super) fn gmp_rate(modulus: &Modulus) -> f64 {
+    let other = modulus.value() - Integer::from(3);
+    let mut value = other.clone();
+    let mut count = 64;
+    loop {
+        let ((), elapsed) = Stopwatch::time(|| {
+            for _ in 0..count {
+                value *= &other;
+                value %= modulus.value();
+            }
+        });
+        if elapsed.wall_ns > 50_000_000 {
+            return f64::from(count) / (elapsed.wall_ns as f64 / 1e9);
+        }
+        count *= 2;
+    }
+}
+
+/// The backend as callers hold it.
+struct Handle(Arc<Gpu>);
+
+impl Backend for Handle {
+    fn id(&self) -> BackendId {
+        BackendId::Gpu
+    }
+
+    fn device(&self) -> Device {
+        let adapter = &self.0.context.adapter;
+        Device {
+            name: adapter.name.clone(),
+            kind: if adapter.is_software() { DeviceKind::Software } else { DeviceKind::Gpu },
+            detail: self.0.detail(),
+        }
+    }
+
+    fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
+        Ok(Arc::new(GpuRing::new(self.0.engine(modulus)?)))
+    }
+}

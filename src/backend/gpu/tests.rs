@@ -1,0 +1,595 @@
+//! The kernels, their mirrors, limits and failures. That the backend gives the oracle's bits is tested by `conformance` and the vectors.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test ends at the first error")]
+
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+
+use rug::Integer;
+
+use super::adapter::{Gpu, variants};
+use super::code::{Code, Kind, Piece, Place, Step, pieces};
+use super::device::{Adapter, Bindings, Context, Dispatch, Params, View, Work, adapters, choose};
+use super::engine::Engine;
+use super::form::Form;
+use super::fused::{is_fused, split};
+use super::generate::{Entry, GROUP, module};
+use super::mirror::{self, Memory};
+use super::ring::GpuRing;
+use super::shape::{Arithmetic, Communication, MAX_LIMBS, ROOM_BITS, Shape, Variant};
+use crate::backend::{BackendId, Digits, Exponents, Lookup, Ring, Secrecy, open};
+use crate::error::Error;
+use crate::limbs::Limbs;
+use crate::modulus::Modulus;
+use crate::plan::fixed_base::FixedBase;
+use crate::plan::{Op, Program};
+use crate::randomness::{Purpose, Stream, Tape};
+
+const U64: Variant = Variant { arithmetic: Arithmetic::U64, communication: Communication::Subgroup };
+const U32: Variant = Variant { arithmetic: Arithmetic::U32, communication: Communication::Workgroup };
+const F64: Variant = Variant { arithmetic: Arithmetic::F64, communication: Communication::Subgroup };
+
+fn stream() -> Stream {
+    Tape::replayable(4).stream(Purpose::Sample, 0)
+}
+
+fn all_ones(bits: u32) -> Integer {
+    (Integer::from(1) << bits) - 1u32
+}
+
+/// The adapter of this machine, which `REQUIRE_GPU=1` insists on; None, and a word about it, where there is none.
+fn gpu_with(variant: Variant) -> Option<Gpu> {
+    match Gpu::open(None, Some(variant.name())) {
+        Ok(gpu) => Some(gpu),
+        Err(error) => {
+            assert!(std::env::var_os("REQUIRE_GPU").is_none(), "REQUIRE_GPU is set, but {error}");
+            println!("skipped: {error}");
+            None
+        }
+    }
+}
+
+/// One device for the tests that only compute on it, so that kernels are compiled once.
+fn gpu() -> Option<&'static Gpu> {
+    static SHARED: OnceLock<Option<Gpu>> = OnceLock::new();
+    SHARED.get_or_init(|| gpu_with(U64)).as_ref()
+}
+
+/// The shapes of all key sizes, of both halves of decryption and of small moduli, in every variant, for subgroups of 4, 8 and 32.
+fn every_shape() -> Vec<Shape> {
+    let mut shapes = Vec::new();
+    for variant in Variant::ALL {
+        for bits in [64u32, 256, 512, 1024, 1536, 2048, 3072, 4096] {
+            for team in if variant.communication == Communication::Subgroup { vec![4, 8, 32] } else { vec![GROUP] } {
+                for modulus in [Modulus::new(all_ones(bits)).unwrap(), Modulus::square(all_ones(bits)).unwrap()] {
+                    shapes.extend(Shape::candidates(variant, &modulus, team));
+                }
+            }
+        }
+    }
+    let squares: Vec<Shape> = shapes.iter().map(|shape| shape.with_squares()).filter(|shape| shape.squares).collect();
+    shapes.extend(squares);
+    shapes.sort_by_key(|s| (s.variant, s.lanes, s.limbs, s.halves, s.squares));
+    shapes.dedup();
+    shapes
+}
+
+#[test]
+fn every_module_of_every_key_size_is_valid() {
+    let mut modules = 0;
+    for shape in every_shape() {
+        for entry in Entry::ALL {
+            if entry == Entry::Fused && shape.variant.arithmetic != Arithmetic::F64 {
+                continue;
+            }
+            let text = module(entry, &shape);
+            let parsed = wgpu::naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{shape} {entry:?}: {}", e.emit_to_string(&text)));
+            let flags = wgpu::naga::valid::ValidationFlags::all();
+            // The portable variant must do without every extension.
+            let capabilities = if shape.variant == U32 { wgpu::naga::valid::Capabilities::empty() } else { wgpu::naga::valid::Capabilities::all() };
+            let mut validator = wgpu::naga::valid::Validator::new(flags, capabilities);
+            validator.validate(&parsed).unwrap_or_else(|e| panic!("{shape} {entry:?}: {}", e.emit_to_string(&text)));
+            modules += 1;
+        }
+    }
+    assert!(modules > 200, "{modules}");
+}
+
+#[test]
+fn a_broken_module_is_refused() {
+    let shape = Shape { variant: U64, lanes: 4, limbs: MAX_LIMBS + 1, halves: 2, squares: false };
+    let text = module(Entry::Machine, &shape);
+    let parsed = wgpu::naga::front::wgsl::parse_str(&text);
+    assert!(parsed.is_err(), "an accumulator without room for its products must not compile");
+}
+
+#[test]
+fn shapes_have_room_for_every_modulus() {
+    for variant in Variant::ALL {
+        for bits in 2..=4200u32 {
+            for team in [8, 32] {
+                let modulus = Modulus::square(all_ones(bits)).unwrap();
+                let shapes = Shape::candidates(variant, &modulus, team);
+                let needed = (bits + ROOM_BITS).div_ceil(variant.arithmetic.bits());
+                assert!(!shapes.is_empty() || needed > team * MAX_LIMBS, "{variant} {bits} {team}");
+                for shape in shapes {
+                    assert!(shape.bits() * shape.half() as u32 >= bits + ROOM_BITS && shape.lanes <= team && shape.limbs <= MAX_LIMBS);
+                    assert!(3 * u64::from(shape.limbs) < 1 << shape.variant.arithmetic.room());
+                }
+            }
+        }
+    }
+}
+
+/// Two-factor products of edge operands, as the machine takes them.
+struct Products {
+    form: Form,
+    memory: Memory,
+    pairs: usize,
+}
+
+/// Moduli that fill a shape: all ones and random ones at its limit (R/16), and two of other sizes.
+fn edge_moduli(shape: &Shape, stream: &mut Stream) -> Vec<Integer> {
+    let most = shape.bits() * shape.half() as u32 - ROOM_BITS;
+    let odd = |mut n: Integer, bits: u32| {
+        n.set_bit(bits - 1, true).set_bit(0, true);
+        n
+    };
+    vec![
+        all_ones(most),
+        odd(stream.bits(most), most),
+        all_ones(most - 7),
+        (Integer::from(1) << (most - 2)) + 1u32,
+        odd(stream.bits(most - 40), most - 40),
+    ]
+}
+
+impl Products {
+    /// All pairs of operands at the ends of their ranges, x0 < 2n and x1 < 3n, with redundant limbs among them.
+    fn edges(n: &Integer, shape: Shape, stream: &mut Stream) -> Self {
+        let modulus = if shape.halves == 2 { Modulus::square(n.clone()) } else { Modulus::new(n.clone()) }.unwrap();
+        let form = Form::new(modulus, shape);
+        let limits = [Integer::from(n * 2u32), Integer::from(n * 3u32)];
+        // Every limb all ones and each lane's lowest one more than that, as far as the range allows.
+        let redundant = |limit: &Integer| -> Vec<u32> {
+            let mut limbs = vec![shape.mask(); shape.half()];
+            (1..shape.lanes as usize).for_each(|lane| limbs[lane * shape.limbs as usize] = 1 << shape.bits());
+            let value = |limbs: &[u64]| limbs.iter().rev().fold(Integer::new(), |sum, &limb| (sum << shape.bits()) + limb);
+            for limb in (0..limbs.len()).rev() {
+                if value(&limbs) < *limit {
+                    break;
+                }
+                limbs[limb] = 0;
+            }
+            let mut words = vec![0; shape.half() * shape.variant.arithmetic.limb_words()];
+            for (limb, value) in limbs.into_iter().enumerate() {
+                let place = limb % shape.limbs as usize * shape.lanes as usize + limb / shape.limbs as usize;
+                match shape.variant.arithmetic.limb_words() {
+                    1 => words[place] = value as u32,
+                    _ => words[2 * place..2 * place + 2].copy_from_slice(&[value as u32, (value >> 32) as u32]),
+                }
+            }
+            words
+        };
+        let mut digit_of = |limit: &Integer| -> Vec<Vec<u32>> {
+            let values = [
+                Integer::new(),
+                Integer::from(1),
+                Integer::from(n - 1u32),
+                n.clone(),
+                Integer::from(limit - 1u32),
+                stream.bits(n.significant_bits()) % n,
+            ];
+            let mut digits: Vec<Vec<u32>> = values
+                .iter()
+                .map(|value| {
+                    let mut words = Vec::new();
+                    form.put_half(value, &mut words);
+                    words
+                })
+                .collect();
+            digits.push(redundant(limit));
+            digits
+        };
+        let (lows, highs) = (digit_of(&limits[0]), digit_of(&limits[1]));
+        let mut operands: Vec<Vec<u32>> = Vec::new();
+        for (number, low) in lows.iter().enumerate() {
+            match shape.halves {
+                1 => operands.push(low.clone()),
+                // Not all pairs of digits: the equal ends, and each end beside the largest.
+                _ => operands.extend([&highs[number], &highs[4], &highs[6]].map(|high| [low.as_slice(), high].concat())),
+            }
+        }
+        operands.dedup();
+        let inputs: Vec<u32> = operands.iter().flat_map(|a| operands.iter().flat_map(move |b| [a.as_slice(), b].concat())).collect();
+        let pairs = operands.len() * operands.len();
+        let step = Step { kind: Kind::Product, a: Place::Input(0), b: Place::Input(1), to: 0 };
+        let memory = Memory {
+            params: Params {
+                count: pairs as u32,
+                items: pairs as u32,
+                steps: 1,
+                inputs: 2,
+                slots: 1,
+                slot_base: 2 * pairs as u32,
+                minus_inverse: [form.minus_inverse() as u32, (form.minus_inverse() >> 32) as u32],
+                ..Params::default()
+            },
+            code: Code::chain(vec![step], 1).words(),
+            constants: form.constants(),
+            slots: inputs.into_iter().chain(std::iter::repeat_n(0, pairs * shape.row_bytes() as usize / 4)).collect(),
+            ..Memory::default()
+        };
+        Self { form, memory, pairs }
+    }
+
+    /// Compares slots with GMP's products, and their digits with the ranges.
+    fn check(&self, slots: &[u32]) {
+        let (shape, modulus) = (self.form.shape(), self.form.modulus());
+        let row = shape.row_bytes() as usize / 4;
+        let n = modulus.root().unwrap_or_else(|| modulus.value());
+        for pair in 0..self.pairs {
+            let input = |which: usize| self.form.value(&slots[(2 * pair + which) * row..][..row]);
+            let result = &slots[(2 * self.pairs + pair) * row..][..row];
+            assert_eq!(
+                self.form.value(result),
+                input(0) * input(1) % modulus.value(),
+                "{shape}, modulus of {} bits, pair {pair}",
+                n.significant_bits()
+            );
+            for (half, times) in result.chunks(row / shape.halves as usize).zip([2u32, 3]) {
+                assert!(self.form.digit(half) < Integer::from(n * times), "{shape}: range of pair {pair}");
+            }
+        }
+    }
+}
+
+/// The algorithm itself, at the end of every range. The all-ones operands with the all-ones modulus are the only ones that find an overflow.
+#[test]
+fn the_mirror_multiplies_at_the_edges() {
+    let mut stream = stream();
+    for variant in [U64, Variant { arithmetic: Arithmetic::U32, communication: Communication::Subgroup }, F64] {
+        for (lanes, limbs) in [(1, 5), (2, 6), (1, MAX_LIMBS)] {
+            for halves in [1, 2] {
+                let shape = Shape { variant, lanes, limbs, halves, squares: false };
+                for n in edge_moduli(&shape, &mut stream) {
+                    let mut products = Products::edges(&n, shape, &mut stream);
+                    mirror::run(Entry::Machine, &shape, &mut products.memory);
+                    products.check(&products.memory.slots);
+                }
+            }
+        }
+    }
+}
+
+/// The bound on limbs matters, and only these operands find it: with 27 limbs a lane the sums overflow for a modulus of all ones, not for others.
+#[test]
+fn sums_that_are_too_long_are_found_by_all_ones() {
+    let shape = Shape { variant: U64, lanes: 4, limbs: 27, halves: 2, squares: false };
+    let most = shape.bits() * shape.half() as u32 - ROOM_BITS;
+    let overflows = |n: Integer| {
+        let mut products = Products::edges(&n, shape, &mut stream());
+        std::panic::catch_unwind(move || mirror::run(Entry::Machine, &shape, &mut products.memory)).is_err()
+    };
+    assert!(overflows(all_ones(most)));
+    assert!(!overflows((Integer::from(1) << (most - 1)) + 1u32));
+}
+
+#[test]
+fn products_in_doubles_are_exact() {
+    let top = 1i64 << 51;
+    for (x, y) in [(top, top), (top - 1, top - 1), (-1, top), (0, 3), (top - 1, 1), (0x5_5555_5555_5555, 0x3_3333_3333_3333)] {
+        let (high, low) = split(x as f64, y as f64);
+        assert_eq!((i128::from(high) << 51) + i128::from(low), i128::from(x) * i128::from(y), "{x} {y}");
+    }
+}
+
+/// Runs an entry point on the device over the words of a memory; the slots that it leaves.
+fn on_device(context: &Context, entry: Entry, shape: &Shape, memory: &Memory, invocations: u64) -> Vec<u32> {
+    let view = |words: &[u32]| View::whole(&context.filled(words).unwrap());
+    let slots = context.filled(&memory.slots).unwrap();
+    let bindings = Bindings {
+        code: view(&memory.code),
+        constants: view(&memory.constants),
+        inputs: view(&memory.inputs),
+        table: view(&memory.table),
+        digits: view(&memory.digits),
+        slots: View::whole(&slots),
+    };
+    let dispatch = Dispatch { entry, bindings: 0, params: memory.params, invocations };
+    let work = Work { bindings: vec![bindings], dispatches: vec![dispatch], ..Work::default() };
+    context.read(shape, work, View { buffer: slots, offset: 0, bytes: 4 * memory.slots.len() as u64 }).unwrap()
+}
+
+/// Joined integers, whatever limbs they are made of.
+fn integers(shape: &Shape, words: &[u32]) -> Vec<Integer> {
+    let limb = |words: &[u32]| i64::from(words[0]) | words.get(1).map_or(0, |&high| i64::from(high) << 32);
+    let limbs: Vec<i64> = words.chunks(shape.variant.arithmetic.limb_words()).map(limb).collect();
+    limbs.chunks(shape.row()).map(|row| row.iter().rev().fold(Integer::new(), |sum, &limb| (sum << shape.bits()) + limb)).collect()
+}
+
+/// Every entry point on the device against its mirror at the edges: word for word, or number for number.
+fn shader_equals_mirror(context: &Context, shape: Shape, rounds: usize, word_for_word: bool) {
+    let mut stream = stream();
+    for n in edge_moduli(&shape, &mut stream).into_iter().take(rounds) {
+        let mut products = Products::edges(&n, shape, &mut stream);
+        let teams = u64::from(products.memory.params.count) * u64::from(shape.lanes);
+        let slots = on_device(context, Entry::Machine, &shape, &products.memory, teams);
+        products.check(&slots);
+        mirror::run(Entry::Machine, &shape, &mut products.memory);
+        assert!(!word_for_word || slots == products.memory.slots, "{shape}: the machine differs from its mirror");
+        // Its results go through the other entry points.
+        let rows = products.pairs;
+        let words = rows * shape.row_bytes() as usize / 4;
+        let base =
+            Memory { constants: products.memory.constants.clone(), inputs: slots[2 * words..].to_vec(), slots: vec![0; words], ..Memory::default() };
+        let pairs: Vec<u32> = (0..rows as u32).flat_map(|i| [i, rows as u32 - 1 - i]).collect();
+        let words: Vec<u32> = (0..3 * rows as u32).map(|i| i.wrapping_mul(0x9e37_79b9)).collect();
+        let limbs = (rows * shape.row()) as u32;
+        let of = |params: Params| Params { minus_inverse: products.memory.params.minus_inverse, ..params };
+        for (entry, params, code, invocations) in [
+            (Entry::Join, of(Params { count: rows as u32, ..Params::default() }), Vec::new(), teams),
+            (Entry::Gather, of(Params { count: limbs, ..Params::default() }), pairs, u64::from(limbs)),
+            (Entry::Unpack, of(Params { count: limbs, inputs: 3, ..Params::default() }), words, u64::from(limbs)),
+        ] {
+            let mut memory = Memory { params, code, ..base.clone() };
+            let slots = on_device(context, entry, &shape, &memory, invocations);
+            mirror::run(entry, &shape, &mut memory);
+            let same = match (entry, word_for_word) {
+                (Entry::Join, false) => integers(&shape, &slots) == integers(&shape, &memory.slots),
+                _ => slots == memory.slots,
+            };
+            assert!(same, "{shape}: {} differs from its mirror", entry.name());
+        }
+    }
+}
+
+/// The kernels in doubles on an adapter whose fma is not fused: the three functions that need it are replaced by exact ones in integers.
+#[test]
+fn kernels_in_doubles_are_right_where_products_are_exact() {
+    fn exact(text: &str) -> String {
+        text.replace("return fma(x, y, UPPER);", "return round(x * y * 4.440892098500626e-16lf);")
+            .replace("return bitcast<i64>(h) - UPPER_BITS;", "return i64(h);")
+            .replace("return bitcast<i64>(fma(x, y, BOTH - h)) - LOWER_BITS;", "return i64(x) * i64(y) - (i64(h) << 51u);")
+    }
+    let Some(gpu) = gpu() else { return };
+    if !gpu.context.adapter.lacks(F64).is_empty() {
+        println!("skipped: {} has no doubles", gpu.context.adapter.name);
+        return;
+    }
+    let Some(mut patched) = gpu_with(U64) else { return };
+    std::sync::Arc::get_mut(&mut patched.context).unwrap().patch = Some(exact);
+    shader_equals_mirror(&patched.context, Shape { variant: F64, lanes: 2, limbs: 5, halves: 2, squares: false }, 5, false);
+    shader_equals_mirror(&patched.context, Shape { variant: F64, lanes: 1, limbs: 6, halves: 1, squares: false }, 2, false);
+}
+
+/// The body for squares, which a real GPU uses, is right where a branch runs both ways, too.
+#[test]
+fn squares_by_their_own_body_give_the_same_bits() {
+    let Some(gpu) = gpu() else { return };
+    let shape = Shape { variant: U64, lanes: 2, limbs: 9, halves: 2, squares: true };
+    for n in edge_moduli(&shape, &mut stream()) {
+        let modulus = Modulus::square(n).unwrap();
+        let values = residues(&modulus, 11);
+        let ring = GpuRing::new(Engine::new(std::sync::Arc::clone(&gpu.context), Form::new(modulus.clone(), shape)).unwrap());
+        let oracle = open(BackendId::Gmp).unwrap().ring(modulus).unwrap();
+        let chain = |length: u32| {
+            let ops: Vec<Op> =
+                (0..length).map(|i| if i % 4 == 3 { Op::Mul { dst: 1, a: 1, b: 0 } } else { Op::Sqr { dst: 1, a: i.min(1) } }).collect();
+            Program::new(1, ops, (1..=length as usize).collect(), vec![1], 0, 0).unwrap()
+        };
+        let run = |ring: &dyn Ring| ring.download(&ring.run(&chain(40), &ring.upload(&values).unwrap(), None).unwrap()).unwrap();
+        assert!(run(&ring) == run(oracle.as_ref()));
+    }
+}
+
+#[test]
+fn shaders_of_the_main_variant_equal_their_mirrors() {
+    let Some(gpu) = gpu() else { return };
+    shader_equals_mirror(&gpu.context, Shape { variant: U64, lanes: 4, limbs: 9, halves: 2, squares: false }, 5, true);
+    shader_equals_mirror(&gpu.context, Shape { variant: U64, lanes: 1, limbs: 5, halves: 1, squares: false }, 5, true);
+    // As many limbs as the sums allow.
+    shader_equals_mirror(&gpu.context, Shape { variant: U64, lanes: 1, limbs: MAX_LIMBS, halves: 2, squares: false }, 2, true);
+}
+
+#[test]
+fn shaders_of_the_portable_variant_equal_their_mirrors() {
+    let Some(gpu) = gpu_with(U32) else { return };
+    shader_equals_mirror(&gpu.context, Shape { variant: U32, lanes: 4, limbs: 5, halves: 2, squares: false }, 3, true);
+}
+
+/// The adapter of the tests rounds twice, or has passed the test: then its kernels must equal the mirror.
+#[test]
+fn doubles_are_used_only_where_they_are_fused() {
+    let Some(gpu) = gpu() else { return };
+    let fused = is_fused(&gpu.context).unwrap();
+    println!("{}: fma is {}fused", gpu.context.adapter.name, if fused { "" } else { "not " });
+    if fused {
+        shader_equals_mirror(&gpu_with(F64).unwrap().context, Shape { variant: F64, lanes: 2, limbs: 5, halves: 2, squares: false }, 5, true);
+    } else if gpu.context.adapter.lacks(F64).is_empty() {
+        let error = Gpu::open(None, Some(F64.name())).err().unwrap();
+        assert!(matches!(&error, Error::BackendUnavailable { reason, .. } if reason.contains("self-test")), "{error}");
+    }
+}
+
+#[test]
+fn programs_are_cut_into_pieces_that_cover_them() {
+    let ops = (0..10u32).map(|dst| Op::Sqr { dst: 1 + dst, a: if dst < 8 { 0 } else { dst } }).collect();
+    let code = Code::of(&Program::new(1, ops, vec![8, 9, 10], vec![10], 0, 0).unwrap());
+    // One item: the wide level side by side, the narrow ones in a row.
+    assert_eq!(pieces(&code, 1, usize::MAX, usize::MAX, 64, 4), [Piece { first: 0, steps: 1, strands: 8 }, Piece { first: 8, steps: 2, strands: 1 }]);
+    // Many items fill the device by themselves.
+    assert_eq!(pieces(&code, 1000, usize::MAX, usize::MAX, 64, 4), [Piece { first: 0, steps: 10, strands: 1 }]);
+    // Limits on steps and on products cut, and nothing is left out.
+    for (items, steps, products) in [(1, 1, 3), (1, 4, 1), (1000, 3, usize::MAX), (1000, usize::MAX, 2500), (7, 2, 1)] {
+        let mut next = 0;
+        for piece in pieces(&code, items, steps, products, 64, 4) {
+            assert_eq!(piece.first, next);
+            assert!(piece.steps <= steps && (piece.steps == 1 || piece.strands == 1));
+            assert!(piece.steps * piece.strands * items <= products.max(items), "{piece:?}");
+            next += piece.steps * piece.strands;
+        }
+        assert_eq!(next, 10);
+    }
+}
+
+fn ring(gpu: &Gpu, modulus: &Modulus) -> GpuRing {
+    GpuRing::new(gpu.engine(modulus.clone()).unwrap())
+}
+
+fn residues(modulus: &Modulus, count: usize) -> Limbs {
+    let mut stream = stream();
+    let values: Vec<Integer> = (0..count).map(|_| stream.bits(modulus.bits() + 8) % modulus.value()).collect();
+    Limbs::from_integers(&values, modulus.width()).unwrap()
+}
+
+/// A chunk a little at a time: narrow limits change nothing but the number of dispatches.
+#[test]
+fn narrow_limits_give_the_same_bits() {
+    let Some(mut gpu) = gpu_with(U64) else { return };
+    let modulus = Modulus::square(all_ones(512)).unwrap();
+    let values = residues(&modulus, 37);
+    let plan = FixedBase::plan(12, 4).unwrap();
+    let digits = Digits::new(plan.windows(), (0..37 * plan.windows()).map(|i| (i * 7 % 16) as u16).collect()).unwrap();
+    let work = |ring: &dyn Ring| -> Vec<Limbs> {
+        let base = ring.upload(&Limbs::from_integers(&[3u32, 1, 5].map(Integer::from), modulus.width()).unwrap()).unwrap();
+        let table = ring.run(plan.build(), &base, None).unwrap();
+        let inputs = ring.upload(&values).unwrap();
+        let products = ring.run(plan.apply(), &inputs, Some(Lookup { table: &table, digits: &digits })).unwrap();
+        let powers = ring.pow(&products, Exponents::Shared(&Integer::from(0xdead_beefu32)), Secrecy::Secret).unwrap();
+        let picks: Vec<(usize, usize)> = (0..37).rev().flat_map(|i| [(0, i), (1, 36 - i)]).collect();
+        let gathered = ring.gather(&[&products, &powers], &picks).unwrap();
+        [&table, &products, &powers, &gathered].map(|batch| ring.download(batch).unwrap()).into()
+    };
+    let expected = work(open(BackendId::Gmp).unwrap().ring(modulus.clone()).unwrap().as_ref());
+    assert!(work(&ring(&gpu, &modulus)) == expected);
+    let limits = &mut std::sync::Arc::get_mut(&mut gpu.context).unwrap().limits;
+    // Nine rows in a binding, less for scratch; seven groups in a dimension; few iterations; chunks one after the other.
+    (limits.binding_bytes, limits.scratch_bytes, limits.groups, limits.iterations, limits.in_flight) = (33 * 144 + 256, 2048, 3, Some(60), 2);
+    limits.seconds = 1e-4;
+    let rows = work_without_large_table(&ring(&gpu, &modulus), &values);
+    assert!(rows == work_without_large_table(open(BackendId::Gmp).unwrap().ring(modulus.clone()).unwrap().as_ref(), &values));
+    // What no binding can hold is refused in one line.
+    let base = ring(&gpu, &modulus).upload(&Limbs::from_integers(&[3u32, 1, 5].map(Integer::from), modulus.width()).unwrap()).unwrap();
+    let error = ring(&gpu, &modulus).run(plan.build(), &base, None).err().unwrap();
+    assert!(matches!(&error, Error::OutOfRange { what: "a buffer on the device", .. }), "{error}");
+}
+
+fn work_without_large_table(ring: &dyn Ring, values: &Limbs) -> Vec<Limbs> {
+    let inputs = ring.upload(values).unwrap();
+    let powers = ring.pow(&inputs, Exponents::Shared(&Integer::from(0x1_0001u32)), Secrecy::Public).unwrap();
+    let picks: Vec<(usize, usize)> = (0..values.len()).rev().flat_map(|i| [(0, i), (1, values.len() - 1 - i)]).collect();
+    let gathered = ring.gather(&[&inputs, &powers], &picks).unwrap();
+    [&inputs, &powers, &gathered].map(|batch| ring.download(batch).unwrap()).into()
+}
+
+/// More operations in a row than the loops of one dispatch may run on a software adapter, in the widest teams.
+#[test]
+fn long_programs_stay_below_the_limit_on_loops() {
+    let Some(mut gpu) = gpu_with(U64) else { return };
+    // The limit on time must not be what cuts.
+    std::sync::Arc::get_mut(&mut gpu.context).unwrap().limits.seconds = 1e4;
+    let modulus = Modulus::square(all_ones(2048)).unwrap();
+    let ops: Vec<Op> = (0..14_000u32).map(|i| Op::Sqr { dst: 1, a: i.min(1) }).collect();
+    let program = Program::new(1, ops, (1..=14_000).collect(), vec![1], 0, 0).unwrap();
+    let values = residues(&modulus, 2);
+    let run = |ring: &dyn Ring| ring.download(&ring.run(&program, &ring.upload(&values).unwrap(), None).unwrap()).unwrap();
+    assert!(run(&ring(&gpu, &modulus)) == run(open(BackendId::Gmp).unwrap().ring(modulus.clone()).unwrap().as_ref()));
+}
+
+#[test]
+fn a_device_that_computes_wrong_is_found_out() {
+    let Some(gpu) = gpu() else { return };
+    let modulus = Modulus::square(all_ones(256)).unwrap();
+    let good = ring(gpu, &modulus);
+    let values = residues(&modulus, 20);
+    let batch = good.upload(&values).unwrap();
+    let shape = *gpu.engine(modulus.clone()).unwrap().form().shape();
+    let faulty = GpuRing::new(Engine::with_fault(std::sync::Arc::clone(&gpu.context), Form::new(modulus, shape)).unwrap());
+    let is_caught = |what: &str, result: Result<(), Error>| assert!(matches!(result, Err(Error::Disagreement { .. })), "{what}: {result:?}");
+    is_caught("upload", faulty.upload(&values).map(drop));
+    is_caught("run", faulty.run(&Program::single_product().unwrap(), &batch, None).map(drop));
+    is_caught("pow", faulty.pow(&batch, Exponents::Shared(&Integer::from(77)), Secrecy::Secret).map(drop));
+    is_caught("download", faulty.download(&batch).map(drop));
+    is_caught("invert", faulty.invert(&batch).map(drop));
+}
+
+#[test]
+fn a_lost_device_is_an_error_and_is_opened_again() {
+    let Some(gpu) = gpu_with(U64) else { return };
+    let modulus = Modulus::square(all_ones(256)).unwrap();
+    let (ring, values) = (ring(&gpu, &modulus), residues(&modulus, 3));
+    let batch = ring.upload(&values).unwrap();
+    gpu.context.lose();
+    for result in [ring.upload(&values).map(drop), ring.download(&batch).map(drop), ring.invert(&batch).map(drop)] {
+        let error = result.unwrap_err();
+        assert!(matches!(&error, Error::DeviceFailed { .. }) && error.to_string().contains("lost") && !error.to_string().contains('\n'), "{error}");
+    }
+    let again = gpu_with(U64).unwrap();
+    assert_eq!(self::ring(&again, &modulus).upload(&values).unwrap().len(), 3);
+}
+
+#[test]
+fn a_lack_of_memory_is_retried_once_in_smaller_chunks() {
+    let Some(gpu) = gpu_with(U64) else { return };
+    let modulus = Modulus::square(all_ones(256)).unwrap();
+    let (ring, values) = (ring(&gpu, &modulus), residues(&modulus, 8));
+    let batch = ring.upload(&values).unwrap();
+    let single = Program::single_product().unwrap();
+    let expected = ring.download(&ring.run(&single, &batch, None).unwrap()).unwrap();
+    // The scratch of the first chunk is not there, then there is enough.
+    gpu.context.buffers_left.store(1, Ordering::SeqCst);
+    assert!(ring.download(&ring.run(&single, &batch, None).unwrap()).unwrap() == expected);
+    // Where room for the results is missing, nothing smaller helps.
+    gpu.context.buffers_left.store(0, Ordering::SeqCst);
+    let error = ring.gather(&[&batch], &[(0, 0)]).err().unwrap();
+    assert!(matches!(&error, Error::DeviceFailed { problem, .. } if problem.contains("no memory")), "{error}");
+}
+
+fn adapter(name: &str, kind: wgpu::DeviceType, features: wgpu::Features) -> Adapter {
+    Adapter { name: name.into(), kind, driver: "none".into(), features, subgroup: (32, 32) }
+}
+
+#[test]
+fn a_software_adapter_is_the_last_choice_and_named_as_one() {
+    let all = wgpu::Features::SHADER_INT64 | wgpu::Features::SUBGROUP;
+    let list = [adapter("llvmpipe", wgpu::DeviceType::Cpu, all), adapter("Big GPU", wgpu::DeviceType::DiscreteGpu, all)];
+    assert_eq!(choose(&list, None), Ok(1));
+    assert_eq!(choose(&list, Some("LLVM")), Ok(0));
+    assert!(choose(&list, Some("voodoo")).unwrap_err().contains("llvmpipe, Big GPU"));
+    assert!(choose(&[], None).unwrap_err().contains("no Vulkan"));
+    assert!(list[0].is_software() && !list[1].is_software());
+    assert_ne!(crate::backend::fastest().unwrap().id(), BackendId::Gpu);
+}
+
+#[test]
+fn a_variant_that_the_adapter_cannot_run_is_refused() {
+    let old = adapter("old", wgpu::DeviceType::IntegratedGpu, wgpu::Features::empty());
+    assert_eq!(variants(&old, None).unwrap(), [U32]);
+    let error = variants(&old, Some("u64-subgroup")).unwrap_err().to_string();
+    assert!(error.contains("old lacks 64-bit integers and subgroup operations, which u64-subgroup needs"), "{error}");
+    assert!(matches!(variants(&old, Some("u65")), Err(Error::Unknown { .. })));
+}
+
+#[test]
+fn adapters_are_listed_without_a_failure() {
+    for found in adapters() {
+        let facts = Adapter::of(&found);
+        println!("{} ({:?}): {:?}", facts.name, facts.kind, facts.variants().iter().map(|v| v.name()).collect::<Vec<_>>());
+    }
+}
+
+/// Prints, and takes long to compile: the best of several runs beside GMP's. `cargo test --release gpu::tests::rates -- --ignored --nocapture`
+#[test]
+#[ignore = "measures"]
+fn rates() {
+    let Some(gpu) = gpu() else { return };
+    for bits in [1024, 2048] {
+        let modulus = Modulus::square(all_ones(bits)).unwrap();
+        for shape in Shape::candidates(U64, &modulus, gpu.context.limits.team) {
+            let (device, gmp) = (0..5)
+                .fold((0f64, 0f64), |best, _| (best.0.max(gpu.rate(&modulus, shape).unwrap().0), best.1.max(super::adapter::gmp_rate(&modulus))));
+            println!("{bits} {shape}: {device:.0} per second, one thread of GMP {gmp:.0}, {:.2}x", device / gmp);
+        }
+    }
+}
