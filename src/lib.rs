@@ -29,7 +29,7 @@
 //! # The narrow waist
 //!
 //! Everything that a backend computes is a [`plan::Program`]: a straight-line list of modular products over numbered slots, in levels of independent
-//! operations, or one of four batched verbs beside it (power, inverse, gather, and moving data). Planners know no modulus, backends know no scheme. Every
+//! operations, or one of a few batched verbs beside it (power, inverse, gather, messages as 1 + r f v, tables made ready, and moving data). Planners know no modulus, backends know no scheme. Every
 //! backend returns the same bits, which [`conformance`] checks, so methods and backends can be compared for speed alone.
 //!
 //! # To add something
