@@ -23,9 +23,6 @@ const MEASURED_BITS: u32 = 512;
 /// How the time of r^n grows with the key size.
 const GROWTH: f64 = 2.75;
 
-/// Results from which on the server makes tables of its own.
-const WORTH_BASES: usize = 100;
-
 /// What a row costs, roughly.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Estimate {
@@ -118,8 +115,7 @@ impl Speeds {
                     _ => 1.0,
                 };
                 let weights = (size.inputs * 10) as f64;
-                let bases =
-                    rerandomisation == Rerandomisation::Bases || (rerandomisation == Rerandomisation::Auto && results as usize >= WORTH_BASES);
+                let bases = rerandomisation.takes_bases(results as usize);
                 let evaluate = sets * weights * per_weight * product + results * power * if bases { 0.1 } else { 1.0 };
                 let decrypt = results * power * 0.5;
                 // The oracle has one thread; a single set keeps others less than busy.

@@ -128,17 +128,22 @@ impl Rerandomisation {
         }
     }
 
+    /// Whether this many results are re-randomised from own bases.
+    #[must_use]
+    pub const fn takes_bases(self, results: usize) -> bool {
+        match self {
+            Self::Auto => results >= WORTH_BASES,
+            Self::Bases => true,
+            Self::Standard => false,
+        }
+    }
+
     /// The server's source of fresh encryptions; `tables.uses` is the number of results.
     ///
     /// # Errors
     /// When the backend cannot handle the modulus.
     pub fn encryptor(self, backend: &dyn Backend, public: &PublicKey, tables: Tables, tape: &Tape) -> Result<Encryptor> {
-        let own_bases = match self {
-            Self::Auto => tables.uses >= WORTH_BASES,
-            Self::Bases => true,
-            Self::Standard => false,
-        };
-        if own_bases {
+        if self.takes_bases(tables.uses) {
             Encryptor::own_bases(backend, public, tables, Purpose::Rerandomisation, tape)
         } else {
             Encryptor::standard(backend, public, Purpose::Rerandomisation)
