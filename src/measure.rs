@@ -127,6 +127,7 @@ impl Run {
             items: time.images,
             wall_ns: time.elapsed.wall_ns,
             cpu_ns: time.elapsed.cpu_ns,
+            device_ns: time.device_ns,
             ..blank.clone()
         });
         Ok(Entry { samples: samples.collect(), first_digest, outcome })

@@ -69,7 +69,7 @@ pub const SAMPLES: [Column; 23] = [
     integer("items", "images", "images of the batch; all images for setup"),
     integer("wall_ns", "ns", "wall time of the stage on the batch"),
     integer("cpu_ns", "ns", "processor time of all threads of the process meanwhile"),
-    integer("device_ns", "ns", "time by the device's own clock; empty where it has none"),
+    integer("device_ns", "ns", "time of the device's kernels in the stage, by its own clock; empty where it has none or nothing ran there"),
     RUN_ID,
     REVISION,
     text("cpu", "processor model"),
