@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
 mod adapter;
 #[cfg(feature = "gpu")]
+mod bound;
+#[cfg(feature = "gpu")]
 mod check;
 #[cfg(feature = "gpu")]
 mod code;

@@ -252,7 +252,8 @@ impl Bench {
             Protection::ClearInteger => {
                 let map = self.linear_map(spec, &model)?;
                 let batch = batch(spec, spec.images);
-                let job = Job { batch, set: None, slot_bits: map.result_bits(), times: Vec::new(), product: None, device: clear_device(), backend: None };
+                let job =
+                    Job { batch, set: None, slot_bits: map.result_bits(), times: Vec::new(), product: None, device: clear_device(), backend: None };
                 self.drive(spec, sampling, &model, Clear::new(map), job, report)
             }
             Protection::Paillier { backend, key_bits, method, encryption, packing, rerandomisation, table_mib } => {

@@ -93,7 +93,12 @@ impl Place {
 
     /// Rows of `outcomes.csv` by column.
     fn outcomes(&self, dir: &str) -> Vec<BTreeMap<String, String>> {
-        csv::Reader::from_path(self.path(dir).join("outcomes.csv")).unwrap().deserialize().map(Result::unwrap).collect()
+        self.rows(&format!("{dir}/outcomes.csv"))
+    }
+
+    /// Rows of a CSV by column.
+    fn rows(&self, name: &str) -> Vec<BTreeMap<String, String>> {
+        csv::Reader::from_path(self.path(name)).unwrap().deserialize().map(Result::unwrap).collect()
     }
 
     /// Changes one byte of a file, runs `action` and puts the file back.

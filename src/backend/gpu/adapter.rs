@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rug::Integer;
 
+use super::bound::Multipliers;
 use super::code::{Code, Kind, Place, Step};
 use super::device::{Adapter, Context, adapters, choose};
 use super::engine::{Check, Engine, Job, Picks};
@@ -192,22 +193,17 @@ pub(super) fn variants(adapter: &Adapter, wanted: Option<&str>) -> Result<Vec<Va
     }
 }
 
-/// Wide multiplications per second of adapters whose rate is known: multiprocessors * 32 per cycle * sustained cycles per second.
-fn wide_products_per_second(adapter: &str) -> Option<f64> {
-    // H100 SXM and H200: 132 multiprocessors at 1.755 GHz. The 32 per cycle are measured on an RTX 4090 and assumed for these.
-    ["H100", "H200"].iter().any(|name| adapter.contains(name)).then_some(132.0 * 32.0 * 1.755e9)
-}
-
 /// Measures every kernel; see [`crate::backend::kernel_rates`].
 pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Result<()>) -> Result<String> {
     let Handle(gpu) = open_handle()?;
     let adapter = &gpu.context.adapter;
+    let multipliers = Multipliers::of(&adapter.name).filter(|_| !adapter.is_software());
     for &bits in key_bits {
         let modulus = Modulus::square((Integer::from(1) << bits) - 1u32)?;
         let gmp_per_second = gmp_rate(&modulus);
         let chosen = gpu.shape(&modulus)?;
         for shape in gpu.candidates(&modulus) {
-            let bound = wide_products_per_second(&adapter.name).filter(|_| !adapter.is_software() && shape.variant.arithmetic == Arithmetic::U64);
+            let bound = multipliers.and_then(|multipliers| multipliers.limb_products_per_second(shape.variant));
             let (products_per_second, device_per_second) = gpu.rate(&modulus, shape)?;
             report(&KernelRate {
                 key_bits: bits,
@@ -223,7 +219,12 @@ pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Res
     let lacking = |&variant: &Variant| (variant, adapter.lacks(variant));
     let missing = Variant::ALL.iter().map(lacking).filter(|(_, lacking)| !lacking.is_empty());
     let missing: String = missing.map(|(variant, lacking)| format!("\n{variant}: the adapter lacks {}", lacking.join(" and "))).collect();
-    Ok(gpu.detail() + &missing)
+    let bound = match multipliers {
+        Some(multipliers) => format!("\nbound: {multipliers}, by published figures"),
+        None if adapter.is_software() => "\nbound: none, the processor computes".into(),
+        None => format!("\nbound: not known for {}", adapter.name),
+    };
+    Ok(gpu.detail() + &missing + &bound)
 }
 
 /// Products per second of GMP's multiplication and remainder, one thread.

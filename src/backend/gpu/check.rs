@@ -186,7 +186,11 @@ pub(super) fn times(code: &Code) -> usize {
 
 /// The numbers may be secret; which of them differs says enough.
 fn differs(place: String) -> Fault {
-    Fault::Wrong { what: "a check of the results", expected: "what GMP makes of the same inputs".into(), actual: format!("something else as {place}") }
+    Fault::Wrong {
+        what: "a check of the results",
+        expected: "what GMP makes of the same inputs".into(),
+        actual: format!("something else as {place}"),
+    }
 }
 
 /// What some outputs of one item rest on.

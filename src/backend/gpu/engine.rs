@@ -522,8 +522,7 @@ impl Engine {
             let here = first..rows.count.min(first + per_chunk);
             let (inputs, input_base) = self.part(&plain.buffer, first, here.len());
             let joined = self.context.buffer(here.len() as u64 * self.row_bytes())?;
-            let params =
-                Params { count: here.len() as u32, input_base, first_item: first as u32, per_modulus: count as u32, ..Params::default() };
+            let params = Params { count: here.len() as u32, input_base, first_item: first as u32, per_modulus: count as u32, ..Params::default() };
             let work = Work {
                 bindings: vec![Bindings { constants: View::whole(&self.constants), inputs, ..self.context.bindings(View::whole(&joined)) }],
                 dispatches: vec![Dispatch { entry: Entry::Join, bindings: 0, params, invocations: here.len() as u64 * u64::from(shape.lanes) }],

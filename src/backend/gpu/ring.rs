@@ -39,6 +39,11 @@ impl GpuRing {
         Self { engine }
     }
 
+    #[cfg(test)]
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     fn moduli(&self) -> impl ExactSizeIterator<Item = &Modulus> {
         self.engine.forms().iter().map(Form::modulus)
     }

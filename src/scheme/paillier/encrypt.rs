@@ -239,7 +239,8 @@ impl Table {
         let width = moduli.iter().map(|modulus| modulus.width()).max().unwrap_or(1);
         let plan = FixedBase::plan(exponent_bits, tables.window_bits(exponent_bits, width))?;
         let one = Integer::from(1);
-        let inputs = bases.iter().zip(factors).zip(&moduli).map(|((base, factor), modulus)| Limbs::from_integers([base, &one, factor], modulus.width()));
+        let inputs =
+            bases.iter().zip(factors).zip(&moduli).map(|((base, factor), modulus)| Limbs::from_integers([base, &one, factor], modulus.width()));
         let inputs = rings.upload(&inputs.collect::<Result<Vec<_>>>()?)?;
         let table = rings.table(rings.run(plan.build(), &inputs, None)?)?;
         Ok(Self { rings, plan, table, exponent_bits })
@@ -273,7 +274,8 @@ impl Table {
         let inputs = self.rings.gather(&[starts, &one], &picks)?;
         let bits = self.plan.window_bits();
         let of_parts = |digits: &Digits| {
-            let part = |power: usize, part: usize| digits.item(power).iter().skip(part).step_by(PARTS).map(move |&digit| ((part as u16) << bits) + digit);
+            let part =
+                |power: usize, part: usize| digits.item(power).iter().skip(part).step_by(PARTS).map(move |&digit| ((part as u16) << bits) + digit);
             Digits::new(self.plan.windows() / PARTS, (0..starts.len() * PARTS).flat_map(|item| part(item / PARTS, item % PARTS)).collect())
         };
         let part_digits = digits.iter().map(of_parts).collect::<Result<Vec<_>>>()?;
