@@ -9,31 +9,41 @@ const ROWS: usize = 4;
 
 /// `left` (rows x `inner`) times `right` (`inner` x `cols`), both row by row, modulo 2^64. In parallel over rows. Entries that all fit u32 take a product of 32 bits,
 /// which vectorises. Running time depends on whether they do and on the sizes alone.
-pub(super) fn product(left: &[i64], inner: usize, right: &[i64], cols: usize) -> Vec<i64> {
+#[must_use]
+pub fn product(left: &[i64], inner: usize, right: &[i64], cols: usize) -> Vec<i64> {
     let narrow = |values: &[i64]| values.par_iter().map(|&v| u32::try_from(v).ok()).collect::<Option<Vec<u32>>>();
     match narrow(left).and_then(|left| Some((left, narrow(right)?))) {
-        Some((left, right)) => tiles(&left, inner, &right, cols, |a, b| u64::from(a) * u64::from(b)),
-        None => tiles(left, inner, right, cols, |a, b| a.wrapping_mul(b) as u64),
+        Some((left, right)) => {
+            let sums = fold_product(&left, inner, &right, cols, |sum: u64, a, b| sum.wrapping_add(u64::from(a) * u64::from(b)));
+            sums.into_iter().map(|sum| sum as i64).collect()
+        }
+        None => fold_product(left, inner, right, cols, |sum: i64, a, b| sum.wrapping_add(a.wrapping_mul(b))),
     }
 }
 
-fn tiles<T: Copy + Sync>(left: &[T], inner: usize, right: &[T], cols: usize, times: impl Fn(T, T) -> u64 + Sync) -> Vec<i64> {
-    let mut out = vec![0; left.len() / inner.max(1) * cols];
-    out.par_chunks_mut(ROWS * cols).zip(left.par_chunks(ROWS * inner)).for_each(|(out, left)| {
+/// A matrix product over any numbers: entry (i, j) folds `step(sum, left[i][n], right[n][j])` over n = 0, 1, ..., from the default. Blocked, in parallel over rows; the
+/// order of the steps of an entry is always the same.
+pub fn fold_product<T, S>(left: &[T], inner: usize, right: &[T], cols: usize, step: impl Fn(S, T, T) -> S + Sync) -> Vec<S>
+where
+    T: Copy + Sync,
+    S: Copy + Default + Send,
+{
+    let mut out = vec![S::default(); left.len() / inner.max(1) * cols];
+    out.par_chunks_mut(ROWS * cols.max(1)).zip(left.par_chunks(ROWS * inner.max(1))).for_each(|(out, left)| {
         for start in (0..cols).step_by(TILE) {
             let width = TILE.min(cols - start);
-            let mut sums = [[0u64; TILE]; ROWS];
+            let mut sums = [[S::default(); TILE]; ROWS];
             for j in 0..inner {
                 let right = &right[j * cols + start..][..width];
                 for (sums, left) in sums.iter_mut().zip(left.chunks_exact(inner)) {
                     let factor = left[j];
                     for (sum, &value) in sums[..width].iter_mut().zip(right) {
-                        *sum = sum.wrapping_add(times(factor, value));
+                        *sum = step(*sum, factor, value);
                     }
                 }
             }
             for (out, sums) in out.chunks_exact_mut(cols).zip(&sums) {
-                out[start..start + width].iter_mut().zip(sums).for_each(|(out, &sum)| *out = sum as i64);
+                out[start..start + width].copy_from_slice(&sums[..width]);
             }
         }
     });
