@@ -1,6 +1,7 @@
 //! Schemes: how the data is protected. A scheme sees integers only, reads no clock and knows its backend only through [`crate::backend`].
 
 pub mod clear;
+pub mod eivhe;
 pub mod paillier;
 
 use std::collections::HashMap;
