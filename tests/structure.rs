@@ -191,5 +191,5 @@ fn notebooks_are_committed_without_outputs_and_name_no_machine() {
             }
         }
     }
-    assert_eq!(count, 3);
+    assert_eq!(count, 4);
 }

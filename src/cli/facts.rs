@@ -21,6 +21,7 @@ use crate::record::write_whole;
 use crate::scheme::SchemeId;
 use crate::scheme::paillier::Encryption;
 use crate::workload::inference::linear_map;
+use crate::workload::leakage::{Learner, Setting, Sweep as LeakSweep};
 use crate::{machine, stopwatch::Stopwatch};
 
 /// Options of `verify`.
@@ -243,6 +244,7 @@ pub(super) fn list(json: bool) -> Result<bool> {
         out_json(&json!({
             "backends": BackendId::ALL.map(BackendId::name), "schemes": SchemeId::ALL.map(SchemeId::name), "methods": Method::ALL.map(Method::name),
             "encryptions": Encryption::ALL.map(Encryption::name), "features": FeatureMap::ALL.map(FeatureMap::name),
+            "eivhe_settings": Setting::ALL.map(Setting::name), "eivhe_networks": Learner::ALL.map(Learner::name), "eivhe_sweeps": LeakSweep::ALL.map(LeakSweep::name),
             "models": models.iter().map(|(d, f, m)| json!({ "dataset": d, "features": f.name(), "test_accuracy": m.test_accuracy() })).collect::<Vec<_>>(),
         }));
         return Ok(true);
@@ -258,6 +260,9 @@ pub(super) fn list(json: bool) -> Result<bool> {
     section("methods", &Method::ALL.map(|m| (m.name(), m.summary().into())));
     section("encryptions", &Encryption::ALL.map(|e| (e.name(), e.summary().into())));
     section("features", &FeatureMap::ALL.map(|f| (f.name(), f.summary().into())));
+    section("eivhe settings", &Setting::ALL.map(|s| (s.name(), s.summary().into())));
+    section("eivhe networks", &Learner::ALL.map(|l| (l.name(), l.summary().into())));
+    section("eivhe sweeps", &LeakSweep::ALL.map(|s| (s.name(), s.summary().into())));
     let rows: Vec<(&str, String)> = models
         .iter()
         .map(|(dataset, features, m)| {

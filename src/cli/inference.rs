@@ -18,6 +18,7 @@ use crate::model::{self, TrainedModel};
 use crate::plan::matvec::Method;
 use crate::plot::{self as figures, Beside, FileKind};
 use crate::quantise::Precision;
+use crate::record::leakage::{self, Experiment};
 use crate::record::{Records, SAMPLES, write_whole};
 use crate::report::{self, Format, peers, quoted};
 use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
@@ -435,7 +436,7 @@ impl From<FileKindArg> for FileKind {
 /// Options of `plot`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PlotArgs {
-    /// Results folder, of `run`, of `sweep` or of benches/peers/run.py
+    /// Results folder, of `run`, of `sweep`, of `eivhe` or of benches/peers/run.py
     dir: PathBuf,
     /// Kinds of files
     #[arg(long, value_enum, value_delimiter = ',', default_value = "svg,png,pdf")]
@@ -456,16 +457,23 @@ pub(super) fn plot(args: &PlotArgs, json: bool) -> Result<bool> {
     };
     let peers = found.as_deref().map(peers::read).transpose()?.unwrap_or_default();
     let quoted = args.quoted.as_ref().map(|path| quoted::read(path.as_deref())).transpose()?.unwrap_or_default();
-    // A folder of peers has no rows of ours in the form of `run`.
-    let records =
-        if found.as_ref().is_some_and(|path| path.parent() == Some(args.dir.as_path())) { Records::default() } else { Records::read(&args.dir)? };
+    let leaks = Experiment::ALL.into_iter().map(|e| Ok((e, leakage::read(&args.dir, e)?))).collect::<Result<Vec<_>>>()?;
+    let leaks = if leaks.iter().all(|(_, rows)| rows.is_empty()) { Vec::new() } else { leaks };
+    // A folder of peers or of experiments on leakage has no rows in the form of `run`.
+    let alone = found.as_ref().is_some_and(|path| path.parent() == Some(args.dir.as_path())) || (!leaks.is_empty() && !args.dir.join(SAMPLES).exists());
+    let records = if alone { Records::default() } else { Records::read(&args.dir)? };
     let mut kinds: Vec<FileKind> = Vec::new();
     for kind in args.format.iter().map(|kind| FileKind::from(*kind)) {
         if !kinds.contains(&kind) {
             kinds.push(kind);
         }
     }
-    let drawn = figures::draw(&records, &args.dir, &kinds, Beside { quoted: &quoted, peers: &peers })?;
+    let mut drawn = figures::draw_leakage(&leaks, &args.dir, &kinds)?;
+    if leaks.is_empty() || !alone {
+        let usual = figures::draw(&records, &args.dir, &kinds, Beside { quoted: &quoted, peers: &peers })?;
+        drawn.files.extend(usual.files);
+        drawn.left_out.extend(usual.left_out);
+    }
     if json {
         let left_out: serde_json::Map<String, serde_json::Value> =
             drawn.left_out.iter().map(|(name, reason)| ((*name).to_owned(), reason.as_str().into())).collect();

@@ -141,7 +141,7 @@ pub const OUTCOMES: [Column; 49] = [
 ];
 
 /// The columns of `eivhe-training.csv`, `eivhe-attack.csv` and `eivhe-leakage.csv`, in order: one row per setting, network and seed.
-pub const LEAKAGE: [Column; 33] = [
+pub const LEAKAGE: [Column; 36] = [
     text("sweep", "what is varied along the rows that belong together"),
     text("setting", "how the images are protected: clear (not at all), integers-fixed, integers-fresh, absolute, modular-fixed, modular-fresh, lwe"),
     text("dataset", "mnist or digits; empty where no image is involved"),
@@ -162,9 +162,12 @@ pub const LEAKAGE: [Column; 33] = [
     decimal("accuracy", "share", "test images classified as labelled, 0 to 1: what was learnt from ciphertexts is what they leak"),
     decimal("owner_decrypts", "share", "test images that the owner of the key decrypts to the last pixel"),
     integer("key_entries", "", "entries of the key that the attack is after; empty where nothing is attacked"),
-    decimal("key_recovered", "share", "of them recovered exactly"),
-    decimal("images_recovered", "share", "test images that the attack decrypts to the last pixel, without the key"),
-    integer("attack_samples", "", "columns of the public matrix that the attack looks at"),
+    decimal("key_rounded", "share", "of them exact as least squares rounds them"),
+    decimal("key_recovered", "share", "of them exact after corrections that need no key"),
+    decimal("key_verified", "share", "rows of the key that the attacker knows to be right, as all residuals are noise"),
+    decimal("images_recovered", "share", "test images that the attack decrypts to the last pixel with the key that it found"),
+    decimal("images_without_key", "share", "test images read off the ciphertexts to the last pixel, with nothing but the published bounds"),
+    integer("attack_samples", "", "equations of the attack: columns of the public matrix, or images that are taken to be known"),
     integer("keygen_ns", "ns", "wall time of key and public matrix"),
     integer("encrypt_ns", "ns", "wall time of the encryption of all images"),
     integer("train_ns", "ns", "wall time of scaling and training"),

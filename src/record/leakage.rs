@@ -77,10 +77,16 @@ pub struct Leak {
     pub owner_decrypts: Option<f64>,
     /// Entries of the key.
     pub key_entries: Option<u64>,
-    /// Share of them that the attack recovers exactly.
+    /// Share of them that are exact as least squares rounds them.
+    pub key_rounded: Option<f64>,
+    /// Share of them that are exact after the attack's corrections.
     pub key_recovered: Option<f64>,
+    /// Share of rows of the key that the attacker knows to be right.
+    pub key_verified: Option<f64>,
     /// Share of test images that the attack decrypts exactly.
     pub images_recovered: Option<f64>,
+    /// Share of test images read off the ciphertexts exactly, with the published bounds alone.
+    pub images_without_key: Option<f64>,
     /// Columns of the public matrix that the attack looks at.
     pub attack_samples: Option<u32>,
     /// Wall time of key generation.
