@@ -268,8 +268,8 @@ fn train(args: &TrainArgs, json: bool) -> Result<bool> {
 fn attack_keys(args: &AttackArgs, json: bool) -> Result<bool> {
     let dir = args.out.as_ref().map(|dir| folder(Some(dir), Experiment::Attack)).transpose()?;
     let settings: Vec<Setting> = once(&args.setting);
-    if settings.contains(&Setting::Clear) {
-        return Err(Error::Unknown { what: "setting", value: Setting::Clear.name().into(), known: "those that have a key".into() });
+    if let Some(setting) = settings.iter().find(|s| [Setting::Clear, Setting::Absolute].contains(s)) {
+        return Err(Error::Unsupported { subject: "the attack".into(), feature: format!("{setting}, which no key decrypts") });
     }
     let dataset = open_dataset(&args.dataset, true)?;
     let (size, max_pixel) = (dataset.test.rows * dataset.test.cols, dataset.test.max_pixel);

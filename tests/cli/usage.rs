@@ -142,7 +142,7 @@ fn facts_are_printed_in_both_forms() {
         assert!(place.does(line).out.contains("cipherlane"), "{line}");
     }
     for name in
-        ["run", "sweep", "compare", "report", "plot", "verify", "doctor", "list", "fetch", "train", "keygen", "encrypt", "evaluate", "decrypt"]
+        ["run", "sweep", "compare", "report", "plot", "verify", "doctor", "list", "fetch", "train", "keygen", "encrypt", "evaluate", "decrypt", "eivhe"]
     {
         let help = place.does(&format!("{name} --help")).out;
         assert!(help.contains(&format!("Usage: cipherlane {name}")) && help.contains("--json") && help.contains("--threads"), "{help}");

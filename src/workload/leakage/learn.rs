@@ -167,8 +167,8 @@ impl Learner {
             epochs: epochs.unwrap_or(match self {
                 _ if images < 3000 => 40,
                 _ if few => 8,
-                Self::Softmax => 6,
-                Self::Mlp | Self::Conv => 5,
+                Self::Softmax => 4,
+                Self::Mlp | Self::Conv => 3,
             }),
             batch: if images < 3000 { 32 } else { batch },
             learning_rate,

@@ -192,12 +192,13 @@ pub struct Attacked {
 }
 
 /// Recovers the key by least squares, from the public matrix where there is one, else from training images that are taken to be known, and decrypts the test images
-/// with it. The true key serves only to count what was recovered.
+/// with it. The true key serves only to count what was recovered. None in the clear, and for absolute values of the matrix, under which no key decrypts.
 ///
 /// # Errors
 /// As the scheme's; what `report` says, which is asked before the attack.
 pub fn attack(protected: &Protected, known: &Images, test: &Images, report: &mut Report<'_>) -> Result<Option<Attacked>> {
-    let Some((secret, parameters)) = protected.secret.as_ref().zip(protected.protection.parameters) else { return Ok(None) };
+    let attackable = protected.secret.as_ref().zip(protected.protection.parameters).filter(|_| protected.protection.setting != Setting::Absolute);
+    let Some((secret, parameters)) = attackable else { return Ok(None) };
     report(Progress::Attacking)?;
     let watch = Stopwatch::start();
     let found = match &protected.public {
@@ -206,14 +207,10 @@ pub fn attack(protected: &Protected, known: &Images, test: &Images, report: &mut
     };
     let attack_ns = watch.elapsed().wall_ns;
     let samples = protected.public.as_ref().map_or(protected.training.count, PublicMatrix::columns);
-    let mut attacked = counted(found, secret, samples, attack_ns)?;
-    // What absolute values of the matrix give is no ciphertext of the scheme, so the key reads nothing off it; the linear image of the pixels is still there.
-    if protected.protection.setting != Setting::Absolute {
-        let key = Secret::from_rows(parameters, &attacked.1)?;
-        attacked.0.images = Some(share_equal(&key.decrypt(&protected.test.values)?, test));
-        attacked.0.without_key = Some(share_equal(&without_key(&parameters, &protected.test.values)?, test));
-    }
-    Ok(Some(attacked.0))
+    let (attacked, rows) = counted(found, secret, samples, attack_ns)?;
+    let images = share_equal(&Secret::from_rows(parameters, &rows)?.decrypt(&protected.test.values)?, test);
+    let without_key = share_equal(&without_key(&parameters, &protected.test.values)?, test);
+    Ok(Some(Attacked { images: Some(images), without_key: Some(without_key), ..attacked }))
 }
 
 /// What was found beside the truth, and the key that was found. Fewer equations than unknowns find nothing.

@@ -154,9 +154,10 @@ impl Protection {
     pub fn unsound(&self) -> Option<&'static str> {
         let parameters = self.parameters?;
         Some(match self.setting {
-            Setting::IntegersFixed | Setting::Absolute | Setting::IntegersFresh if parameters.modulus_bits.is_none() => {
+            Setting::IntegersFixed | Setting::IntegersFresh => {
                 "without a modulus ciphertexts are linear in the pixels, and least squares gives the key (`cipherlane eivhe attack`)"
             }
+            Setting::Absolute => "without a modulus ciphertexts are linear in the pixels, whatever the signs of the matrix",
             Setting::ModularFixed => "one public matrix makes encryption deterministic: equal images have equal ciphertexts, and guesses can be checked",
             _ if parameters.mask != Draw::Modulus => "A does not fill the modulus: where T A does not wrap around, least squares gives the key",
             _ if self.setting.encryption().and_then(|e| parameters.security_bits(e)).is_none_or(|bits| bits < 112) => {

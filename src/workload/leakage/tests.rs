@@ -37,13 +37,19 @@ fn over_the_integers_ciphertexts_teach_what_plaintexts_do_and_the_key_falls() {
             let protected = protected(setting, Sizes::default(), &training, &test);
             let own = accuracy(&protected, &training, &test, learner);
             assert!((own - plain).abs() < 0.03, "{setting} {learner}: {own} against {plain}");
-            if learner == Learner::Softmax {
-                let attacked = attack(&protected, &training, &test, &mut go).unwrap().unwrap();
-                assert!(attacked.recovered > 0.999 && attacked.rounded > 0.5, "{setting}: {attacked:?}");
-                assert_eq!(protected.owner_decrypts, (setting != Setting::Absolute).then_some(1.0));
-                assert_eq!(attacked.images, protected.owner_decrypts, "{setting}: {attacked:?}");
-                assert_eq!(attacked.without_key, protected.owner_decrypts, "{setting}: {attacked:?}");
+            if learner != Learner::Softmax {
+                continue;
             }
+            let attacked = attack(&protected, &training, &test, &mut go).unwrap();
+            if setting == Setting::Absolute {
+                assert!(attacked.is_none() && protected.owner_decrypts.is_none());
+                continue;
+            }
+            let attacked = attacked.unwrap();
+            // Known images leave sums of noise, which no correction can tell from steps of one.
+            let least = if setting == Setting::IntegersFixed { 0.999 } else { 0.8 };
+            assert!(attacked.recovered >= least && attacked.rounded > 0.5, "{setting}: {attacked:?}");
+            assert_eq!((protected.owner_decrypts, attacked.images, attacked.without_key), (Some(1.0), Some(1.0), Some(1.0)), "{setting}");
         }
     }
 }
