@@ -2,9 +2,9 @@
 //!
 //! The public matrix M = \[S* + E - T A; A\] shows A and, as S* is known, Y = E - T A. Every row of Y is a row of T times known numbers plus bounded noise, so ordinary
 //! least squares with an intercept gives T, and rounding gives its integers ([`recover_key`]). Every residual of the right row lies in the published range of E; a row
-//! that fails this is corrected by steps of one until none is left outside, so what is called verified is not a guess. The same regression works on pairs of messages and
-//! ciphertexts under fresh randomness ([`known_plaintext`]), without any public matrix. With the bounds of the public programs not even that is needed: T A c* is below w/2,
-//! so the first m entries of a ciphertext, divided by w, are the message ([`without_key`]).
+//! that fails this is corrected by steps of one until none is left outside, so with thousands of equations a consistent row is not a guess. The same regression works on pairs of messages and
+//! ciphertexts under fresh randomness ([`known_plaintext`]), without any public matrix. With the bounds of the public programs not even that is needed: T A c* is
+//! small beside w once the mean of T stands for T, so the entries of a ciphertext show the message ([`without_key`]).
 //!
 //! Modulo q with A uniform the same code recovers nothing, as the rows of [`table`] show.
 //!
@@ -29,8 +29,9 @@ pub struct Recovered {
     pub rows: Vec<i64>,
     /// T as rounded, before any correction.
     pub rounded: Vec<i64>,
-    /// Whether all residuals of a row lie in the range of the noise: for each of the m rows.
-    pub verified: Vec<bool>,
+    /// Whether all residuals of a row lie in the range of the noise: for each of the m rows. With thousands of columns of a public matrix only the true row does this;
+    /// with few pairs of message and ciphertext others do, too, as the noise of a ciphertext is a sum with a wide range.
+    pub consistent: Vec<bool>,
 }
 
 impl Recovered {
@@ -41,10 +42,10 @@ impl Recovered {
         (share(&self.rounded), share(&self.rows))
     }
 
-    /// Share of rows that are verified.
+    /// Share of rows that are consistent with all equations.
     #[must_use]
-    pub fn verified_share(&self) -> f64 {
-        self.verified.iter().filter(|v| **v).count() as f64 / self.verified.len().max(1) as f64
+    pub fn consistent_share(&self) -> f64 {
+        self.consistent.iter().filter(|v| **v).count() as f64 / self.consistent.len().max(1) as f64
     }
 }
 
@@ -54,7 +55,7 @@ impl Recovered {
 /// [`Error::OutOfRange`] when there are fewer columns than unknowns.
 pub fn recover_key(public: &PublicMatrix) -> Result<Recovered> {
     let parameters = public.parameters();
-    let (least, most) = noise_range(parameters.noise);
+    let (least, most) = draw_range(parameters.noise);
     let ranges = vec![(least, most); public.columns()];
     // T A - E = -Y.
     let targets: Vec<i64> = public.upper().par_iter().map(|y| y.wrapping_neg()).collect();
@@ -76,7 +77,7 @@ pub fn known_plaintext(parameters: &Parameters, messages: &[i64], ciphertexts: &
     let scaled = |i: usize, at: usize| (messages[at * m + i] << parameters.scale_bits).wrapping_sub(column(i, at));
     let targets: Vec<i64> = (0..m).flat_map(|i| (0..pairs).map(move |at| scaled(i, at))).collect();
     // Over the integers e is a sum of as many entries of E as the message has digits; its mean is known.
-    let (least, most) = noise_range(parameters.noise);
+    let (least, most) = draw_range(parameters.noise);
     let ones = |at: usize, sign: i64| {
         let message = &messages[at * m..(at + 1) * m];
         message.iter().filter(|x| x.signum() == sign).map(|x| i64::from(x.unsigned_abs().count_ones())).sum::<i64>()
@@ -87,7 +88,8 @@ pub fn known_plaintext(parameters: &Parameters, messages: &[i64], ciphertexts: &
     recover(parameters, &lower, &targets, &ranges, Some(&means))
 }
 
-/// The first m entries of ciphertexts, divided by w: the message itself wherever |e - T A c*| < w/2, which holds with all published bounds. No key, no matrix.
+/// Messages read off ciphertexts with nothing but the published bounds: every entry of T is taken for its mean, as |e - (T - mean) A c*| < w/2 with all published
+/// bounds. No key, no matrix, no other ciphertext.
 ///
 /// # Errors
 /// [`Error::Size`] when ciphertexts are cut.
@@ -96,14 +98,21 @@ pub fn without_key(parameters: &Parameters, ciphertexts: &[i64]) -> Result<Vec<i
     if !ciphertexts.len().is_multiple_of(width) {
         return Err(Error::Size { what: "entries of ciphertexts", expected: ciphertexts.len().div_ceil(width) * width, actual: ciphertexts.len() });
     }
-    Ok(ciphertexts.chunks_exact(width).flat_map(|c| &c[..parameters.dimension]).map(|&c| parameters.round(c)).collect())
+    let (least, most) = draw_range(parameters.key);
+    let read = |ciphertext: &[i64]| {
+        let (upper, lower) = ciphertext.split_at(parameters.dimension);
+        let masked = lower.iter().map(|&c| i128::from(c)).sum::<i128>() * (i128::from(least) + i128::from(most)) / 2;
+        upper.iter().map(|&c| parameters.round(parameters.reduce(c.wrapping_add(masked as i64)))).collect::<Vec<_>>()
+    };
+    Ok(ciphertexts.par_chunks_exact(width).flat_map_iter(read).collect())
 }
 
-fn noise_range(draw: Draw) -> (i64, i64) {
+/// Least and largest number that a draw gives; modulo q symmetric and beyond all bounds.
+fn draw_range(draw: Draw) -> (i64, i64) {
     match draw {
         Draw::Below(bound) => (0, i64::from(bound) - 1),
         Draw::Centred(bits) => (-i64::from(bits), i64::from(bits)),
-        Draw::Modulus => (i64::MIN / 4, i64::MAX / 4),
+        Draw::Modulus => (-(i64::MAX / 4), i64::MAX / 4),
     }
 }
 
@@ -127,8 +136,8 @@ fn recover(parameters: &Parameters, regressors: &[i64], targets: &[i64], ranges:
         .zip(rounded.par_chunks_exact(k).zip(estimates.par_chunks_exact(k)))
         .map(|(residuals, (rounded, estimates))| correct(regressors, residuals, ranges, rounded, estimates))
         .collect();
-    let verified = corrected.iter().map(|(_, verified)| *verified).collect();
-    Ok(Recovered { rows: corrected.into_iter().flat_map(|(row, _)| row).collect(), rounded, verified })
+    let consistent = corrected.iter().map(|(_, consistent)| *consistent).collect();
+    Ok(Recovered { rows: corrected.into_iter().flat_map(|(row, _)| row).collect(), rounded, consistent })
 }
 
 /// How far residuals are outside their ranges in sum, or more than `limit` as soon as it is.
@@ -223,8 +232,8 @@ pub struct Outcome {
     pub rounded: f64,
     /// Share of entries of T that are exact after correction.
     pub exact: f64,
-    /// Share of rows of T that the attacker knows to be right.
-    pub verified: f64,
+    /// Share of rows of T whose residuals all lie in the range of the noise.
+    pub consistent: f64,
     /// Share of exact entries that guessing would give.
     pub chance: f64,
     /// Share of messages of which every entry decrypts with the recovered key.
@@ -289,7 +298,7 @@ pub fn run(case: &Case, messages: Option<&[i64]>, tape: &Tape) -> Result<Outcome
         columns: public.columns(),
         rounded,
         exact,
-        verified: found.verified_share(),
+        consistent: found.consistent_share(),
         chance: chance(&parameters),
         decrypted: share(read.0),
         without_key: share(read.1),
@@ -305,8 +314,8 @@ pub struct Known {
     pub rounded: f64,
     /// Share of entries of T that are exact after correction.
     pub exact: f64,
-    /// Share of rows of T that the attacker knows to be right.
-    pub verified: f64,
+    /// Share of rows of T whose residuals all lie in the range of the noise.
+    pub consistent: f64,
 }
 
 /// Recovers a key from some numbers of pairs of `messages` and their ciphertexts with fresh randomness; random messages where none are given. A number with fewer pairs
@@ -329,9 +338,9 @@ pub fn run_known(parameters: &Parameters, messages: Option<&[i64]>, pairs: &[usi
         |&count: &usize| match known_plaintext(parameters, &messages[..count * parameters.dimension], &ciphertexts[..count * parameters.width()]) {
             Ok(found) => {
                 let (rounded, exact) = found.exact(&truth);
-                Ok(Known { pairs: count, rounded, exact, verified: found.verified_share() })
+                Ok(Known { pairs: count, rounded, exact, consistent: found.consistent_share() })
             }
-            Err(Error::OutOfRange { .. }) => Ok(Known { pairs: count, rounded: 0.0, exact: 0.0, verified: 0.0 }),
+            Err(Error::OutOfRange { .. }) => Ok(Known { pairs: count, rounded: 0.0, exact: 0.0, consistent: 0.0 }),
             Err(other) => Err(other),
         };
     pairs.iter().map(known).collect()

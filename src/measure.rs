@@ -179,6 +179,7 @@ impl Run {
                 let method = method.map_or("auto", Method::name);
                 ("paillier", backend.name(), method, Some(key_bits), encryption.name(), rerandomisation.name())
             }
+            Protection::Eivhe { setting, route } => ("eivhe", "native", setting.method(route), None, setting.encryption().name(), "none"),
         };
         let float = spec.protection == Protection::ClearFloat;
         let on_gpu = matches!(spec.protection, Protection::Paillier { backend: BackendId::Gpu, .. });
@@ -199,7 +200,10 @@ impl Run {
             division: spec.division().name().into(),
             threads: spec.threads.unwrap_or_else(rayon::current_num_threads) as u32,
             images: spec.images as u32,
-            security_bits: key_bits.map(security_bits),
+            security_bits: match spec.protection {
+                Protection::Eivhe { setting, .. } => Some(setting.security_bits()),
+                _ => key_bits.map(security_bits),
+            },
             // What a row on another device would have run on is not known before it is opened.
             adapter: if on_gpu { String::new() } else { machine::processor() },
             adapter_type: if on_gpu { "" } else { DeviceKind::Cpu.name() }.into(),
@@ -230,6 +234,8 @@ impl Run {
             // What differs ends a spec with an error: logits from the integers', classes of the f32 layers from those of the collapsed map.
             verified: true,
             products: product.map(|p| p.multiplications as u64),
+            key_bytes: measured.sizes.map_or(blank.key_bytes, |s| Some(u32::try_from(s.key_bytes).unwrap_or(u32::MAX))),
+            ciphertext_bytes: measured.sizes.map_or(blank.ciphertext_bytes, |s| Some(u32::try_from(s.ciphertext_bytes).unwrap_or(u32::MAX))),
             bytes_up: measured.bytes_up,
             bytes_down: measured.bytes_down,
             rounds: measured.rounds,

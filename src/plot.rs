@@ -91,7 +91,7 @@ pub fn draw(records: &Records, dir: &Path, kinds: &[FileKind], beside: Beside<'_
     write(&sheets, left_out, dir, kinds)
 }
 
-/// Draws what experiments on leakage can show into `dir`/figures: `training`, accuracy by network and setting; `leakage-…`, utility and secrecy along one size
+/// Draws what experiments on leakage can show into `dir`/figures: `ciphertext-training`, accuracy by network and setting; `leakage-…`, utility and secrecy along one size
 /// each.
 ///
 /// # Errors
@@ -106,10 +106,12 @@ pub fn draw_leakage(rows: &[(Experiment, Vec<Leak>)], dir: &Path, kinds: &[FileK
 fn leakage_sheets(rows: &[(Experiment, Vec<Leak>)]) -> (Vec<Sheet>, Vec<(&'static str, String)>) {
     let (mut sheets, mut left_out) = (Vec::new(), Vec::new());
     for (experiment, rows) in rows.iter().filter(|(_, rows)| !rows.is_empty()) {
-        let of = |value: fn(&Leak) -> &str| rows.iter().map(value).filter(|v| !v.is_empty()).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
+        let of = |value: fn(&Leak) -> &str| {
+            rows.iter().map(value).filter(|v| !v.is_empty()).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+        };
         let footer = format!("run {}; revision {}; {}", of(|r| &r.run_id), of(|r| &r.revision), of(|r| &r.cpu));
         let all = match experiment {
-            Experiment::Training => vec![("training", leakage::training(rows, &footer))],
+            Experiment::Training => vec![("ciphertext-training", leakage::training(rows, &footer))],
             Experiment::Leakage => leakage::sweeps(rows, &footer),
             // A table says more than a figure would.
             Experiment::Attack => Vec::new(),

@@ -150,7 +150,7 @@ struct LeakageArgs {
     /// What learns: softmax, mlp, conv
     #[arg(long, default_value = "softmax")]
     network: Learner,
-    /// Training images, from the start of the set; the attack knows them where there is no public matrix [default: 6000, or all]
+    /// Training images, from the start of the set; the attack knows them where there is no public matrix [default: 3000, or all]
     #[arg(long, value_name = "N")]
     images: Option<usize>,
     /// Test images, from the start of the set [default: 1000, or all]
@@ -253,8 +253,7 @@ fn train(args: &TrainArgs, json: bool) -> Result<bool> {
             for &learner in &once(&args.network) {
                 let epochs = learner.recipe(training.len(), args.epochs, seed).epochs;
                 let meter = Meter::start(&format!("{title}, {learner}"), 0, "passes");
-                let learnt =
-                    learn(&protected, (&training.labels, &test.labels), learner, (args.epochs, seed), &mut follow(&meter, Some(epochs)))?;
+                let learnt = learn(&protected, (&training.labels, &test.labels), learner, (args.epochs, seed), &mut follow(&meter, Some(epochs)))?;
                 drop(meter);
                 note(&format!("{title}, {learner}: {:.2} % of {} test images", 100.0 * learnt.accuracy, test.len()));
                 rows.push(row(&base, &protected, Some(&learnt), None, seed));
@@ -324,7 +323,7 @@ fn leakage(args: &LeakageArgs, json: bool) -> Result<bool> {
     let dataset = open_dataset(&args.dataset, true)?;
     let whole = dataset.training()?;
     let few = |count: Option<usize>, default: usize, all: usize| Some(count.unwrap_or(default.min(all)));
-    let images = few(args.images, 6000, whole.len());
+    let images = few(args.images, 3000, whole.len());
     let training = first(whole, images, "--images")?;
     let test = first(dataset.test.clone(), few(args.test_images, 1000, dataset.test.len()), "--test-images")?;
     let size = training.rows * training.cols;
@@ -379,7 +378,8 @@ fn aligned(lines: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let line = |cells: &Vec<String>| {
         let cells = cells.iter().zip(&widths).enumerate();
-        let text: Vec<String> = cells.map(|(at, (cell, &width))| if at == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }).collect();
+        let text: Vec<String> =
+            cells.map(|(at, (cell, &width))| if at == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }).collect();
         text.join("  ").trim_end().to_owned()
     };
     lines.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -403,7 +403,8 @@ fn head(names: &[&str]) -> Vec<String> {
 
 /// One line per setting and network: mean over the seeds, spread, and distance to plaintext.
 fn training_table(rows: &[Leak]) -> String {
-    let mut lines = vec![head(&["setting", "network", "seeds", "accuracy %", "least", "most", "minus plaintext", "owner decrypts %", "encrypt s", "train s"])];
+    let mut lines =
+        vec![head(&["setting", "network", "seeds", "accuracy %", "least", "most", "minus plaintext", "owner decrypts %", "encrypt s", "train s"])];
     let same = |a: &Leak, b: &Leak| a.setting == b.setting && a.network == b.network;
     for (at, row) in rows.iter().enumerate().filter(|(at, row)| !rows[..*at].iter().any(|other| same(other, row))) {
         let group: Vec<&Leak> = rows[at..].iter().filter(|other| same(other, row)).collect();
@@ -434,7 +435,23 @@ fn training_table(rows: &[Leak]) -> String {
 }
 
 fn attack_table(rows: &[Leak]) -> String {
-    let mut lines = vec![head(&["setting", "dimension", "k", "A <", "E <", "T <", "q bits", "samples", "key entries", "rounded %", "recovered %", "verified %", "images decrypted", "without key", "attack s"])];
+    let mut lines = vec![head(&[
+        "setting",
+        "dimension",
+        "k",
+        "A <",
+        "E <",
+        "T <",
+        "q bits",
+        "samples",
+        "key entries",
+        "rounded %",
+        "recovered %",
+        "consistent %",
+        "images decrypted",
+        "without key",
+        "attack s",
+    ])];
     for row in rows {
         let count = |share: Option<f64>| share.zip(row.test_images).map(|(share, of)| format!("{:.0} of {of}", share * f64::from(of)));
         lines.push(vec![
@@ -449,7 +466,7 @@ fn attack_table(rows: &[Leak]) -> String {
             number(row.key_entries),
             percent(row.key_rounded),
             percent(row.key_recovered),
-            percent(row.key_verified),
+            percent(row.key_consistent),
             number(count(row.images_recovered)),
             number(count(row.images_without_key)),
             seconds(row.attack_ns),
@@ -459,8 +476,19 @@ fn attack_table(rows: &[Leak]) -> String {
 }
 
 fn leakage_table(rows: &[Leak]) -> String {
-    let mut lines =
-        vec![head(&["sweep", "setting", "k", "A <", "T <", "w bits", "q bits", "accuracy %", "key recovered %", "images decrypted %", "owner decrypts %"])];
+    let mut lines = vec![head(&[
+        "sweep",
+        "setting",
+        "k",
+        "A <",
+        "T <",
+        "w bits",
+        "q bits",
+        "accuracy %",
+        "key recovered %",
+        "images decrypted %",
+        "owner decrypts %",
+    ])];
     for row in rows {
         let clear = row.setting == "clear";
         lines.push(vec![
@@ -486,7 +514,13 @@ mod tests {
 
     #[test]
     fn tables_are_aligned_and_means_are_taken_over_seeds() {
-        let base = |setting: &str, seed, accuracy| Leak { setting: setting.into(), network: "softmax".into(), seed, accuracy: Some(accuracy), ..Leak::default() };
+        let base = |setting: &str, seed, accuracy| Leak {
+            setting: setting.into(),
+            network: "softmax".into(),
+            seed,
+            accuracy: Some(accuracy),
+            ..Leak::default()
+        };
         let rows = [base("clear", 1, 0.9), base("absolute", 1, 0.8), base("clear", 2, 0.92), base("absolute", 2, 0.85)];
         let text = training_table(&rows);
         let lines: Vec<&str> = text.lines().collect();

@@ -404,9 +404,7 @@ mod tests {
                 let mut out = Vec::new();
                 for (row, col, unit) in (0..rows).flat_map(|r| (0..cols).flat_map(move |c| (0..channels).map(move |u| (r, c, u)))) {
                     let mut sum = f64::from(layer.bias()[unit]);
-                    for (down, right, from) in
-                        (0..kernel).flat_map(|d| (0..kernel).flat_map(move |r| (0..extent.channels).map(move |f| (d, r, f))))
-                    {
+                    for (down, right, from) in (0..kernel).flat_map(|d| (0..kernel).flat_map(move |r| (0..extent.channels).map(move |f| (d, r, f)))) {
                         let at = ((row * step + down) * extent.cols + col * step + right) * extent.channels + from;
                         sum += values[at] * weight((down * kernel + right) * extent.channels + from, unit);
                     }

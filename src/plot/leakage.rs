@@ -15,7 +15,7 @@ const CHANCE: f64 = 10.0;
 type Varied = (&'static str, &'static str, &'static str, fn(&Leak) -> Option<f64>);
 
 const VARIED: [Varied; 4] = [
-    ("a-bound", "leakage-a-bound", "bits of the entries of the public matrix A", |row| row.a_bound.map_or(row.q_bits.map(f64::from), |b| Some(bits(b)))),
+    ("a-bound", "leakage-a-bound", "bits of the entries of A", |row| row.a_bound.map_or(row.q_bits.map(f64::from), |b| Some(bits(b)))),
     ("t-bound", "leakage-t-bound", "bits of the entries of the key T", |row| row.t_bound.map(bits)),
     ("key-columns", "leakage-key-columns", "columns of the key T", |row| row.key_columns.map(f64::from)),
     ("q-bits", "leakage-q-bits", "bits of the modulus q (A uniform below it)", |row| row.q_bits.map(f64::from)),
@@ -35,10 +35,10 @@ pub(super) fn sweeps(rows: &[Leak], footer: &str) -> Vec<(&'static str, Result<S
 }
 
 fn along(rows: &[Leak], &(sweep, name, axis_name, size): &Varied, footer: &str) -> Result<Sheet, String> {
-    let shown: Vec<(f64, &Leak)> = rows.iter().filter(|row| row.sweep == sweep && row.setting != "clear").filter_map(|row| Some((size(row)?, row))).collect();
+    let shown: Vec<(f64, &Leak)> =
+        rows.iter().filter(|row| row.sweep == sweep && row.setting != "clear").filter_map(|row| Some((size(row)?, row))).collect();
     let line = |name: &str, colour, shape, filled, share: fn(&Leak) -> Option<f64>| {
-        let mut dots: Vec<Dot> =
-            shown.iter().filter_map(|(x, row)| share(row).map(|y| Dot { x: *x, y: 100.0 * y, range: None })).collect();
+        let mut dots: Vec<Dot> = shown.iter().filter_map(|(x, row)| share(row).map(|y| Dot { x: *x, y: 100.0 * y, range: None })).collect();
         dots.sort_by(|a, b| a.x.total_cmp(&b.x));
         Line { name: name.into(), colour, shape, filled, dots }
     };
@@ -65,7 +65,8 @@ fn along(rows: &[Leak], &(sweep, name, axis_name, size): &Varied, footer: &str) 
         let whole = ticks(ends.0, ends.1).into_iter().filter(|t| t.fract() == 0.0);
         Axis::new(axis_name, ends, false, whole.map(|t| (t, format!("{t:.0}"))).collect())
     };
-    let y = Axis::new("share (%)", (0.0, 100.0), false, ticks(0.0, 100.0).into_iter().map(|t| (t, format!("{t:.0}"))).collect());
+    let named = (0..=5).map(|at| (20.0 * f64::from(at), (20 * at).to_string())).collect();
+    let y = Axis::new("share (%)", (0.0, 100.0), false, named);
     Ok(chart(name, (&x, &y), &lines, &levels, &format!("{}{footer}", sizes(&shown))))
 }
 
@@ -117,7 +118,7 @@ pub(super) fn training(rows: &[Leak], footer: &str) -> Result<Sheet, String> {
         let step = step(least, most);
         ((least / step).floor() * step, ((most / step).ceil() * step).min(100.0))
     };
-    let mut sheet = Sheet::new("training");
+    let mut sheet = Sheet::new("ciphertext-training");
     let mut entries = Vec::new();
     for (network, settings) in &groups {
         entries.push(Entry::Heading((*network).to_owned()));
@@ -195,7 +196,13 @@ pub(super) mod synthetic {
             for (number, setting) in ["clear", "integers-fixed", "integers-fresh", "absolute", "lwe"].into_iter().enumerate() {
                 for seed in 1..=3_u32 {
                     let accuracy = if setting == "lwe" { 0.1 } else { 0.9 + 0.001 * f64::from(seed) - 0.002 * number as f64 };
-                    trained.push(Leak { setting: setting.into(), network: network.into(), seed: seed.into(), accuracy: Some(accuracy), ..base.clone() });
+                    trained.push(Leak {
+                        setting: setting.into(),
+                        network: network.into(),
+                        seed: seed.into(),
+                        accuracy: Some(accuracy),
+                        ..base.clone()
+                    });
                 }
             }
         }

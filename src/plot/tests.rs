@@ -224,7 +224,7 @@ fn leakage_is_drawn_for_every_size_that_varies() {
     let (leaks, trained) = leakage::synthetic::rows();
     let all = [(Experiment::Training, trained), (Experiment::Attack, leaks[..1].to_vec()), (Experiment::Leakage, leaks)];
     let (sheets, left_out) = leakage_sheets(&all);
-    assert_eq!(sheets.iter().map(Sheet::name).collect::<Vec<_>>(), [&["training"][..], &leakage::SWEEPS].concat());
+    assert_eq!(sheets.iter().map(Sheet::name).collect::<Vec<_>>(), [&["ciphertext-training"][..], &leakage::SWEEPS].concat());
     assert!(left_out.is_empty());
     for sheet in &sheets {
         assert_apart("leakage", sheet);

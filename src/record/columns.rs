@@ -164,7 +164,11 @@ pub const LEAKAGE: [Column; 36] = [
     integer("key_entries", "", "entries of the key that the attack is after; empty where nothing is attacked"),
     decimal("key_rounded", "share", "of them exact as least squares rounds them"),
     decimal("key_recovered", "share", "of them exact after corrections that need no key"),
-    decimal("key_verified", "share", "rows of the key that the attacker knows to be right, as all residuals are noise"),
+    decimal(
+        "key_consistent",
+        "share",
+        "rows of the key whose residuals all lie in the range of the noise: with thousands of columns only the true row's do",
+    ),
     decimal("images_recovered", "share", "test images that the attack decrypts to the last pixel with the key that it found"),
     decimal("images_without_key", "share", "test images read off the ciphertexts to the last pixel, with nothing but the published bounds"),
     integer("attack_samples", "", "equations of the attack: columns of the public matrix, or images that are taken to be known"),

@@ -81,8 +81,8 @@ pub struct Leak {
     pub key_rounded: Option<f64>,
     /// Share of them that are exact after the attack's corrections.
     pub key_recovered: Option<f64>,
-    /// Share of rows of the key that the attacker knows to be right.
-    pub key_verified: Option<f64>,
+    /// Share of rows of the key whose residuals all lie in the range of the noise.
+    pub key_consistent: Option<f64>,
     /// Share of test images that the attack decrypts exactly.
     pub images_recovered: Option<f64>,
     /// Share of test images read off the ciphertexts exactly, with the published bounds alone.

@@ -16,6 +16,7 @@
 //! integers; anything under a fixed public matrix, which is deterministic (modulo q, too: equal messages give equal ciphertexts, and any candidate can be tried);
 //! a linear map from the owner of the key, who makes its matrix; anything against a server that does not follow the protocol; anything against timing of encryption.
 
+mod inference;
 mod key;
 mod parameters;
 mod product;
@@ -25,6 +26,7 @@ mod switch;
 #[cfg(test)]
 mod tests;
 
+pub use inference::{Eivhe, Route, Setting};
 pub use key::{Encryptor, Secret};
 pub use parameters::{
     Draw, Encryption, LWE_DIMENSION, LWE_MODULUS_BITS, LWE_NOISE, LWE_SECURITY_BITS, MAX_MODULUS_BITS, Parameters, Published, Range,

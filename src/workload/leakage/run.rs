@@ -182,8 +182,8 @@ pub struct Attacked {
     pub rounded: f64,
     /// Share of them that are exact in the end.
     pub recovered: f64,
-    /// Share of rows of the key that the attacker knows to be right.
-    pub verified: f64,
+    /// Share of rows of the key whose residuals all lie in the range of the noise.
+    pub consistent: f64,
     /// Share of test images decrypted to the last pixel with the recovered key.
     pub images: Option<f64>,
     /// Share of test images read off the ciphertexts to the last pixel, with no key and no matrix.
@@ -217,12 +217,12 @@ pub fn attack(protected: &Protected, known: &Images, test: &Images, report: &mut
 fn counted(found: Result<Recovered>, secret: &Secret, samples: usize, attack_ns: u64) -> Result<(Attacked, Vec<i64>)> {
     let truth = secret.rows();
     let found = match found {
-        Err(Error::OutOfRange { .. }) => Recovered { rows: vec![0; truth.len()], rounded: vec![0; truth.len()], verified: Vec::new() },
+        Err(Error::OutOfRange { .. }) => Recovered { rows: vec![0; truth.len()], rounded: vec![0; truth.len()], consistent: Vec::new() },
         found => found?,
     };
     let (rounded, recovered) = found.exact(&truth);
-    let verified = found.verified_share();
-    Ok((Attacked { samples, entries: truth.len(), rounded, recovered, verified, images: None, without_key: None, attack_ns }, found.rows))
+    let consistent = found.consistent_share();
+    Ok((Attacked { samples, entries: truth.len(), rounded, recovered, consistent, images: None, without_key: None, attack_ns }, found.rows))
 }
 
 /// The attack on a public matrix of some dimension, without any image.
@@ -281,8 +281,7 @@ pub fn sizes_row(base: &Leak, protection: &Protection, dimension: usize) -> Leak
         t_bound: parameters.and_then(|p| bound(p.key)),
         w_bits: parameters.map(|p| p.scale_bits),
         q_bits: parameters.and_then(|p| p.modulus_bits),
-        ciphertext_bytes: parameters
-            .and_then(|p| range(p).map(|r| p.dimension as u64 * bytes(r.upper) + p.key_columns as u64 * bytes(r.lower))),
+        ciphertext_bytes: parameters.and_then(|p| range(p).map(|r| p.dimension as u64 * bytes(r.upper) + p.key_columns as u64 * bytes(r.lower))),
         setting: protection.setting.name().into(),
         unsound: protection.unsound().unwrap_or_default().into(),
         ..base.clone()
@@ -296,7 +295,7 @@ pub fn attack_row(base: &Leak, attacked: Option<&Attacked>) -> Leak {
         key_entries: attacked.map(|a| a.entries as u64),
         key_rounded: attacked.map(|a| a.rounded),
         key_recovered: attacked.map(|a| a.recovered),
-        key_verified: attacked.map(|a| a.verified),
+        key_consistent: attacked.map(|a| a.consistent),
         images_recovered: attacked.and_then(|a| a.images),
         images_without_key: attacked.and_then(|a| a.without_key),
         attack_samples: attacked.map(|a| a.samples as u32),

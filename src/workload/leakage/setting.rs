@@ -158,7 +158,9 @@ impl Protection {
                 "without a modulus ciphertexts are linear in the pixels, and least squares gives the key (`cipherlane eivhe attack`)"
             }
             Setting::Absolute => "without a modulus ciphertexts are linear in the pixels, whatever the signs of the matrix",
-            Setting::ModularFixed => "one public matrix makes encryption deterministic: equal images have equal ciphertexts, and guesses can be checked",
+            Setting::ModularFixed => {
+                "one public matrix makes encryption deterministic: equal images have equal ciphertexts, and guesses can be checked"
+            }
             _ if parameters.mask != Draw::Modulus => "A does not fill the modulus: where T A does not wrap around, least squares gives the key",
             _ if self.setting.encryption().and_then(|e| parameters.security_bits(e)).is_none_or(|bits| bits < 112) => {
                 "too few key columns for the modulus: no estimate of its strength reaches 112 bits"

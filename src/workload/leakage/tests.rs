@@ -65,7 +65,7 @@ fn the_sound_variant_teaches_nothing_and_keeps_its_key() {
         assert!((0.05..0.155).contains(&accuracy), "{learner}: {accuracy}");
     }
     let attacked = attack(&protected, &training, &test, &mut go).unwrap().unwrap();
-    assert_eq!((attacked.recovered, attacked.verified, attacked.images, attacked.without_key), (0.0, 0.0, Some(0.0), Some(0.0)));
+    assert_eq!((attacked.recovered, attacked.consistent, attacked.images, attacked.without_key), (0.0, 0.0, Some(0.0), Some(0.0)));
 }
 
 #[test]
