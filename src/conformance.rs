@@ -2,6 +2,10 @@
 //!
 //! Random operands do not find lazy carries, so moduli and operands are chosen at the edges: all ones, 2^(b-1) + 1, values next to 0, to the modulus and to
 //! its root, in batches around the lane counts.
+//!
+//! Schemes of their own arithmetic owe laws of their own: [`eivhe`].
+
+pub mod eivhe;
 
 use std::sync::Arc;
 

@@ -95,6 +95,22 @@ pub enum Error {
         /// Bits of a slot.
         slot_bits: u32,
     },
+    /// Noise that could reach half of the scale w of an integer-vector ciphertext, so that rounding could give another integer.
+    #[error(
+        "noise of {what} can reach {noise}, {} above the {limit} that w = 2^{scale_bits} bears; it needs w = 2^{needed_bits}, or smaller bounds", noise - limit
+    )]
+    Noise {
+        /// What carries the noise.
+        what: &'static str,
+        /// Its largest magnitude.
+        noise: u128,
+        /// The largest magnitude that always decrypts: w/2 - 1.
+        limit: u128,
+        /// Bits of w.
+        scale_bits: u32,
+        /// The least bits of w that would do for this noise.
+        needed_bits: u32,
+    },
     /// The slots together do not fit below n/2.
     #[error("{slots} slots of {slot_bits} bits need {needed_bits} bits, the plaintext has {available_bits}")]
     PlaintextOverflow {

@@ -6,6 +6,7 @@
 
 pub mod columns;
 pub mod journal;
+pub mod leakage;
 
 use std::fmt;
 use std::fs::File;

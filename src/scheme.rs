@@ -1,6 +1,7 @@
 //! Schemes: how the data is protected. A scheme sees integers only, reads no clock and knows its backend only through [`crate::backend`].
 
 pub mod clear;
+pub mod eivhe;
 pub mod paillier;
 
 use std::collections::HashMap;
@@ -20,11 +21,13 @@ pub enum SchemeId {
     Clear,
     /// Additively homomorphic encryption.
     Paillier,
+    /// Integer-vector encryption.
+    Eivhe,
 }
 
 impl SchemeId {
     /// All schemes.
-    pub const ALL: [Self; 2] = [Self::Clear, Self::Paillier];
+    pub const ALL: [Self; 3] = [Self::Clear, Self::Paillier, Self::Eivhe];
 
     /// The name on the command line and in records.
     #[must_use]
@@ -32,6 +35,7 @@ impl SchemeId {
         match self {
             Self::Clear => "clear",
             Self::Paillier => "paillier",
+            Self::Eivhe => "eivhe",
         }
     }
 
@@ -41,6 +45,7 @@ impl SchemeId {
         match self {
             Self::Clear => "no protection: the plaintext baseline, in f32 and in the same integers",
             Self::Paillier => "Paillier encryption; the owner of the image decrypts, the model stays with the server",
+            Self::Eivhe => "integer-vector encryption, a reconstruction: broken over the integers as published, learning with errors modulo q",
         }
     }
 }

@@ -22,8 +22,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("modulus", &["limbs"]),
     ("backend", &["plan", "limbs", "modulus", "machine", "stopwatch"]),
     ("scheme", &["plan", "limbs", "modulus", "backend", "randomness", "record"]),
+    ("attack", &["scheme", "randomness"]),
     ("conformance", &["plan", "limbs", "modulus", "backend", "randomness", "scheme"]),
-    ("workload", &["dataset", "features", "model", "quantise", "plan", "backend", "scheme", "randomness", "record", "stopwatch", "machine"]),
+    (
+        "workload",
+        &["attack", "dataset", "features", "model", "quantise", "plan", "backend", "scheme", "randomness", "record", "stopwatch", "machine"],
+    ),
     ("sweep", &["workload", "backend", "dataset", "features", "model", "plan", "quantise", "scheme", "record"]),
     ("measure", &["workload", "record", "stopwatch", "backend", "machine", "plan", "scheme"]),
     ("statistics", &[]),
@@ -32,6 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "attack",
             "backend",
             "conformance",
             "dataset",
@@ -186,5 +191,5 @@ fn notebooks_are_committed_without_outputs_and_name_no_machine() {
             }
         }
     }
-    assert_eq!(count, 3);
+    assert_eq!(count, 4);
 }

@@ -20,6 +20,7 @@ use crate::quantise::{IntegerModel, Precision};
 use crate::randomness::Tape;
 use crate::record::{Phase, Stage};
 use crate::scheme::clear::Clear;
+use crate::scheme::eivhe::Eivhe;
 use crate::scheme::paillier::{Encryption, Layout, Options, Paillier, SecretKey};
 use crate::scheme::{Inputs, LinearInference, LinearMap};
 use crate::stopwatch::{Elapsed, Stopwatch};
@@ -85,6 +86,8 @@ pub struct Measured {
     pub slot_bits: Option<u32>,
     /// What the encrypted product came to.
     pub product: Option<Product>,
+    /// Bytes of what the owner publishes and of the ciphertext of an image, where the spec alone does not tell.
+    pub sizes: Option<Sizes>,
     /// What did the arithmetic.
     pub device: Device,
     /// Images of a full batch.
@@ -117,6 +120,15 @@ pub struct Product {
     pub slots: usize,
     /// Inputs of one image in one ciphertext.
     pub inputs_per_ciphertext: usize,
+}
+
+/// Bytes of public keys and ciphertexts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Everything that the server or the public gets before the first query.
+    pub key_bytes: u64,
+    /// The ciphertext of one image.
+    pub ciphertext_bytes: u64,
 }
 
 /// How far a spec is.
@@ -252,9 +264,24 @@ impl Bench {
             Protection::ClearInteger => {
                 let map = self.linear_map(spec, &model)?;
                 let batch = batch(spec, spec.images);
-                let job =
-                    Job { batch, set: None, slot_bits: map.result_bits(), times: Vec::new(), product: None, device: clear_device(), backend: None };
+                let (times, device) = (Vec::new(), plain_device());
+                let job = Job { batch, set: None, slot_bits: map.result_bits(), times, product: None, sizes: None, device, backend: None };
                 self.drive(spec, sampling, &model, Clear::new(map), job, report)
+            }
+            Protection::Eivhe { setting, route } => {
+                report(Progress { stage: Stage::Prepare, done: 0, images: spec.images })?;
+                let map = self.linear_map(spec, &model)?;
+                let slot_bits = map.result_bits();
+                let (service, prepare) = Stopwatch::time(|| Eivhe::new(map, setting, route, Tape::replayable(spec.seed)));
+                let service = service?;
+                let sizes = Sizes { key_bytes: service.key_bytes(), ciphertext_bytes: service.ciphertext_bytes() };
+                let inputs_per_ciphertext = service.parameters().dimension;
+                let product = Product { method: setting.method(route), multiplications: service.products(), slots: 1, inputs_per_ciphertext };
+                let prepare = StageTime { stage: Stage::Prepare, phase: Phase::Setup, batch: 0, images: spec.images as u32, elapsed: prepare, device_ns: None };
+                let (batch, times) = (batch(spec, VECTORS_PER_BATCH), vec![prepare]);
+                let (product, device) = (Some(product), plain_device());
+                let job = Job { batch, set: Some(1), slot_bits, times, product, sizes: Some(sizes), device, backend: None };
+                self.drive(spec, sampling, &model, service, job, report)
             }
             Protection::Paillier { backend, key_bits, method, encryption, packing, rerandomisation, table_mib } => {
                 let start = Progress { stage: Stage::Keygen, done: 0, images: spec.images };
@@ -282,7 +309,7 @@ impl Bench {
                 let times = vec![setup(Stage::Keygen, keygen, None), setup(Stage::Prepare, prepare, prepare_device)];
                 let slot_bits = arrangement.result_bits();
                 let (product, device) = (Some(product), backend.device());
-                let job = Job { batch, set: Some(slots), slot_bits, times, product, device, backend: Some(backend) };
+                let job = Job { batch, set: Some(slots), slot_bits, times, product, sizes: None, device, backend: Some(backend) };
                 self.drive(spec, sampling, &model, service, job, report)
             }
         }
@@ -323,7 +350,7 @@ impl Bench {
         let network = &self.model(spec.features)?.network;
         let collapsed = network.collapse();
         let batch = batch(spec, spec.images);
-        let mut result = Measured::empty(clear_device(), batch);
+        let mut result = Measured::empty(plain_device(), batch);
         let mut pace = Pace::new(sampling);
         for (pass, first) in passes(spec.images, batch) {
             if pass > 0 && pace.is_enough() {
@@ -364,8 +391,13 @@ impl Bench {
         job: Job,
         report: &mut Report<'_>,
     ) -> Result<Measured> {
-        let mut result =
-            Measured { times: job.times, product: job.product, slot_bits: Some(job.slot_bits), ..Measured::empty(job.device, job.batch) };
+        let mut result = Measured {
+            times: job.times,
+            product: job.product,
+            sizes: job.sizes,
+            slot_bits: Some(job.slot_bits),
+            ..Measured::empty(job.device, job.batch)
+        };
         let mut digest = Sha256::new();
         let classes = model.classes();
         let clock = DeviceClock::start(job.backend.as_deref());
@@ -472,8 +504,12 @@ impl Bench {
     pub fn size(&self, spec: &Spec) -> Result<Size> {
         let map = linear_map(&self.integer_model(spec.features, spec.precision)?)?;
         let inputs = map.weights().cols();
-        let Protection::Paillier { backend, key_bits, encryption, packing, .. } = spec.protection else {
-            return Ok(Size { inputs, ciphertexts: 0, results: 0, set: 1, batch: batch(spec, spec.images) });
+        let (backend, key_bits, encryption, packing) = match spec.protection {
+            Protection::Paillier { backend, key_bits, encryption, packing, .. } => (backend, key_bits, encryption, packing),
+            Protection::Eivhe { .. } => return Ok(Size { inputs, ciphertexts: 1, results: 1, set: 1, batch: batch(spec, VECTORS_PER_BATCH) }),
+            Protection::ClearFloat | Protection::ClearInteger => {
+                return Ok(Size { inputs, ciphertexts: 0, results: 0, set: 1, batch: batch(spec, spec.images) });
+            }
         };
         let arrangement = layout(spec.scenario, packing)?.arrange(key_bits, &map)?;
         let set = arrangement.images();
@@ -481,6 +517,9 @@ impl Bench {
         Ok(Size { inputs, ciphertexts: arrangement.ciphertexts(&map), results: arrangement.results(&map), set, batch })
     }
 }
+
+/// Images of integer-vector ciphertexts worked on at once: enough to read a key-switching matrix seldom, few enough that progress shows and Ctrl-C is heard.
+const VECTORS_PER_BATCH: usize = 500;
 
 /// How large a spec is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -527,6 +566,7 @@ struct Job {
     slot_bits: u32,
     times: Vec<StageTime>,
     product: Option<Product>,
+    sizes: Option<Sizes>,
     device: Device,
     /// What did the arithmetic and may have a clock of its own.
     backend: Option<Box<dyn Backend>>,
@@ -546,6 +586,7 @@ impl Measured {
             first_digest: None,
             slot_bits: None,
             product: None,
+            sizes: None,
             device,
             batch,
             kept: Kept::default(),
@@ -604,7 +645,7 @@ fn sets_per_batch(backend: BackendId, encryption: Encryption) -> usize {
     }
 }
 
-fn clear_device() -> Device {
+fn plain_device() -> Device {
     Device { name: crate::machine::processor(), kind: backend::DeviceKind::Cpu, detail: "plain Rust".into() }
 }
 
