@@ -11,7 +11,7 @@ mod tests;
 mod tls;
 
 pub use count::{Count, Counted};
-pub use link::{Checkpoint, Dial, Remote, Step, Wire, Work, drive};
+pub use link::{Checkpoint, Dial, Link, Remote, Shared, Step, Wire, Work, drive};
 pub use session::{Bounds, Event, Open, Position, Terms};
 pub use state::{Notes, Sessions};
 pub use tcp::{Dialer, Notice, Server, Stop, Times};

@@ -1,5 +1,7 @@
 //! P1's end of a session: asks, connects again when the connection is lost, and takes work from one completed batch to the next.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use super::frame::{Id, Kind, hex, refused};
 use super::session::{Asker, Position, Terms};
 use super::{Channel, Counted};
@@ -42,6 +44,81 @@ pub trait Dial {
     }
 }
 
+/// A channel whose work can go back to a completed batch.
+pub trait Link: Channel {
+    /// Tells P2 that a batch is complete. When this returns, P2 has noted it on its disk and the work can go on from here later.
+    ///
+    /// # Errors
+    /// As [`Channel::exchange`].
+    fn commit(&mut self) -> Result<Position>;
+
+    /// Tells P2 that the work is complete, so that it forgets the session. For when the results are safe: nothing depends on it, and P2 may be gone already, so
+    /// this does not wait for a lost connection for long.
+    ///
+    /// # Errors
+    /// As [`Channel::exchange`].
+    fn finish(&mut self) -> Result<()>;
+
+    /// Goes back to a completed batch, or to the start; the next exchange goes on from there.
+    fn go_back(&mut self, position: Option<Position>);
+}
+
+impl<L: Link> Link for Counted<L> {
+    fn commit(&mut self) -> Result<Position> {
+        self.inner().commit()
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.inner().finish()
+    }
+
+    fn go_back(&mut self, position: Option<Position>) {
+        self.inner().go_back(position);
+    }
+}
+
+/// A channel with several owners: the work asks, [`drive`] commits.
+#[derive(Debug, Default)]
+pub struct Shared<C>(Arc<Mutex<C>>);
+
+impl<C> Shared<C> {
+    /// Shares a channel.
+    pub fn new(channel: C) -> Self {
+        Self(Arc::new(Mutex::new(channel)))
+    }
+
+    /// The channel, for as long as the guard lives.
+    pub fn lock(&self) -> MutexGuard<'_, C> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C> Clone for Shared<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C: Channel> Channel for Shared<C> {
+    fn exchange(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>> {
+        self.lock().exchange(operation, request)
+    }
+}
+
+impl<L: Link> Link for Shared<L> {
+    fn commit(&mut self) -> Result<Position> {
+        self.lock().commit()
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.lock().finish()
+    }
+
+    fn go_back(&mut self, position: Option<Position>) {
+        self.lock().go_back(position);
+    }
+}
+
 /// A channel to a party elsewhere.
 pub struct Remote<D> {
     dial: D,
@@ -61,31 +138,6 @@ impl<D: Dial> Remote<D> {
     #[must_use]
     pub fn position(&self) -> Position {
         self.asker.position()
-    }
-
-    /// Tells P2 that a batch is complete. When this returns, P2 has noted it on its disk and the work can go on from here later.
-    ///
-    /// # Errors
-    /// As [`Channel::exchange`].
-    pub fn commit(&mut self) -> Result<Position> {
-        self.converse(Kind::Commit, 0, &[])?;
-        Ok(self.position())
-    }
-
-    /// Tells P2 that the work is complete, so that it forgets the session. For when the results are safe: nothing depends on it, and P2 may be gone already, so
-    /// this does not wait for a lost connection for long.
-    ///
-    /// # Errors
-    /// As [`Channel::exchange`].
-    pub fn finish(&mut self) -> Result<()> {
-        self.converse(Kind::Finish, 0, &[]).map(drop)
-    }
-
-    /// Goes back to a completed batch, or to the start; the next exchange goes on from there.
-    pub fn go_back(&mut self, position: Option<Position>) {
-        self.wire = None;
-        self.broken = false;
-        self.asker.go_back(position);
     }
 
     fn converse(&mut self, kind: Kind, operation: u16, body: &[u8]) -> Result<Vec<u8>> {
@@ -128,6 +180,23 @@ impl<D: Dial> Remote<D> {
     }
 }
 
+impl<D: Dial> Link for Remote<D> {
+    fn commit(&mut self) -> Result<Position> {
+        self.converse(Kind::Commit, 0, &[])?;
+        Ok(self.position())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.converse(Kind::Finish, 0, &[]).map(drop)
+    }
+
+    fn go_back(&mut self, position: Option<Position>) {
+        self.wire = None;
+        self.broken = false;
+        self.asker.go_back(position);
+    }
+}
+
 impl<D: Dial> Channel for Remote<D> {
     fn exchange(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>> {
         self.converse(Kind::Request, operation, request)
@@ -151,11 +220,11 @@ pub trait Work {
     /// When the state is none of this work.
     fn load(&mut self, state: &[u8]) -> Result<()>;
 
-    /// Does the next batch; false when there was none left, and nothing was done.
+    /// Does the next batch over the work's own end of the channel; false when there was none left, and nothing was done.
     ///
     /// # Errors
     /// Those of the channel must come through as they are; others when the batch fails.
-    fn batch(&mut self, channel: &mut dyn Channel) -> Result<bool>;
+    fn batch(&mut self) -> Result<bool>;
 }
 
 /// A completed batch as P1 notes it.
@@ -204,12 +273,12 @@ pub enum Step<'a> {
 }
 
 /// Does all of the work that is left after `checkpoint`, batch by batch. After each batch first P2 notes it, then `note` brings it to this party's disk; so the
-/// checkpoint that P1 has is always one that P2 has, too. When this returns the checkpoint is complete; P2 is told by [`Remote::finish`] once the results are safe.
+/// checkpoint that P1 has is always one that P2 has, too. When this returns the checkpoint is complete; P2 is told by [`Link::finish`] once the results are safe.
 ///
 /// # Errors
 /// Those of the work and of the channel; [`Error::Rewound`] only when P2 starts again and again.
-pub fn drive<D: Dial>(
-    channel: &mut Counted<Remote<D>>,
+pub fn drive(
+    link: &mut dyn Link,
     work: &mut dyn Work,
     checkpoint: &mut Checkpoint,
     note: &mut dyn FnMut(&Checkpoint) -> Result<()>,
@@ -218,7 +287,7 @@ pub fn drive<D: Dial>(
     work.load(&checkpoint.work)?;
     let mut rewinds = 0;
     while !checkpoint.complete {
-        match work.batch(channel).and_then(|more| Ok((more, if more { Some(channel.inner().commit()?) } else { None }))) {
+        match work.batch().and_then(|more| Ok((more, if more { Some(link.commit()?) } else { None }))) {
             Ok((more, position)) => {
                 let next = Checkpoint {
                     position: position.or(checkpoint.position),
@@ -236,7 +305,7 @@ pub fn drive<D: Dial>(
                 rewinds += 1;
                 tell(Step::Back(&error));
                 work.load(&checkpoint.work)?;
-                channel.inner().go_back(checkpoint.position);
+                link.go_back(checkpoint.position);
             }
             Err(error) => return Err(error),
         }

@@ -105,8 +105,11 @@ impl Secure {
         })();
         match done {
             Ok(()) => Ok(secure),
+            // Who is refused should be able to read the alert; who is gone or silent will not.
             Err(error) => {
-                secure.farewell();
+                if !matches!(error, Error::Connection { .. } | Error::Interrupted) {
+                    secure.farewell();
+                }
                 Err(error)
             }
         }

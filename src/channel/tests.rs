@@ -42,16 +42,23 @@ fn open(scheme: &[u8]) -> Result<Box<dyn Responder>> {
 
 /// P1's work: a chain in which every answer decides all that follows, and P2's randomness travels along.
 #[derive(Clone, Debug)]
-struct Chain {
+struct Chain<C> {
+    channel: C,
     batches: u64,
     done: u64,
     value: u64,
     noise: u64,
 }
 
-impl Chain {
-    fn new(batches: u64) -> Self {
-        Self { batches, done: 0, value: 3, noise: 0 }
+impl<C> Chain<C> {
+    fn new(channel: C, batches: u64) -> Self {
+        Self { channel, batches, done: 0, value: 3, noise: 0 }
+    }
+}
+
+impl Chain<()> {
+    fn start() -> Vec<u8> {
+        [0, 3, 0].map(u64::to_be_bytes).concat()
     }
 
     fn operation(done: u64, exchange: u16) -> u16 {
@@ -64,7 +71,7 @@ impl Chain {
     }
 }
 
-impl Work for Chain {
+impl<C: Channel> Work for Chain<C> {
     fn save(&self) -> Result<Vec<u8>> {
         Ok([self.done, self.value, self.noise].map(u64::to_be_bytes).concat())
     }
@@ -75,14 +82,14 @@ impl Work for Chain {
         Ok(())
     }
 
-    fn batch(&mut self, channel: &mut dyn Channel) -> Result<bool> {
+    fn batch(&mut self) -> Result<bool> {
         if self.done == self.batches {
             return Ok(false);
         }
         for exchange in 0..EXCHANGES {
             let mut request = [self.value.to_be_bytes(), self.noise.to_be_bytes()].concat();
             request.resize(16 + (self.value % 500) as usize, 7);
-            let answer = channel.exchange(Self::operation(self.done, exchange), &request)?;
+            let answer = self.channel.exchange(Chain::operation(self.done, exchange), &request)?;
             let words: Vec<u64> = answer.as_chunks().0.iter().map(|word| u64::from_be_bytes(*word)).collect();
             let [value, noise] = words[..] else { return Err(Error::Size { what: "answer", expected: 16, actual: answer.len() }) };
             (self.value, self.noise) = (value, noise);

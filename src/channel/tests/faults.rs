@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::{Chain, open, terms};
 use crate::channel::frame::{HEAD_BYTES, Head, Id, OVERHEAD_BYTES, planted};
 use crate::channel::session::{Answerer, Keep};
-use crate::channel::{Bounds, Checkpoint, Counted, Dial, Open, Remote, Wire, Work, drive};
+use crate::channel::{Bounds, Checkpoint, Dial, Link, Open, Remote, Shared, Wire, drive};
 use crate::error::{Error, Result};
 
 const BATCHES: u64 = 5;
@@ -299,8 +299,8 @@ impl Dial for Caller {
 fn live(network: &Rc<RefCell<Network>>, saved: &RefCell<Checkpoint>) -> Result<u64> {
     let mut checkpoint = saved.borrow().clone();
     let caller = Caller { network: network.clone(), failures: 0 };
-    let mut channel = Counted::new(Remote::new(caller, checkpoint.session, terms(), checkpoint.position));
-    let mut work = Chain::new(BATCHES);
+    let mut channel = Shared::new(Remote::new(caller, checkpoint.session, terms(), checkpoint.position));
+    let mut work = Chain::new(channel.clone(), BATCHES);
     let mut note = |next: &Checkpoint| {
         let mut network = network.borrow_mut();
         // P1 may also die between P2's note and its own, and after its own.
@@ -315,7 +315,7 @@ fn live(network: &Rc<RefCell<Network>>, saved: &RefCell<Checkpoint>) -> Result<u
         if network.is_asker_killed { Err(Error::Interrupted) } else { Ok(()) }
     };
     drive(&mut channel, &mut work, &mut checkpoint, &mut note, &mut |_| {})?;
-    match channel.inner().finish() {
+    match channel.finish() {
         Err(Error::Interrupted) => Err(Error::Interrupted),
         // The result is safe; that P2 forgets the session is a courtesy.
         _ => Ok(work.value),
@@ -338,8 +338,7 @@ fn run(schedules: std::ops::Range<u64>) -> Tally {
     let mut tally = Tally::default();
     for schedule in schedules {
         let network = Rc::new(RefCell::new(Network::new(schedule.wrapping_mul(0x2545_f491_4f6c_dd1d))));
-        let start =
-            Checkpoint { session: [schedule as u8; 16], position: None, batches: 0, complete: false, work: Chain::new(BATCHES).save().unwrap() };
+        let start = Checkpoint { session: [schedule as u8; 16], position: None, batches: 0, complete: false, work: Chain::start() };
         let saved = RefCell::new(start);
         let mut deaths = 0;
         let outcome = loop {
@@ -413,7 +412,7 @@ fn without_the_transcript_wrong_values_occur_and_are_noticed() {
 fn a_quiet_network_has_no_faults_to_answer_for() {
     let network = Rc::new(RefCell::new(Network::new(1)));
     network.borrow_mut().rarity = 0;
-    let start = Checkpoint { session: [9; 16], position: None, batches: 0, complete: false, work: Chain::new(BATCHES).save().unwrap() };
+    let start = Checkpoint { session: [9; 16], position: None, batches: 0, complete: false, work: Chain::start() };
     let saved = RefCell::new(start);
     assert_eq!(live(&network, &saved).unwrap(), Chain::expected(BATCHES));
     assert_eq!((network.borrow().connection, saved.borrow().batches, saved.borrow().complete), (1, BATCHES, true));
