@@ -21,7 +21,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("limbs", &[]),
     ("modulus", &["limbs"]),
     ("backend", &["plan", "limbs", "modulus", "machine", "stopwatch"]),
-    ("scheme", &["plan", "limbs", "modulus", "backend", "randomness", "record"]),
+    ("channel", &["record"]),
+    ("scheme", &["plan", "limbs", "modulus", "backend", "randomness", "channel", "record"]),
     ("conformance", &["plan", "limbs", "modulus", "backend", "randomness", "scheme"]),
     ("workload", &["dataset", "features", "model", "quantise", "plan", "backend", "scheme", "randomness", "record", "stopwatch", "machine"]),
     ("sweep", &["workload", "backend", "dataset", "features", "model", "plan", "quantise", "scheme", "record"]),
@@ -33,6 +34,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &[
             "backend",
+            "channel",
             "conformance",
             "dataset",
             "features",

@@ -1,0 +1,62 @@
+//! The wire between two parties: one drives and asks, the other answers. What is asked is the business of a scheme; here it is a number for the operation and
+//! bytes both ways.
+//!
+//! [`Local`] joins both parties in one process, [`Counted`] counts what passes.
+
+mod count;
+
+pub use count::{Count, Counted};
+
+use crate::error::Result;
+
+/// One request to the other party and its answer. The party that drives (P1) holds this end.
+pub trait Channel {
+    /// Sends `request` as an operation of the scheme's own numbering and waits for the answer.
+    ///
+    /// # Errors
+    /// Those of the other party's [`Responder`], and whatever keeps the answer from coming. After an error the answer must not be guessed: the work stops.
+    fn exchange(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>>;
+}
+
+/// What answers: the party with the key (P2).
+pub trait Responder {
+    /// The answer to one request.
+    ///
+    /// # Errors
+    /// When the request is none of this operation, or the answer cannot be computed.
+    fn respond(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>>;
+}
+
+impl<C: Channel + ?Sized> Channel for &mut C {
+    fn exchange(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>> {
+        (**self).exchange(operation, request)
+    }
+}
+
+impl<C: Channel + ?Sized> Channel for Box<C> {
+    fn exchange(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>> {
+        (**self).exchange(operation, request)
+    }
+}
+
+impl<R: Responder + ?Sized> Responder for &mut R {
+    fn respond(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>> {
+        (**self).respond(operation, request)
+    }
+}
+
+impl<R: Responder + ?Sized> Responder for Box<R> {
+    fn respond(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>> {
+        (**self).respond(operation, request)
+    }
+}
+
+/// Both parties in one process: for tests and for measuring without a network.
+#[derive(Debug)]
+pub struct Local<R>(pub R);
+
+impl<R: Responder> Channel for Local<R> {
+    fn exchange(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>> {
+        self.0.respond(operation, request)
+    }
+}
