@@ -8,6 +8,7 @@ mod facts;
 mod inference;
 mod pipeline;
 mod progress;
+mod smlp;
 mod sweep;
 
 use std::io::{ErrorKind, Write};
@@ -71,6 +72,9 @@ enum Command {
     Evaluate(pipeline::EvaluateArgs),
     /// Key owner: decrypt an answer file into classes
     Decrypt(pipeline::DecryptArgs),
+    /// Train and classify on two servers that see neither data nor parameters
+    #[command(subcommand)]
+    Smlp(smlp::SmlpCommand),
 }
 
 /// Runs the program with the process' own arguments.
@@ -139,6 +143,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Encrypt(args) => pipeline::encrypt(&args, json),
         Command::Evaluate(args) => pipeline::evaluate(&args, json),
         Command::Decrypt(args) => pipeline::decrypt(&args, json),
+        Command::Smlp(command) => smlp::smlp(&command, json),
     }?;
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

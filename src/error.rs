@@ -211,6 +211,18 @@ pub enum Error {
         /// The drawing library's reason.
         problem: String,
     },
+    /// A number under protection that left the magnitude declared for it: slots would overflow without a sign.
+    #[error("operation {operation} ({what}): {value} leaves the declared {bits} bits; the run would overflow, so it stops")]
+    Magnitude {
+        /// Number of the operation in its run.
+        operation: u64,
+        /// What was computed.
+        what: &'static str,
+        /// The value.
+        value: i64,
+        /// Declared bits: |value| < 2^bits.
+        bits: u32,
+    },
     /// The system gave no randomness.
     #[error("the system's random generator failed: {reason}")]
     Randomness {

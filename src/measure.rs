@@ -85,8 +85,7 @@ impl Run {
     /// [`Error::Interrupted`].
     pub fn measure(&mut self, bench: &mut Bench, spec: &Spec, sampling: Sampling, report: &mut Report<'_>) -> Result<&Outcome> {
         let entry = self.row(bench, spec, sampling, report)?;
-        self.records.samples.extend(entry.samples);
-        self.records.outcomes.push(entry.outcome);
+        self.records.add(entry);
         // The row was pushed in the line above.
         self.records.outcomes.last().ok_or(Error::Interrupted)
     }
@@ -129,7 +128,7 @@ impl Run {
             cpu_ns: time.elapsed.cpu_ns,
             ..blank.clone()
         });
-        Ok(Entry { samples: samples.collect(), first_digest, outcome })
+        Ok(Entry { samples: samples.collect(), first_digest, outcome, curve: Vec::new(), operations: Vec::new() })
     }
 
     /// Remembers a row of an earlier process, so that later rows are compared with it.

@@ -26,6 +26,12 @@ pub enum Purpose {
     Sample = 4,
     /// Masks of what a result holds besides rows.
     Masking = 5,
+    /// Random rounding of divisions in training.
+    Rounding = 6,
+    /// Permutations and coins that hide an order.
+    Shuffle = 7,
+    /// Pads that keep an answer for its user.
+    Answer = 8,
 }
 
 /// Source of all randomness of one party.
@@ -51,6 +57,12 @@ impl Tape {
         Self { seed: Zeroizing::new(digest.into()) }
     }
 
+    /// The tape of a seed that two parties share.
+    #[must_use]
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self { seed: Zeroizing::new(seed) }
+    }
+
     /// The stream of one purpose and index; index is below 2^56.
     #[must_use]
     pub fn stream(&self, purpose: Purpose, index: u64) -> Stream {
@@ -64,6 +76,16 @@ impl Tape {
 pub struct Stream(ChaCha20Rng);
 
 impl Stream {
+    /// Goes to 64-bit word `word` of the stream.
+    pub fn seek(&mut self, word: u64) {
+        self.0.set_word_pos(2 * u128::from(word));
+    }
+
+    /// The next 64 bits.
+    pub fn word(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
     /// Uniform in `[0, 2^bits)`.
     pub fn bits(&mut self, bits: u32) -> Integer {
         let mut words = vec![0u64; (bits as usize).div_ceil(64)];
@@ -132,6 +154,16 @@ mod tests {
         let expected = f64::from(draws) / 11.0;
         let chi: f64 = counts.iter().map(|&c| (f64::from(c) - expected).powi(2) / expected).sum();
         assert!(chi < 29.6, "{chi} {counts:?}");
+    }
+
+    #[test]
+    fn a_stream_is_read_from_any_word() {
+        let mut stream = Tape::from_seed([7; 32]).stream(Purpose::Rounding, 3);
+        let words: Vec<u64> = (0..100).map(|_| stream.word()).collect();
+        for at in [99, 0, 17, 64] {
+            stream.seek(at);
+            assert_eq!(stream.word(), words[at as usize]);
+        }
     }
 
     #[test]

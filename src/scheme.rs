@@ -2,6 +2,7 @@
 
 pub mod clear;
 pub mod paillier;
+pub mod smlp;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -14,7 +14,7 @@ use super::{check_folder, check_stop, note, out, out_json, shown};
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::measure::{Run, Source, busy_warning, definition, row_id, unpublishable};
-use crate::record::journal::{Entry, Journal, Shard};
+use crate::record::journal::{Journal, Shard};
 use crate::record::{Records, SAMPLES, write_whole};
 use crate::report::compare::{Comparison, Pair, THRESHOLD, Verdict, compare as compare_records};
 use crate::report::{self, Format};
@@ -283,10 +283,7 @@ fn assemble(run: &Run, journal: &Journal, dir: &Path, order: &[String]) -> Resul
     journal.assemble(|| {
         let mut entries = journal.read()?.entries;
         let mut records = Records::default();
-        for Entry { outcome, samples, .. } in order.iter().filter_map(|id| entries.remove(id)) {
-            records.outcomes.push(outcome);
-            records.samples.extend(samples);
-        }
+        order.iter().filter_map(|id| entries.remove(id)).for_each(|entry| records.add(entry));
         run.assemble(journal, dir, &records)?;
         Ok((records, entries.len()))
     })
