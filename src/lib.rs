@@ -19,7 +19,7 @@
 //! | [`backend`] | what does the arithmetic: `reference` (textbook, the oracle), `gmp`, `ifma` (AVX-512), `gpu` (compute shaders, `shaders/`) | `plan`, `limbs`, `modulus`, `machine`; `stopwatch` to keep dispatches short |
 //! | [`channel`] | the wire between two parties: requests and answers, counted; frames, sessions, TLS | `record` for files |
 //! | [`scheme`] | how the data is protected: `clear`, `paillier`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `channel`, `record` for files |
-//! | [`workload`] | what is computed: `inference` | all of the above but the harness |
+//! | [`workload`] | what is computed: `inference`, `training` (and classification by what was trained) | all of the above but the harness |
 //! | [`conformance`] | the equivalence suite: backends against the oracle | the arithmetic side and `scheme` |
 //! | [`sweep`] | grids of specs and the files that name them; what a row will roughly cost | `workload` and what a spec is made of |
 //! | [`measure`], [`report`], [`plot`] | runs specs into records; derives tables, compares folders, reads quoted numbers and times of peers; draws figures | `measure` ← `workload`, `record`, `stopwatch`; `report` ← `record`, `statistics`; `plot` ← `report` |
@@ -40,6 +40,7 @@
 //! | a backend | `backend/<name>.rs` | a variant and an arm in `backend.rs` | `cipherlane verify --backend <name>` passes |
 //! | a plan | a function in `plan/matvec.rs` or a file beside it | a variant of `Method` | the planner's tests and `verify` pass |
 //! | a scheme | `scheme/<name>.rs` | a variant in `scheme.rs`, an arm in `workload/inference.rs` | its results equal the integers in the clear |
+//! | a protection of training | an arithmetic (`scheme::smlp::Arithmetic`) | an arm of `training::Protection` and of `training::Bench` | its parameters equal the simulator's |
 //! | a feature map | a variant in `features.rs`, its division in `workload.rs` | nothing | a trained model is committed |
 //! | a measurement | `benches/sweeps/<name>.toml` | nothing | `cipherlane sweep` runs it |
 //! | a figure | a function in `plot/` that gives a sheet or the reason why not | its name in `plot.rs` | the tests of `plot` pass |

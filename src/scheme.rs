@@ -21,11 +21,13 @@ pub enum SchemeId {
     Clear,
     /// Additively homomorphic encryption.
     Paillier,
+    /// Two servers over Paillier.
+    Smlp,
 }
 
 impl SchemeId {
     /// All schemes.
-    pub const ALL: [Self; 2] = [Self::Clear, Self::Paillier];
+    pub const ALL: [Self; 3] = [Self::Clear, Self::Paillier, Self::Smlp];
 
     /// The name on the command line and in records.
     #[must_use]
@@ -33,6 +35,7 @@ impl SchemeId {
         match self {
             Self::Clear => "clear",
             Self::Paillier => "paillier",
+            Self::Smlp => "smlp",
         }
     }
 
@@ -42,6 +45,7 @@ impl SchemeId {
         match self {
             Self::Clear => "no protection: the plaintext baseline, in f32 and in the same integers",
             Self::Paillier => "Paillier encryption; the owner of the image decrypts, the model stays with the server",
+            Self::Smlp => "a perceptron trained and asked on two servers that do not collude; data and parameters stay encrypted (`cipherlane smlp`)",
         }
     }
 }

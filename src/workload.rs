@@ -1,6 +1,7 @@
 //! Workloads: what is computed, and the [`Spec`] that says so in one line.
 
 pub mod inference;
+pub mod training;
 
 use std::fmt;
 use std::str::FromStr;

@@ -20,6 +20,7 @@ use crate::quantise::{IntegerModel, Precision};
 use crate::record::write_whole;
 use crate::scheme::SchemeId;
 use crate::scheme::paillier::Encryption;
+use crate::scheme::smlp::Comparison;
 use crate::workload::inference::linear_map;
 use crate::{machine, stopwatch::Stopwatch};
 
@@ -242,7 +243,7 @@ pub(super) fn list(json: bool) -> Result<bool> {
     if json {
         out_json(&json!({
             "backends": BackendId::ALL.map(BackendId::name), "schemes": SchemeId::ALL.map(SchemeId::name), "methods": Method::ALL.map(Method::name),
-            "encryptions": Encryption::ALL.map(Encryption::name), "features": FeatureMap::ALL.map(FeatureMap::name),
+            "comparisons": Comparison::ALL.map(Comparison::name), "encryptions": Encryption::ALL.map(Encryption::name), "features": FeatureMap::ALL.map(FeatureMap::name),
             "models": models.iter().map(|(d, f, m)| json!({ "dataset": d, "features": f.name(), "test_accuracy": m.test_accuracy() })).collect::<Vec<_>>(),
         }));
         return Ok(true);
@@ -256,6 +257,7 @@ pub(super) fn list(json: bool) -> Result<bool> {
     section("backends", &BackendId::ALL.map(|id| (id.name(), format!("{}{}", id.summary(), available(id)))));
     section("schemes", &SchemeId::ALL.map(|s| (s.name(), s.summary().into())));
     section("methods", &Method::ALL.map(|m| (m.name(), m.summary().into())));
+    section("comparisons", &Comparison::ALL.map(|c| (c.name(), c.summary().into())));
     section("encryptions", &Encryption::ALL.map(|e| (e.name(), e.summary().into())));
     section("features", &FeatureMap::ALL.map(|f| (f.name(), f.summary().into())));
     let rows: Vec<(&str, String)> = models

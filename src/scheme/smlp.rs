@@ -1,10 +1,29 @@
 #![doc = include_str!("smlp/smlp.md")]
 
+pub mod answer;
+pub mod argmax;
+pub mod comparison;
+pub mod division;
+mod encrypted;
+pub mod leak;
+mod powers;
+pub mod product;
+pub mod relu;
+pub mod repack;
 mod rounding;
+mod server;
 mod simulated;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod wire;
 
+pub use answer::{Sealed, UserKey};
+pub use encrypted::{Encrypted, EncryptedBits, EncryptedMatrix, Options, encrypt_matrix, slot_bits};
 pub use rounding::Rounding;
+pub use server::{KeyServer, Operation};
 pub use simulated::{Simulated, SimulatedBits, SimulatedMatrix};
+pub use slots::KAPPA;
 
 use std::fmt;
 use std::str::FromStr;

@@ -482,7 +482,7 @@ fn batch(spec: &Spec, default: usize) -> usize {
 }
 
 /// A pool of its own for a spec that names its number of threads.
-fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
+pub(super) fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()

@@ -7,6 +7,7 @@ mod pipeline;
 mod run;
 #[cfg(unix)]
 mod signals;
+mod smlp;
 mod sweep;
 mod usage;
 
