@@ -229,6 +229,8 @@ struct Live {
     last: Option<Last>,
     /// The last completed batches, at most two, the start of the session among them: P1 may not have noted the latest yet.
     checkpoints: Vec<Checkpoint>,
+    /// The one that the work goes on from. Another one that came later stays until the next batch is complete, for a hello alone proves nothing.
+    base: Checkpoint,
     responder: Box<dyn Responder>,
     /// Whether this connection has said hello.
     greeted: bool,
@@ -349,14 +351,14 @@ impl<'a, K: Keep> Answerer<'a, K> {
                 theirs == live.position || repeats
             }
             Reason::Resume => {
-                let Some(at) = live.checkpoints.iter().position(|checkpoint| checkpoint.position == theirs) else {
+                let Some(base) = live.checkpoints.iter().find(|checkpoint| checkpoint.position == theirs) else {
                     live.greeted = false;
                     let known: Vec<String> = live.checkpoints.iter().map(|c| c.position.step.to_string()).collect();
                     let reason =
                         format!("session {} cannot go on from step {}, only from step {}", short(&head.session), theirs.step, known.join(" or "));
                     return Err(refused(reason));
                 };
-                live.checkpoints.truncate(at + 1);
+                live.base = base.clone();
                 true
             }
         };
@@ -384,7 +386,8 @@ impl<'a, K: Keep> Answerer<'a, K> {
             let checkpoints = Kept::read(&state, &session, &terms)?;
             let Some(latest) = checkpoints.last().cloned() else { return Err(refused("a session without a beginning")) };
             let responder = (self.open)(&terms.scheme)?;
-            self.live = Some(Live { session, terms, position: latest.position, last: latest.last, checkpoints, responder, greeted: false });
+            let (position, last) = (latest.position, latest.last.clone());
+            self.live = Some(Live { session, terms, position, last, checkpoints, base: latest, responder, greeted: false });
             return Ok(false);
         }
         let start = terms.start(&session);
@@ -393,9 +396,10 @@ impl<'a, K: Keep> Answerer<'a, K> {
             return Err(refused(problem));
         }
         let responder = (self.open)(&terms.scheme)?;
-        let checkpoints = vec![Checkpoint { position: start, last: None }];
+        let base = Checkpoint { position: start, last: None };
+        let checkpoints = vec![base.clone()];
         self.keep.save(&session, &Kept::write(&session, &terms, &checkpoints)?)?;
-        self.live = Some(Live { session, terms, position: start, last: None, checkpoints, responder, greeted: false });
+        self.live = Some(Live { session, terms, position: start, last: None, checkpoints, base, responder, greeted: false });
         Ok(true)
     }
 
@@ -431,10 +435,10 @@ impl<'a, K: Keep> Answerer<'a, K> {
         let position = Position { step: step + 1, transcript: seal };
         let mut event = None;
         if head.kind == Kind::Commit {
-            let mut checkpoints: Vec<Checkpoint> = live.checkpoints.last().cloned().into_iter().collect();
-            checkpoints.push(Checkpoint { position, last: Some(last.clone()) });
+            let next = Checkpoint { position, last: Some(last.clone()) };
+            let checkpoints = vec![live.base.clone(), next.clone()];
             self.keep.save(&live.session, &Kept::write(&live.session, &live.terms, &checkpoints)?)?;
-            live.checkpoints = checkpoints;
+            (live.checkpoints, live.base) = (checkpoints, next);
             event = Some(Event::Committed { session: short(&live.session), step: position.step });
         }
         live.position = position;

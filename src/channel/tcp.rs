@@ -373,6 +373,19 @@ pub enum Notice {
     Lost(Error),
 }
 
+/// How much P2 takes, for how long it waits, and when it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// What is taken at most.
+    pub bounds: Bounds,
+    /// How long things may take.
+    pub times: Times,
+    /// Whether it ends when a session is finished.
+    pub once: bool,
+    /// Whether the user wants to stop.
+    pub stop: Stop,
+}
+
 /// P2's end: listens, and serves one connection at a time. A new connection of the same party takes the place of the one before, which may be dead without
 /// anybody having noticed; nobody else gets that far.
 pub struct Server {
@@ -401,20 +414,12 @@ impl Server {
         self.listener.local_addr().map_err(|e| lost(e.to_string()))
     }
 
-    /// Serves until the user wants to stop, or with `once` until a session is finished.
+    /// Serves until the user wants to stop, or once until a session is finished.
     ///
     /// # Errors
     /// [`Error::Interrupted`] when the user stopped it, [`Error::Randomness`].
-    pub fn serve(
-        self,
-        sessions: Sessions,
-        open: &Open<'_>,
-        bounds: Bounds,
-        times: Times,
-        once: bool,
-        stop: Stop,
-        tell: &mut dyn FnMut(Notice),
-    ) -> Result<()> {
+    pub fn serve(self, sessions: Sessions, open: &Open<'_>, limits: &Limits, tell: &mut dyn FnMut(Notice)) -> Result<()> {
+        let Limits { bounds, times, once, stop } = *limits;
         let (sender, arrivals) = mpsc::channel();
         let over = AtomicBool::new(false);
         let handshakes = AtomicUsize::new(0);

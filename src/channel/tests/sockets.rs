@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::{Chain, open};
 use crate::channel::frame::{Kind, OVERHEAD_BYTES, START, write};
 use crate::channel::{
-    Bounds, Channel, Checkpoint, Counted, Dial, Dialer, Fingerprint, Identity, Link, Notice, Remote, Server, Sessions, Shared, Stop, Terms, Times,
+    Bounds, Channel, Checkpoint, Counted, Dial, Dialer, Fingerprint, Identity, Limits, Link, Notice, Remote, Server, Sessions, Shared, Stop, Terms, Times,
     drive,
 };
 use crate::error::{Error, Result};
@@ -44,7 +44,8 @@ impl Two {
         let (tell, told) = mpsc::channel();
         let serve = move || {
             let sessions = Sessions::open(&dir).unwrap();
-            server.serve(sessions, &open, Bounds { longest: 1 << 20, ..Bounds::default() }, times(), true, stop, &mut |notice: Notice| {
+            let limits = Limits { bounds: Bounds { longest: 1 << 20, ..Bounds::default() }, times: times(), once: true, stop };
+            server.serve(sessions, &open, &limits, &mut |notice: Notice| {
                 let _ = tell.send(format!("{notice:?}"));
             })
         };
