@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test ends at the first error")]
 
 mod gpu;
+mod parties;
 mod pipeline;
 mod run;
 #[cfg(unix)]
