@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use super::{Chain, open, terms};
-use crate::channel::frame::{HEAD_BYTES, Head, Id, OVERHEAD_BYTES, planted};
-use crate::channel::session::{Answerer, Keep};
-use crate::channel::{Bounds, Checkpoint, Dial, Link, Open, Remote, Shared, Wire, drive};
+use crate::channel::frame::{HEAD_BYTES, Head, Id, Kind, OVERHEAD_BYTES, planted};
+use crate::channel::session::{Answerer, Asker, Keep};
+use crate::channel::{Bounds, Channel, Checkpoint, Dial, Link, Open, Position, Remote, Shared, Terms, Wire, drive};
 use crate::error::{Error, Result};
 
 const BATCHES: u64 = 5;
@@ -390,7 +390,7 @@ fn judge(schedules: u64) {
 
 #[test]
 fn a_bad_network_gives_the_right_value_or_an_error() {
-    judge(200);
+    judge(1000);
 }
 
 /// `cargo test --release --lib channel -- --ignored --nocapture`
@@ -419,4 +419,69 @@ fn a_quiet_network_has_no_faults_to_answer_for() {
     assert!(network.borrow().disk.0.borrow().is_empty());
     // Begun again, there is nothing left to do and nobody to ask but for the farewell.
     assert_eq!(live(&network, &saved).unwrap(), Chain::expected(BATCHES));
+}
+
+#[test]
+fn a_session_goes_on_from_what_both_have_noted_and_from_nothing_else() {
+    let network = Rc::new(RefCell::new(Network::new(1)));
+    network.borrow_mut().rarity = 0;
+    let id = [5; 16];
+    let mut remote = Remote::new(Caller { network: network.clone(), failures: 0 }, id, terms(), None);
+    let mut noted = vec![None];
+    for _ in 0..3 {
+        remote.exchange(1, &[0; 16]).unwrap();
+        noted.push(Some(remote.commit().unwrap()));
+    }
+    remote.exchange(1, &[0; 16]).unwrap();
+    let between = Some(remote.position());
+    let disk = network.borrow().disk.clone();
+    let state = disk.0.borrow()[&id].clone();
+    let goes_on = |terms: Terms, position: Option<Position>| {
+        let hello = Asker::new(id, terms, position).hello([0; 16]).unwrap();
+        answerer(&disk).handle(&hello, [1; 16]).unwrap().error
+    };
+    // P1 may be one batch behind, no more.
+    let outcomes: Vec<bool> = noted.iter().map(|&position| goes_on(terms(), position).is_none()).collect();
+    assert_eq!(outcomes, [false, false, true, true]);
+    assert!(goes_on(terms(), between).is_some());
+    let forged = noted[3].map(|position| Position { transcript: [0; 32], ..position });
+    assert!(goes_on(terms(), forged).is_some());
+    for other in [Terms { scheme: b"a text".to_vec(), ..terms() }, Terms { longest: 4000, ..terms() }] {
+        assert!(goes_on(other, noted[3]).is_some());
+    }
+    for at in 0..state.len() {
+        let mut bad = state.clone();
+        bad[at] ^= 1;
+        disk.0.borrow_mut().insert(id, bad);
+        let error = goes_on(terms(), noted[3]);
+        assert!(matches!(&error, Some(Error::Message { problem }) if problem.contains("is damaged")), "{at}: {error:?}");
+    }
+}
+
+#[test]
+fn an_exchange_is_answered_again_to_the_letter_and_never_computed_again() {
+    let disk = Disk::default();
+    let mut p2 = answerer(&disk);
+    let mut p1 = Asker::new([5; 16], terms(), None);
+    let hello = |p1: &mut Asker, p2: &mut Answerer<'static, Disk>| {
+        p2.connected();
+        let reply = p2.handle(&p1.hello([0; 16]).unwrap(), [1; 16]).unwrap();
+        p1.welcome(&reply.frame).unwrap();
+    };
+    hello(&mut p1, &mut p2);
+    p1.ask(Kind::Request, 1, &[7; 16]).unwrap();
+    let request = p1.frame().unwrap();
+    let first = p2.handle(&request, [2; 16]).unwrap().frame;
+    // The answer is lost. The responder's randomness would differ if it computed again.
+    hello(&mut p1, &mut p2);
+    assert_eq!(p2.handle(&request, [3; 16]).unwrap().frame, first);
+    // Another request under the same step gets nothing.
+    let mut liar = Asker::new([5; 16], terms(), Some(p1.position()));
+    liar.ask(Kind::Request, 1, &[8; 16]).unwrap();
+    let reply = p2.handle(&liar.frame().unwrap(), [4; 16]).unwrap();
+    assert!(matches!(reply.error, Some(Error::Message { .. })), "{reply:?}");
+    p1.answer(&first).unwrap();
+    // The answer again is not the next answer.
+    p1.ask(Kind::Request, 1, &[9; 16]).unwrap();
+    assert!(matches!(p1.answer(&first), Err(Error::Message { .. })));
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use super::{Chain, open};
 use crate::channel::frame::{Kind, OVERHEAD_BYTES, START, write};
 use crate::channel::{
-    Bounds, Channel, Checkpoint, Counted, Dial, Dialer, Fingerprint, Identity, Limits, Link, Notice, Remote, Server, Sessions, Shared, Stop, Terms, Times,
-    drive,
+    Bounds, Channel, Checkpoint, Counted, Dial, Dialer, Fingerprint, Identity, Limits, Link, Notice, Remote, Server, Sessions, Shared, Stop, Terms,
+    Times, drive,
 };
 use crate::error::{Error, Result};
 

@@ -9,7 +9,8 @@ use serde_json::json;
 use super::BackendChoice;
 use crate::backend::{self, BackendId};
 use crate::channel::{
-    Bounds, Checkpoint, Counted, Dialer, Event, Fingerprint, Identity, Limits, Link, Notes, Notice, Remote, Server, Sessions, Shared, Step, Terms, Times, drive,
+    Bounds, Checkpoint, Counted, Dialer, Event, Fingerprint, Identity, Limits, Link, Notes, Notice, Remote, Server, Sessions, Shared, Step, Terms,
+    Times, drive,
 };
 use crate::cli::progress::Meter;
 use crate::cli::{check_folder, check_stop, check_target, note, out, out_json, should_stop, shown};
@@ -246,7 +247,13 @@ pub(in crate::cli) fn p1(args: &P1Args, json: bool) -> Result<bool> {
         for (name, count) in &named {
             text += &format!("  {name:<9} {:>8} rounds {:>12.1} kB up {:>12.1} kB down\n", count.rounds, kilo(count.bytes_out), kilo(count.bytes_in));
         }
-        text += &format!("  {:<9} {:>8} rounds {:>12.1} kB up {:>12.1} kB down, of this process, without framing", "all", all.rounds, kilo(all.bytes_out), kilo(all.bytes_in));
+        text += &format!(
+            "  {:<9} {:>8} rounds {:>12.1} kB up {:>12.1} kB down, of this process, without framing",
+            "all",
+            all.rounds,
+            kilo(all.bytes_out),
+            kilo(all.bytes_in)
+        );
         out(&text);
     }
     Ok(true)
@@ -439,7 +446,17 @@ fn open(args: &OpenArgs, json: bool) -> Result<bool> {
         check_target(path, &inputs)?;
     }
     let key = read_user_key(&args.key)?;
-    let write = |text: &str| args.out.as_ref().map_or_else(|| Ok(if json {} else { out(text) }), |path| write_whole(path, text.as_bytes()));
+    let write = |text: &str| {
+        args.out.as_ref().map_or_else(
+            || {
+                Ok(if json {
+                } else {
+                    out(text)
+                })
+            },
+            |path| write_whole(path, text.as_bytes()),
+        )
+    };
     if let Some(path) = &args.parameters {
         let bundle = Bundle::read(path, Kind::Parameters)?;
         let layers = party::open_sealed(&bundle, &key)?;
@@ -464,7 +481,8 @@ fn open(args: &OpenArgs, json: bool) -> Result<bool> {
     let text = classes.iter().enumerate().fold(String::from("record,class\n"), |text, (record, class)| text + &format!("{record},{class}\n"));
     write(&text)?;
     let labels = bundle.spec.data.load(bundle.spec.seed).ok().map(|loaded| Records::encode(&loaded, 1, false).1.labels);
-    let correct = labels.filter(|labels| labels.len() >= classes.len()).map(|labels| classes.iter().zip(&labels).filter(|&(&c, &l)| c == i64::from(l)).count());
+    let correct =
+        labels.filter(|labels| labels.len() >= classes.len()).map(|labels| classes.iter().zip(&labels).filter(|&(&c, &l)| c == i64::from(l)).count());
     if json {
         out_json(&json!({ "classes": classes, "correct": correct }));
     } else if let Some(correct) = correct {

@@ -113,7 +113,8 @@ impl Bundle {
         let mut parts = Vec::new();
         for length in header.parts {
             let length = usize::try_from(length).unwrap_or(usize::MAX);
-            let (part, after) = rest.split_at_checked(length).ok_or_else(|| bad("matrices of the lengths in the header", format!("{} bytes", rest.len())))?;
+            let (part, after) =
+                rest.split_at_checked(length).ok_or_else(|| bad("matrices of the lengths in the header", format!("{} bytes", rest.len())))?;
             parts.push(part.to_vec());
             rest = after;
         }
@@ -355,7 +356,11 @@ impl<C: Channel> Trainer<C> {
             let matrix = engine.load(bytes)?;
             let shape = engine.shape(&matrix);
             let expected = smlp::Shape { rows: rows.unwrap_or(shape.rows), cols, bits: input_bits(&spec.recipe) };
-            if shape == expected { Ok(matrix) } else { Err(Error::Unsupported { subject: format!("{spec}"), feature: format!("records of {shape:?}") }) }
+            if shape == expected {
+                Ok(matrix)
+            } else {
+                Err(Error::Unsupported { subject: format!("{spec}"), feature: format!("records of {shape:?}") })
+            }
         };
         let inputs = load(inputs, spec.network.inputs(), Some(spec.records))?;
         let labels = load(labels, spec.network.outputs(), Some(spec.records))?;
