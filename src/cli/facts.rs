@@ -21,6 +21,7 @@ use crate::record::write_whole;
 use crate::scheme::SchemeId;
 use crate::scheme::eivhe::Setting;
 use crate::scheme::paillier::Encryption;
+use crate::scheme::smlp::Comparison;
 use crate::workload::inference::linear_map;
 use crate::workload::leakage::{Learner, Setting as LeakSetting, Sweep as LeakSweep};
 use crate::{machine, stopwatch::Stopwatch};
@@ -267,7 +268,8 @@ pub(super) fn list(json: bool) -> Result<bool> {
     if json {
         out_json(&json!({
             "backends": BackendId::ALL.map(BackendId::name), "schemes": SchemeId::ALL.map(SchemeId::name), "methods": Method::ALL.map(Method::name),
-            "encryptions": Encryption::ALL.map(Encryption::name), "eivhe": Setting::ALL.map(Setting::name), "features": FeatureMap::ALL.map(FeatureMap::name),
+            "comparisons": Comparison::ALL.map(Comparison::name), "encryptions": Encryption::ALL.map(Encryption::name),
+            "eivhe": Setting::ALL.map(Setting::name), "features": FeatureMap::ALL.map(FeatureMap::name),
             "leakage_settings": LeakSetting::ALL.map(LeakSetting::name), "leakage_networks": Learner::ALL.map(Learner::name),
             "leakage_sweeps": LeakSweep::ALL.map(LeakSweep::name),
             "models": models.iter().map(|(d, f, m)| json!({ "dataset": d, "features": f.name(), "test_accuracy": m.test_accuracy() })).collect::<Vec<_>>(),
@@ -283,6 +285,7 @@ pub(super) fn list(json: bool) -> Result<bool> {
     section("backends", &BackendId::ALL.map(|id| (id.name(), format!("{}{}", id.summary(), available(id)))));
     section("schemes", &SchemeId::ALL.map(|s| (s.name(), s.summary().into())));
     section("methods", &Method::ALL.map(|m| (m.name(), m.summary().into())));
+    section("comparisons", &Comparison::ALL.map(|c| (c.name(), c.summary().into())));
     section("encryptions", &Encryption::ALL.map(|e| (e.name(), e.summary().into())));
     let soundness = |s: Setting| match s.warning() {
         None => format!("modulo q, about {} bits of security with fresh randomness", s.security_bits()),

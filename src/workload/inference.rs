@@ -277,7 +277,8 @@ impl Bench {
                 let sizes = Sizes { key_bytes: service.key_bytes(), ciphertext_bytes: service.ciphertext_bytes() };
                 let inputs_per_ciphertext = service.parameters().dimension;
                 let product = Product { method: setting.method(route), multiplications: service.products(), slots: 1, inputs_per_ciphertext };
-                let prepare = StageTime { stage: Stage::Prepare, phase: Phase::Setup, batch: 0, images: spec.images as u32, elapsed: prepare, device_ns: None };
+                let prepare =
+                    StageTime { stage: Stage::Prepare, phase: Phase::Setup, batch: 0, images: spec.images as u32, elapsed: prepare, device_ns: None };
                 let (batch, times) = (batch(spec, VECTORS_PER_BATCH), vec![prepare]);
                 let (product, device) = (Some(product), plain_device());
                 let job = Job { batch, set: Some(1), slot_bits, times, product, sizes: Some(sizes), device, backend: None };
@@ -550,7 +551,7 @@ fn batch(spec: &Spec, default: usize) -> usize {
 }
 
 /// A pool of its own for a spec that names its number of threads.
-fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
+pub(super) fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()

@@ -4,10 +4,12 @@
 
 mod eivhe;
 mod gpu;
+mod parties;
 mod pipeline;
 mod run;
 #[cfg(unix)]
 mod signals;
+mod smlp;
 mod sweep;
 mod usage;
 
