@@ -10,6 +10,8 @@ mod bound;
 #[cfg(feature = "gpu")]
 mod check;
 #[cfg(feature = "gpu")]
+mod clock;
+#[cfg(feature = "gpu")]
 mod code;
 #[cfg(feature = "gpu")]
 mod device;

@@ -167,7 +167,7 @@ fn rates(args: &DoctorArgs, json: bool) -> Result<bool> {
                 rate.kernel,
                 rate.products_per_second,
                 rate.device_per_second.map_or_else(|| "unknown".into(), |r| format!("{r:.0}")),
-                percent(rate).map_or_else(|| "unknown".into(), |p| format!("{p:.0} %")),
+                percent(rate).map_or_else(|| if software { "-" } else { "unknown" }.into(), |p| format!("{p:.0} %")),
                 rate.gmp_per_second,
                 rate.products_per_second / rate.gmp_per_second,
                 if rate.chosen { "  chosen" } else { "" }
@@ -235,6 +235,7 @@ fn facts(json: bool) -> Result<bool> {
                 let software = if device.kind == DeviceKind::Software { "software adapter, not a GPU: " } else { "" };
                 text += &format!("  {:<10} {software}{}\n", id.name(), device.detail);
             }
+            Err(Error::BackendUnavailable { reason, .. }) => text += &format!("  {:<10} not here: {reason}\n", id.name()),
             Err(error) => text += &format!("  {:<10} not here: {error}\n", id.name()),
         }
     }

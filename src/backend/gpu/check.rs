@@ -122,7 +122,7 @@ impl Engine {
                 _ => sample.values(inputs, &entries[entry..entry + sample.entries.len()], modulus),
             });
             let wrong = expected.0.iter().zip(&actual[output..output + which.len()]).position(|(expected, actual)| expected != actual);
-            wrong.map_or(Ok(()), |at| Err(differs(format!("output {} of item {item}", which[at]))))
+            wrong.map_or(Ok(()), |at| Err(differs(&format!("output {} of item {item}", which[at]))))
         })
     }
 
@@ -137,7 +137,7 @@ impl Engine {
             let chosen: Vec<usize> = items
                 .clone()
                 .filter(|item| {
-                    if (item - items.start) % 64 == 0 {
+                    if (item - items.start).is_multiple_of(64) {
                         coins = self.mixed();
                     }
                     coins >> ((item - items.start) % 64) & 1 == 1
@@ -171,7 +171,7 @@ impl Engine {
                 }
             });
             if let Some(output) = expected.0.iter().zip(actual).position(|(expected, actual)| expected != actual) {
-                return Err(differs(format!("output {output} of one of the items {} to {}", items.start, items.end - 1)));
+                return Err(differs(&format!("output {output} of one of the items {} to {}", items.start, items.end - 1)));
             }
         }
         Ok(())
@@ -185,7 +185,7 @@ pub(super) fn times(code: &Code) -> usize {
 }
 
 /// The numbers may be secret; which of them differs says enough.
-fn differs(place: String) -> Fault {
+fn differs(place: &str) -> Fault {
     Fault::Wrong {
         what: "a check of the results",
         expected: "what GMP makes of the same inputs".into(),
