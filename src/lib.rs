@@ -18,7 +18,7 @@
 //! | [`limbs`], [`modulus`] | batches of integers; odd moduli | `limbs` |
 //! | [`backend`] | what does the arithmetic: `reference` (textbook, the oracle), `gmp`, `ifma` (AVX-512), `gpu` (compute shaders, `shaders/`) | `plan`, `limbs`, `modulus`, `machine`; `stopwatch` to keep dispatches short |
 //! | [`channel`] | the wire between two parties: requests and answers, counted; frames, sessions, TLS | `record` for files |
-//! | [`scheme`] | how the data is protected: `clear`, `paillier`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `channel`, `record` for files |
+//! | [`scheme`] | how the data is protected: `clear`, `paillier`, `smlp` (two servers over Paillier). Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `channel`, `record` for files |
 //! | [`workload`] | what is computed: `inference` | all of the above but the harness |
 //! | [`conformance`] | the equivalence suite: backends against the oracle | the arithmetic side and `scheme` |
 //! | [`sweep`] | grids of specs and the files that name them; what a row will roughly cost | `workload` and what a spec is made of |
