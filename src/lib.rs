@@ -18,7 +18,7 @@
 //! | [`limbs`], [`modulus`] | batches of integers; odd moduli | `limbs` |
 //! | [`backend`] | what does the arithmetic: `reference` (textbook, the oracle), `gmp`, `ifma` (AVX-512), `gpu` (compute shaders, `shaders/`) | `plan`, `limbs`, `modulus`, `machine`; `stopwatch` to keep dispatches short |
 //! | [`channel`] | the wire between two parties: requests and answers, counted; frames, sessions, TLS | `record` for files |
-//! | [`scheme`] | how the data is protected: `clear`, `paillier`, `smlp`, `eivhe`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `channel`, `record` for files |
+//! | [`scheme`] | how the data is protected: `clear`, `paillier`, `smlp` (two servers over Paillier), `eivhe`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `channel`, `record` for files |
 //! | [`attack`] | what is broken: keys of integer-vector encryption from public matrices and from pairs of message and ciphertext | `scheme`, `randomness` |
 //! | [`workload`] | what is computed: `inference`, `training` (and classification by what was trained); what ciphertexts give away to a learner and to an attack: `leakage` | all of the above but the harness |
 //! | [`conformance`] | the equivalence suite: backends against the oracle, schemes against exact integers | the arithmetic side and `scheme` |

@@ -46,7 +46,7 @@ impl Rounding {
                 for value in values {
                     let (low, high) = (u128::from(stream.word()), u128::from(stream.word()));
                     let d = u128::from(divisor);
-                    *value = ((high * d + (low * d >> 64)) >> 64) as u64;
+                    *value = ((high * d + ((low * d) >> 64)) >> 64) as u64;
                 }
             });
         }
