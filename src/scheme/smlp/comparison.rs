@@ -33,6 +33,7 @@ use rug::Integer;
 use zeroize::Zeroizing;
 
 use super::encrypted::{Encrypted, EncryptedMatrix};
+use super::rounding::below;
 use super::server::{KeyServer, Operation};
 use super::slots::{KAPPA, Slots};
 use super::wire::Reader;
@@ -70,7 +71,7 @@ impl Factor {
                 break word;
             }
         };
-        let noise = ((u128::from(stream.word()) * u128::from(factor)) >> 64) as i128;
+        let noise = i128::from(below(factor, stream));
         let coins = stream.word();
         Self { factor, noise: if coins & 1 == 0 { noise } else { -noise }, negative: coins & 2 != 0 }
     }
@@ -175,7 +176,7 @@ impl<C: Channel> Encrypted<C> {
                 let mut constants = Vec::with_capacity(group.len());
                 for (&e, order) in group.iter().zip(&orders) {
                     let i = order[place];
-                    let factor = 1 + uniform(tests.prime - 1, &mut stream);
+                    let factor = 1 + below(tests.prime - 1, &mut stream);
                     members.push((e * (l + 1) + l - i, u128::from(factor)));
                     let constant = test_constant(masks[e], i, l, coins[e]);
                     constants.push((stream.below(&carries) + 2u32) * tests.prime + constant * factor as i64);
@@ -201,15 +202,10 @@ fn test_constant(low: u128, i: usize, l: usize, delta: bool) -> i64 {
     if delta { -1 + own + 3 * above } else { 1 + own + 3 * above }
 }
 
-/// Uniform in [0, limit), within limit 2^-64.
-pub(super) fn uniform(limit: u64, stream: &mut Stream) -> u64 {
-    ((u128::from(stream.word()) * u128::from(limit)) >> 64) as u64
-}
-
 /// A random order of 0 to count - 1.
 pub(super) fn shuffled(count: usize, stream: &mut Stream) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
-    (1..count).rev().for_each(|at| order.swap(at, uniform(at as u64 + 1, stream) as usize));
+    (1..count).rev().for_each(|at| order.swap(at, below(at as u64 + 1, stream) as usize));
     order
 }
 

@@ -268,29 +268,28 @@ fn a_planted_fault_of_one_bit_is_seen() {
     let (mut refused, mut wrong, mut unused) = (0, 0, 0);
     for comparison in Comparison::ALL {
         for (at, answers) in (0..6).flat_map(|at| [(at, false), (at, true)]) {
-            for bit in [5000] {
-                let key = toy(512);
-                let channel = Flip { inner: Local(server(BackendId::Gmp, key, 81)), at, seen: 0, bit, answers };
-                let tables = Tables { uses: 200, ..Tables::default() };
-                let options = Options { rerandomisation: Rerandomisation::Standard, tables, ..Options::new(comparison, 220) };
-                let backend = backend::open(BackendId::Gmp).unwrap();
-                let mut p1 = Encrypted::new(backend.as_ref(), key.public(), options, Tape::replayable(1), Tape::replayable(80), channel)
-                    .unwrap()
-                    .with_user(user());
-                let mut run = || -> Result<_> {
-                    let m = p1.upload(&values(12, 8, 1), 3, 4, 8)?;
-                    let (m, bits) = p1.relu(&m)?;
-                    let p = p1.product(&Product::new(&m, &m, 16, 15).transpose_right())?;
-                    let q = p1.select(&bits, &m)?;
-                    let (p, q) = (p1.answer(&p)?, p1.answer(&q)?);
-                    Ok((p1.open(&p)?, p1.open(&q)?))
-                };
-                match run() {
-                    Err(_) => refused += 1,
-                    Ok(got) => {
-                        assert!(got != expected || answers, "{comparison} message {at} bit {bit}");
-                        if got == expected { unused += 1 } else { wrong += 1 }
-                    }
+            let bit = 5000;
+            let key = toy(512);
+            let channel = Flip { inner: Local(server(BackendId::Gmp, key, 81)), at, seen: 0, bit, answers };
+            let tables = Tables { uses: 200, ..Tables::default() };
+            let options = Options { rerandomisation: Rerandomisation::Standard, tables, ..Options::new(comparison, 220) };
+            let backend = backend::open(BackendId::Gmp).unwrap();
+            let mut p1 = Encrypted::new(backend.as_ref(), key.public(), options, Tape::replayable(1), Tape::replayable(80), channel)
+                .unwrap()
+                .with_user(user());
+            let mut run = || -> Result<_> {
+                let m = p1.upload(&values(12, 8, 1), 3, 4, 8)?;
+                let (m, bits) = p1.relu(&m)?;
+                let p = p1.product(&Product::new(&m, &m, 16, 15).transpose_right())?;
+                let q = p1.select(&bits, &m)?;
+                let (p, q) = (p1.answer(&p)?, p1.answer(&q)?);
+                Ok((p1.open(&p)?, p1.open(&q)?))
+            };
+            match run() {
+                Err(_) => refused += 1,
+                Ok(got) => {
+                    assert!(got != expected || answers, "{comparison} message {at} bit {bit}");
+                    if got == expected { unused += 1 } else { wrong += 1 }
                 }
             }
         }
