@@ -116,7 +116,9 @@ fn trainings() -> Records {
             revision: outcome.revision.clone(),
         }));
         if key_bits.is_some() {
-            for (at, operation) in ["backward product", "comparison", "division", "forward product", "gradient product", "local", "selection"].iter().enumerate() {
+            for (at, operation) in
+                ["backward product", "comparison", "division", "forward product", "gradient product", "local", "selection"].iter().enumerate()
+            {
                 records.operations.extend(["p1", "p2"].map(|party| crate::record::Operation {
                     spec: outcome.spec.clone(),
                     operation: (*operation).into(),
@@ -155,13 +157,19 @@ fn trainings_have_figures_of_their_own() {
     assert_eq!(names, ["convergence", "loss", "operations", "growth-key", "growth-batch", "growth-width"]);
     assert!(drawn.left_out.iter().any(|(name, reason)| *name == "stages" && reason.contains("figures of their own")));
     let read = |name: &str| fs::read_to_string(dir.path().join(FIGURES).join(format!("{name}.svg"))).unwrap();
-    for label in ["simulated (clear)", "float (clear)", "encrypted 2048 gmp exact", "xor, network 2-10-2", "test records classified right (%)", "not shown"] {
+    for label in
+        ["simulated (clear)", "float (clear)", "encrypted 2048 gmp exact", "xor, network 2-10-2", "test records classified right (%)", "not shown"]
+    {
         assert!(read("convergence").contains(label), "{label}");
     }
     for label in ["encrypted 1024 toy gmp blinded", "comparison", "per mini-batch", "mini-batches of 40", "8.00 s"] {
         assert!(read("operations").contains(label), "{label}");
     }
-    assert!(read("growth-key").contains("toy") && read("growth-batch").contains("records of a mini-batch") && read("growth-width").contains("hidden units"));
+    assert!(
+        read("growth-key").contains("toy")
+            && read("growth-batch").contains("records of a mini-batch")
+            && read("growth-width").contains("hidden units")
+    );
     let (shades, _) = colours(&fs::read(dir.path().join(FIGURES).join("loss.png")).unwrap());
     assert!(shades > 50);
 }

@@ -47,7 +47,7 @@ const METHOD: Column = text(
 );
 const ENCRYPTION: Column =
     text("encryption", "how the owner makes randomisers: owner, djn, standard; none where nothing is encrypted (empty in older versions)");
-const PACKING: Column = integer("packing", "images", "images that share a ciphertext");
+const PACKING: Column = integer("packing", "images", "images that share a ciphertext; of smlp, numbers that do");
 const SCENARIO: Column = text("scenario", "offline (full batches: throughput) or single (one image at a time: latency)");
 const DIVISION: Column = text(
     "division",

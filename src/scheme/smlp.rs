@@ -136,6 +136,42 @@ impl<'a, M> Product<'a, M> {
         Self { addend: Some((addend, factor)), ..self }
     }
 
+    /// The factors as they are stored.
+    #[must_use]
+    pub fn factors(&self) -> [&'a M; 2] {
+        [self.left, self.right]
+    }
+
+    /// Whether each factor is taken transposed.
+    #[must_use]
+    pub fn transposed(&self) -> [bool; 2] {
+        self.transposed
+    }
+
+    /// How often the product of the factors is taken.
+    #[must_use]
+    pub fn scale(&self) -> u32 {
+        self.scale
+    }
+
+    /// What is added before the division, and how often.
+    #[must_use]
+    pub fn addend(&self) -> Option<(&'a M, u32)> {
+        self.addend
+    }
+
+    /// What the sum is divided by.
+    #[must_use]
+    pub fn divisor(&self) -> u64 {
+        self.divisor
+    }
+
+    /// Declared magnitude of the result.
+    #[must_use]
+    pub fn bits(&self) -> u32 {
+        self.bits
+    }
+
     /// Checks sizes and ranges. Output: inner length, the shape of the result and bits of the sum before the division: |sum| < 2^bits.
     fn check(&self, shape: impl Fn(&M) -> Shape) -> Result<(usize, Shape, u32)> {
         let (left, right) = (shape(self.left).transposed(self.transposed[0]), shape(self.right).transposed(self.transposed[1]));

@@ -260,6 +260,8 @@ impl<'a> Training<'a> {
             text += &line(&p1.operation, numbers);
         }
         text += &line("all", sums);
+        let cpu_ns: u64 = self.operations.iter().map(|o| o.cpu_ns).sum();
+        text += &format!("  processor time of a mini-batch, all threads of both: {}\n", duration(cpu_ns as f64 / 1e9 / steps));
         let setup: Vec<String> = self
             .samples
             .iter()

@@ -225,8 +225,8 @@ impl Job<'_> {
         let watch = Stopwatch::start();
         let inputs = Perceptron::upload(arithmetic, recipe, &values, self.training.width)?;
         let labels = Perceptron::upload(arithmetic, recipe, &labels, classes)?;
-        let mut times = vec![StageTime { stage: Stage::Encrypt, phase: Phase::Setup, batch: 0, images: used.len() as u32, elapsed: watch.elapsed() }];
         let mut perceptron = Perceptron::new(arithmetic, &Parameters::initial(&self.spec.network, recipe, *seed), recipe)?;
+        let mut times = vec![StageTime { stage: Stage::Encrypt, phase: Phase::Setup, batch: 0, images: used.len() as u32, elapsed: watch.elapsed() }];
         // What was spent so far is no mini-batch's.
         arithmetic.ledger().clear();
         let encrypted = self.spec.protection.key_bits().is_some();
