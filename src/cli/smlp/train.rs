@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::machine;
 use crate::measure::{Run, Source, busy_warning};
 use crate::plot::{self as figures, Beside, FileKind};
-use crate::record::{CurvePoint, Operation, Outcome, Records, SAMPLES, Sample, Stage};
+use crate::record::{CURVE, CurvePoint, OPERATIONS, OUTCOMES, Operation, Outcome, RUN, Records, SAMPLES, Sample, Stage};
 use crate::scheme::paillier::{MINIMUM_BITS, check_bits};
 use crate::scheme::smlp::Comparison;
 use crate::stopwatch::timestamp;
@@ -169,7 +169,8 @@ pub(in crate::cli) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
     } else {
         out(&table(&trainings));
         trainings.iter().for_each(|training| out(&training.details()));
-        out(&format!("\n{}: samples.csv, outcomes.csv, curve.csv, operations.csv, run.toml and {} figures.", out_dir.display(), drawn.figures));
+        let files: Vec<&str> = [SAMPLES, OUTCOMES, CURVE, OPERATIONS, RUN].into_iter().filter(|name| out_dir.join(name).is_file()).collect();
+        out(&format!("\n{}: {} and {} figures.", out_dir.display(), files.join(", "), drawn.figures));
     }
     Ok(failed == 0)
 }
