@@ -10,7 +10,7 @@ use crate::record::journal::Entry;
 use crate::record::{CurvePoint, Operation, Outcome, Sample};
 use crate::scheme::paillier::{MINIMUM_BITS, security_bits};
 use crate::workload::inference::{Kept, StageTime};
-use crate::workload::training::{Bench, Classification, Cost, Data, Protection, Report, Spec, Trained};
+use crate::workload::training::{Bench, Classification, Cost, Data, Protection, Report, Spec, Trained, slot_bits};
 
 /// Costs by operation.
 type Costs = BTreeMap<&'static str, Cost>;
@@ -107,6 +107,7 @@ impl Run {
     fn blank_training(&self, spec: &Spec) -> Outcome {
         let (scheme, backend, method) = spec.protection.names();
         let key_bits = spec.protection.key_bits();
+        let slot_bits = slot_bits(&spec.network, &spec.recipe, spec.batch);
         let on_gpu = matches!(spec.protection, Protection::Smlp { backend: BackendId::Gpu, .. });
         Outcome {
             spec: spec.to_string(),
@@ -117,8 +118,9 @@ impl Run {
             features: if matches!(spec.data, Data::Parity(_)) { "bits" } else { "pixels" }.into(),
             key_bits,
             method: method.into(),
-            encryption: "none".into(),
-            packing: 1,
+            encryption: if key_bits.is_some() { "owner" } else { "none" }.into(),
+            packing: key_bits.map_or(1, |bits| (bits - 2) / slot_bits),
+            slot_bits: key_bits.map(|_| slot_bits),
             feature_bits: key_bits.is_some().then_some(spec.recipe.scale_bits),
             weight_bits: key_bits.is_some().then_some(spec.recipe.scale_bits),
             scenario: "offline".into(),
@@ -131,7 +133,7 @@ impl Run {
             run_id: self.id.clone(),
             revision: REVISION.into(),
             row_id: training_row_id(spec),
-            rerandomisation: "none".into(),
+            rerandomisation: if key_bits.is_some() { "auto" } else { "none" }.into(),
             key_bytes: key_bits.map(|bits| bits.div_ceil(8)),
             ciphertext_bytes: key_bits.map(|bits| (2 * bits).div_ceil(8)),
             compiler: COMPILER.into(),

@@ -14,7 +14,7 @@ use super::sheet::{
 use crate::record::{CurvePoint, Operation, Records};
 use crate::report::Row;
 
-/// Markers of a line; more would hide it.
+/// Markers of a line, about; more would hide it.
 const MOST_MARKERS: usize = 13;
 
 /// A row in a few words. What is simulated says so, and so do toys.
@@ -87,16 +87,13 @@ fn course(
             let (colour, shape, filled) = look(row, encrypted);
             encrypted += usize::from(row.outcome.key_bits.is_some());
             let dots = points.iter().map(|p| Dot { x: p.epoch, y: y_of(p), range: None }).collect();
-            Line { name: name(row), colour, shape, filled, dots }
+            Line { name: name(row), colour, shape, filled, marked: points.len().div_ceil(MOST_MARKERS), dots }
         })
         .collect();
     // What lies on another line is drawn over it.
     lines.sort_by_key(|line| !line.filled);
     let most = lines.iter().flat_map(|l| l.dots.iter().map(|d| d.x)).fold(0.0, f64::max);
     let ys: Vec<f64> = lines.iter().flat_map(|l| l.dots.iter().map(|d| d.y)).collect();
-    for line in &mut lines {
-        thin(line);
-    }
     let decimals = if most <= 4.0 { 1 } else { 0 };
     let x = Axis::new(
         format!("passes over the records ({what})"),
@@ -105,22 +102,6 @@ fn course(
         ticks(0.0, most).into_iter().map(|t| (t, format!("{t:.decimals$}"))).collect(),
     );
     Ok(chart(figure, (&x, &y_axis(&ys)), &lines, &[], &with_hidden(hidden, "of other trainings", footer)))
-}
-
-/// Leaves out points between: the first ones, where most happens, stay denser.
-fn thin(line: &mut Line) {
-    let count = line.dots.len();
-    if count <= MOST_MARKERS {
-        return;
-    }
-    let share = |at: usize| (at as f64 / (MOST_MARKERS - 1) as f64).powf(1.5);
-    let mut kept: Vec<usize> = (0..MOST_MARKERS).map(|at| (share(at) * (count - 1) as f64).round() as usize).collect();
-    kept.dedup();
-    let mut at = 0;
-    line.dots.retain(|_| {
-        at += 1;
-        kept.contains(&(at - 1))
-    });
 }
 
 /// Test accuracy over the epochs.
@@ -316,7 +297,7 @@ pub(super) fn growth(over: Growth, rows: &[&Row], footer: &str) -> Result<Sheet,
                     if over == Growth::Key { String::new() } else { format!(" {}{}", o.key_bits.unwrap_or(0), if row.toy { " toy" } else { "" }) };
                 format!("{}{key} {} {}", experiment(row).split('/').next().unwrap_or_default(), o.backend, o.method)
             });
-            Line { name: label, colour: colours[at % colours.len()], shape: shapes[at % shapes.len()], filled: true, dots: dots.collect() }
+            Line { name: label, colour: colours[at % colours.len()], shape: shapes[at % shapes.len()], filled: true, dots: dots.collect(), marked: 1 }
         })
         .collect();
     let values = lines.iter().flat_map(|l| l.dots.iter().flat_map(|d| [d.y, d.range.map_or(d.y, |r| r.0), d.range.map_or(d.y, |r| r.1)]));

@@ -29,7 +29,7 @@ const fn truth(name: &'static str, meaning: &'static str) -> Column {
     Column { name, kind: "true/false", unit: "", meaning }
 }
 
-const SPEC: Column = text("spec", "everything that was asked for, in one line; joins the two files together with run_id");
+const SPEC: Column = text("spec", "everything that was asked for, in one line; joins the files together with run_id");
 const WORKLOAD: Column = text("workload", "what is computed: inference, training");
 const SCHEME: Column = text("scheme", "how the data is protected: clear (not at all), paillier, smlp (two servers over Paillier)");
 const BACKEND: Column = text(
@@ -47,7 +47,7 @@ const METHOD: Column = text(
 );
 const ENCRYPTION: Column =
     text("encryption", "how the owner makes randomisers: owner, djn, standard; none where nothing is encrypted (empty in older versions)");
-const PACKING: Column = integer("packing", "images", "images that share a ciphertext");
+const PACKING: Column = integer("packing", "images", "images that share a ciphertext; of smlp, numbers that do");
 const SCENARIO: Column = text("scenario", "offline (full batches: throughput) or single (one image at a time: latency)");
 const DIVISION: Column = text(
     "division",

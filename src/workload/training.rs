@@ -33,7 +33,7 @@ use crate::backend::BackendId;
 use crate::error::{Error, Result};
 use crate::scheme::smlp::Comparison;
 
-pub use algorithm::{Parameters, Perceptron};
+pub use algorithm::{Parameters, Perceptron, slot_bits};
 pub use bench::{Bench, Point, Progress, Report, Trained};
 pub use classify::{Classification, Classified};
 pub use data::{Data, Records};

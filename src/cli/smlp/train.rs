@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::machine;
 use crate::measure::{Run, Source, busy_warning};
 use crate::plot::{self as figures, Beside, FileKind};
-use crate::record::{CurvePoint, Operation, Outcome, Records, SAMPLES, Sample, Stage};
+use crate::record::{CURVE, CurvePoint, OPERATIONS, OUTCOMES, Operation, Outcome, RUN, Records, SAMPLES, Sample, Stage};
 use crate::scheme::paillier::{MINIMUM_BITS, check_bits};
 use crate::scheme::smlp::Comparison;
 use crate::stopwatch::timestamp;
@@ -169,7 +169,8 @@ pub(in crate::cli) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
     } else {
         out(&table(&trainings));
         trainings.iter().for_each(|training| out(&training.details()));
-        out(&format!("\n{}: samples.csv, outcomes.csv, curve.csv, operations.csv, run.toml and {} figures.", out_dir.display(), drawn.figures));
+        let files: Vec<&str> = [SAMPLES, OUTCOMES, CURVE, OPERATIONS, RUN].into_iter().filter(|name| out_dir.join(name).is_file()).collect();
+        out(&format!("\n{}: {} and {} figures.", out_dir.display(), files.join(", "), drawn.figures));
     }
     Ok(failed == 0)
 }
@@ -260,6 +261,8 @@ impl<'a> Training<'a> {
             text += &line(&p1.operation, numbers);
         }
         text += &line("all", sums);
+        let cpu_ns: u64 = self.operations.iter().map(|o| o.cpu_ns).sum();
+        text += &format!("  processor time of a mini-batch, all threads of both: {}\n", duration(cpu_ns as f64 / 1e9 / steps));
         let setup: Vec<String> = self
             .samples
             .iter()

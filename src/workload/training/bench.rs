@@ -225,6 +225,7 @@ impl Job<'_> {
         let watch = Stopwatch::start();
         let inputs = Perceptron::upload(arithmetic, recipe, &values, self.training.width)?;
         let labels = Perceptron::upload(arithmetic, recipe, &labels, classes)?;
+        let mut perceptron = Perceptron::new(arithmetic, &Parameters::initial(&self.spec.network, recipe, *seed), recipe)?;
         let mut times = vec![StageTime {
             stage: Stage::Encrypt,
             phase: Phase::Setup,
@@ -233,7 +234,6 @@ impl Job<'_> {
             elapsed: watch.elapsed(),
             device_ns: None,
         }];
-        let mut perceptron = Perceptron::new(arithmetic, &Parameters::initial(&self.spec.network, recipe, *seed), recipe)?;
         // What was spent so far is no mini-batch's.
         arithmetic.ledger().clear();
         let encrypted = self.spec.protection.key_bits().is_some();

@@ -117,7 +117,7 @@ impl Bench {
             }
             Protection::Smlp { backend, key_bits, comparison } => {
                 report(Progress { what: "keygen", step: 0, steps: what.images })?;
-                let mut setup = self.set_up((backend, key_bits, comparison), slot_bits(&spec.network, &spec.recipe, 1), spec.seed)?;
+                let mut setup = self.set_up((backend, key_bits, comparison), slot_bits(&spec.network, &spec.recipe, spec.batch), spec.seed)?;
                 let driven = drive(what, &parameters, &test, &mut setup.pair, "encrypted", report)?;
                 if let Some(at) = driven.classes.iter().zip(&expected.classes).position(|(a, b)| a != b) {
                     return Err(Error::Disagreement {
