@@ -9,6 +9,7 @@ mod facts;
 mod inference;
 mod pipeline;
 mod progress;
+mod smlp;
 mod sweep;
 
 use std::io::{ErrorKind, Write};
@@ -72,6 +73,9 @@ enum Command {
     Evaluate(pipeline::EvaluateArgs),
     /// Key owner: decrypt an answer file into classes
     Decrypt(pipeline::DecryptArgs),
+    /// Train and classify on two servers that see neither data nor parameters
+    #[command(subcommand)]
+    Smlp(smlp::SmlpCommand),
     /// Integer vectors (EIVHE): train on ciphertexts, recover keys, and see how both depend on sizes
     Eivhe(eivhe::EivheArgs),
 }
@@ -142,6 +146,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Encrypt(args) => pipeline::encrypt(&args, json),
         Command::Evaluate(args) => pipeline::evaluate(&args, json),
         Command::Decrypt(args) => pipeline::decrypt(&args, json),
+        Command::Smlp(command) => smlp::smlp(&command, json),
         Command::Eivhe(args) => eivhe::eivhe(&args, json),
     }?;
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -17,9 +17,10 @@
 //! | [`plan`] | programs of products and the planners that write them | nothing |
 //! | [`limbs`], [`modulus`] | batches of integers; odd moduli | `limbs` |
 //! | [`backend`] | what does the arithmetic: `reference` (textbook, the oracle), `gmp`, `ifma` (AVX-512), `gpu` (compute shaders, `shaders/`) | `plan`, `limbs`, `modulus`, `machine`; `stopwatch` to keep dispatches short |
-//! | [`scheme`] | how the data is protected: `clear`, `paillier`, `eivhe`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `record` for files |
+//! | [`channel`] | the wire between two parties: requests and answers, counted; frames, sessions, TLS | `record` for files |
+//! | [`scheme`] | how the data is protected: `clear`, `paillier`, `smlp`, `eivhe`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `channel`, `record` for files |
 //! | [`attack`] | what is broken: keys of integer-vector encryption from public matrices and from pairs of message and ciphertext | `scheme`, `randomness` |
-//! | [`workload`] | what is computed: `inference`; what ciphertexts give away to a learner and to an attack: `leakage` | all of the above but the harness |
+//! | [`workload`] | what is computed: `inference`, `training` (and classification by what was trained); what ciphertexts give away to a learner and to an attack: `leakage` | all of the above but the harness |
 //! | [`conformance`] | the equivalence suite: backends against the oracle, schemes against exact integers | the arithmetic side and `scheme` |
 //! | [`sweep`] | grids of specs and the files that name them; what a row will roughly cost | `workload` and what a spec is made of |
 //! | [`measure`], [`report`], [`plot`] | runs specs into records; derives tables, compares folders, reads quoted numbers and times of peers; draws figures | `measure` ← `workload`, `record`, `stopwatch`; `report` ← `record`, `statistics`; `plot` ← `report` |
@@ -40,6 +41,7 @@
 //! | a backend | `backend/<name>.rs` | a variant and an arm in `backend.rs` | `cipherlane verify --backend <name>` passes |
 //! | a plan | a function in `plan/matvec.rs` or a file beside it | a variant of `Method` | the planner's tests and `verify` pass |
 //! | a scheme | `scheme/<name>.rs` | a variant in `scheme.rs`, an arm in `workload/inference.rs` | its results equal the integers in the clear |
+//! | a protection of training | an arithmetic (`scheme::smlp::Arithmetic`) | an arm of `training::Protection` and of `training::Bench` | its parameters equal the simulator's |
 //! | a feature map | a variant in `features.rs`, its division in `workload.rs` | nothing | a trained model is committed |
 //! | a measurement | `benches/sweeps/<name>.toml` | nothing | `cipherlane sweep` runs it |
 //! | a figure | a function in `plot/` that gives a sheet or the reason why not | its name in `plot.rs` | the tests of `plot` pass |
@@ -59,6 +61,7 @@
 
 pub mod attack;
 pub mod backend;
+pub mod channel;
 pub mod cli;
 pub mod conformance;
 pub mod dataset;

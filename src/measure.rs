@@ -1,5 +1,7 @@
 //! Measurement: runs specs, turns what they measured into records, and writes where the numbers come from.
 
+mod training;
+
 use std::path::Path;
 
 use serde::Serialize;
@@ -13,9 +15,10 @@ use crate::record::journal::{Entry, FirstDigest, Journal};
 use crate::record::leakage::{self, Experiment, Leak};
 use crate::record::{Outcome, RUN, Records, Sample, write_whole};
 use crate::scheme::paillier::{MINIMUM_BITS, security_bits};
-use crate::stopwatch::{Stopwatch, timestamp};
+use crate::stopwatch::{Elapsed, Stopwatch, timestamp};
 use crate::workload::inference::{Bench, Measured, Report};
 use crate::workload::{Protection, Sampling, Spec};
+pub use training::{training_definition, training_row_id};
 
 /// Source revision of this program; `-dirty` when the source differed from it.
 pub const REVISION: &str = env!("CIPHERLANE_REVISION");
@@ -86,8 +89,7 @@ impl Run {
     /// [`Error::Interrupted`].
     pub fn measure(&mut self, bench: &mut Bench, spec: &Spec, sampling: Sampling, report: &mut Report<'_>) -> Result<&Outcome> {
         let entry = self.row(bench, spec, sampling, report)?;
-        self.records.samples.extend(entry.samples);
-        self.records.outcomes.push(entry.outcome);
+        self.records.add(entry);
         // The row was pushed in the line above.
         self.records.outcomes.last().ok_or(Error::Interrupted)
     }
@@ -97,11 +99,7 @@ impl Run {
     /// # Errors
     /// [`Error::Interrupted`].
     pub fn row(&mut self, bench: &mut Bench, spec: &Spec, sampling: Sampling, report: &mut Report<'_>) -> Result<Entry> {
-        machine::reset_peak_rss();
-        let (frequency_start_khz, ticks, watch) = (machine::frequency_khz(), machine::processor_ticks(), Stopwatch::start());
-        let result = bench.run(spec, sampling, report);
-        let elapsed = watch.elapsed();
-        let ticks = ticks.zip(machine::processor_ticks());
+        let (result, surroundings) = Surroundings::of(|| bench.run(spec, sampling, report));
         let mut first_digest = None;
         let result = result.and_then(|measured| {
             first_digest = self.check_first_digest(spec, &measured)?;
@@ -112,13 +110,7 @@ impl Run {
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(error) => Outcome { error: Some(error.to_string()), ..self.blank(spec, sampling) },
         };
-        outcome.row_ns = Some(elapsed.wall_ns);
-        outcome.frequency_start_khz = frequency_start_khz;
-        outcome.frequency_end_khz = machine::frequency_khz();
-        // Ticks are coarse: the process' own finer time may come out a little above the machine's.
-        let busy = ticks.map(|(before, after)| after.busy.saturating_sub(before.busy) * machine::TICK_NS);
-        outcome.others_cpu_ns = busy.map(|busy| busy.saturating_sub(elapsed.cpu_ns));
-        outcome.stolen_cpu_ns = ticks.map(|(before, after)| after.stolen.saturating_sub(before.stolen) * machine::TICK_NS);
+        surroundings.note_in(&mut outcome);
         let blank = Sample::blank(&outcome, &machine::processor());
         let times = result.map(|measured| measured.times).unwrap_or_default();
         let samples = times.iter().map(|time| Sample {
@@ -128,9 +120,10 @@ impl Run {
             items: time.images,
             wall_ns: time.elapsed.wall_ns,
             cpu_ns: time.elapsed.cpu_ns,
+            device_ns: time.device_ns,
             ..blank.clone()
         });
-        Ok(Entry { samples: samples.collect(), first_digest, outcome })
+        Ok(Entry { samples: samples.collect(), first_digest, outcome, curve: Vec::new(), operations: Vec::new() })
     }
 
     /// Remembers a row of an earlier process, so that later rows are compared with it.
@@ -378,6 +371,34 @@ impl Run {
             source: &self.source,
             earlier: Vec::new(),
         }
+    }
+}
+
+/// What the machine did while a row ran.
+struct Surroundings {
+    elapsed: Elapsed,
+    frequency_khz: [Option<u64>; 2],
+    busy_ns: Option<u64>,
+    stolen_ns: Option<u64>,
+}
+
+impl Surroundings {
+    fn of<T>(work: impl FnOnce() -> T) -> (T, Self) {
+        machine::reset_peak_rss();
+        let (start, ticks) = (machine::frequency_khz(), machine::processor_ticks());
+        let (result, elapsed) = Stopwatch::time(work);
+        let ticks = ticks.zip(machine::processor_ticks());
+        let busy_ns = ticks.map(|(before, after)| after.busy.saturating_sub(before.busy) * machine::TICK_NS);
+        let stolen_ns = ticks.map(|(before, after)| after.stolen.saturating_sub(before.stolen) * machine::TICK_NS);
+        (result, Self { elapsed, frequency_khz: [start, machine::frequency_khz()], busy_ns, stolen_ns })
+    }
+
+    fn note_in(self, outcome: &mut Outcome) {
+        outcome.row_ns = Some(self.elapsed.wall_ns);
+        [outcome.frequency_start_khz, outcome.frequency_end_khz] = self.frequency_khz;
+        // Ticks are coarse: the process' own finer time may come out a little above the machine's.
+        outcome.others_cpu_ns = self.busy_ns.map(|busy| busy.saturating_sub(self.elapsed.cpu_ns));
+        outcome.stolen_cpu_ns = self.stolen_ns;
     }
 }
 

@@ -15,6 +15,7 @@ mod sheet;
 mod speedup;
 mod stages;
 mod throughput;
+mod training;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,6 +29,10 @@ use crate::report::quoted::Quoted;
 use crate::report::{Row, derive};
 use series::Over;
 use sheet::Sheet;
+use training::Growth;
+
+/// A figure, or why there is none.
+type Figure = std::result::Result<Sheet, String>;
 
 /// Folder of the figures inside a results folder.
 pub const FIGURES: &str = "figures";
@@ -80,7 +85,8 @@ pub struct Drawn {
 ///
 /// `stages`: shares of the online stages, one bar per spec. `throughput`, `latency`: by key size, or by spec where there is one key size only, with 95 % bootstrap
 /// intervals. `threads`, `packing`, `batch`: throughput against one size. `speedup-naive`, `peers`: how many times faster. `accuracy`: by dataset and feature map
-/// with its sampling error. `slots`: accuracy against the width of a slot. `front`: accuracy against throughput. Files are written whole or not at all.
+/// with its sampling error. `slots`: accuracy against the width of a slot. `front`: accuracy against throughput. `convergence`, `loss`: courses of trainings.
+/// `operations`: what a mini-batch spends its time on. `growth-key`, `growth-batch`, `growth-width`: its time against one size. Files are written whole or not at all.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder cannot be written, [`Error::Figure`] when a drawing library fails.
@@ -154,21 +160,32 @@ fn sheets(records: &Records, rows: &[Row], beside: Beside<'_>) -> (Vec<Sheet>, V
     let workload = rows.iter().map(|r| r.outcome.workload.as_str()).find(|w| *w == "inference").or(rows.first().map(|r| r.outcome.workload.as_str()));
     let shown: Vec<&Row> = rows.iter().filter(|r| Some(r.outcome.workload.as_str()) == workload).collect();
     let footer = footer(records, rows, rows.len() - shown.len());
+    // Trainings have figures of their own beside whatever else there is.
+    let trainings: Vec<&Row> = rows.iter().filter(|r| r.outcome.workload == "training").collect();
+    let costly: Vec<&Row> = rows.iter().filter(|r| r.outcome.scheme == "smlp").collect();
+    let training_footer = self::footer(records, rows, rows.len() - trainings.len());
     let none = |reason: &str| Err(reason.to_owned());
-    let all: [(&'static str, std::result::Result<Sheet, String>); 12] = [
-        ("stages", stages::sheet(&shown, &footer).map_or_else(|| none("no row has online times"), Ok)),
-        ("throughput", throughput::throughput(&shown, &footer)),
-        ("latency", throughput::latency(&shown, &footer)),
-        ("threads", throughput::scaling("threads", &shown, Over::Threads, &footer)),
-        ("packing", throughput::scaling("packing", &shown, Over::Packing, &footer)),
-        ("batch", throughput::scaling("batch", &shown, Over::Batch, &footer)),
-        ("speedup-naive", speedup::over_naive(&shown, &footer)),
+    let per_image = |sheet: Figure| if workload == Some("training") { none("trainings have figures of their own") } else { sheet };
+    let all: [(&'static str, Figure); 18] = [
+        ("stages", per_image(stages::sheet(&shown, &footer).map_or_else(|| none("no row has online times"), Ok))),
+        ("throughput", per_image(throughput::throughput(&shown, &footer))),
+        ("latency", per_image(throughput::latency(&shown, &footer))),
+        ("threads", per_image(throughput::scaling("threads", &shown, Over::Threads, &footer))),
+        ("packing", per_image(throughput::scaling("packing", &shown, Over::Packing, &footer))),
+        ("batch", per_image(throughput::scaling("batch", &shown, Over::Batch, &footer))),
+        ("speedup-naive", per_image(speedup::over_naive(&shown, &footer))),
         ("peers", speedup::peers(beside.peers)),
-        ("accuracy", accuracy::sheet(&shown, &footer).map_or_else(|| none("no row has an accuracy"), Ok)),
-        ("slots", front::slots(&shown, &footer)),
-        ("front", front::front(&shown, beside.quoted, &footer)),
+        ("accuracy", per_image(accuracy::sheet(&shown, &footer).map_or_else(|| none("no row has an accuracy"), Ok))),
+        ("slots", per_image(front::slots(&shown, &footer))),
+        ("front", per_image(front::front(&shown, beside.quoted, &footer))),
         // A share of what the machine could do needs its peak rate of products in the records; no column holds one.
         ("bound", none("no record holds the peak rate of modular products of the machine, so there is nothing to take a percentage of")),
+        ("convergence", training::convergence(&trainings, records, &training_footer)),
+        ("loss", training::loss(&trainings, records, &training_footer)),
+        ("operations", training::operations(&costly, records, &training_footer)),
+        ("growth-key", training::growth(Growth::Key, &trainings, &training_footer)),
+        ("growth-batch", training::growth(Growth::Batch, &trainings, &training_footer)),
+        ("growth-width", training::growth(Growth::Width, &trainings, &training_footer)),
     ];
     let (mut sheets, mut left_out) = (Vec::new(), Vec::new());
     for (name, result) in all {

@@ -26,6 +26,12 @@ pub enum Purpose {
     Sample = 4,
     /// Masks of what a result holds besides rows.
     Masking = 5,
+    /// Random rounding of divisions in training.
+    Rounding = 6,
+    /// Permutations and coins that hide an order.
+    Shuffle = 7,
+    /// Pads that keep an answer for its user.
+    Answer = 8,
     /// Key-switching matrices of integer-vector encryption.
     KeySwitch = 16,
 }
@@ -53,6 +59,12 @@ impl Tape {
         Self { seed: Zeroizing::new(digest.into()) }
     }
 
+    /// The tape of a seed that two parties share.
+    #[must_use]
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self { seed: Zeroizing::new(seed) }
+    }
+
     /// The stream of one purpose and index; index is below 2^56.
     #[must_use]
     pub fn stream(&self, purpose: Purpose, index: u64) -> Stream {
@@ -66,6 +78,11 @@ impl Tape {
 pub struct Stream(ChaCha20Rng);
 
 impl Stream {
+    /// Goes to 64-bit word `word` of the stream.
+    pub fn seek(&mut self, word: u64) {
+        self.0.set_word_pos(2 * u128::from(word));
+    }
+
     /// Uniform in `[0, 2^64)`.
     pub fn word(&mut self) -> u64 {
         self.0.next_u64()
@@ -167,6 +184,16 @@ mod tests {
         // Above 2^63 half of all words would favour low values.
         let limit = (1 << 63) + 1;
         assert!((0..1000).all(|_| stream.word_below(limit) < limit));
+    }
+
+    #[test]
+    fn a_stream_is_read_from_any_word() {
+        let mut stream = Tape::from_seed([7; 32]).stream(Purpose::Rounding, 3);
+        let words: Vec<u64> = (0..100).map(|_| stream.word()).collect();
+        for at in [99, 0, 17, 64] {
+            stream.seek(at);
+            assert_eq!(stream.word(), words[at as usize]);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod clear;
 pub mod eivhe;
 pub mod paillier;
+pub mod smlp;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,13 +22,15 @@ pub enum SchemeId {
     Clear,
     /// Additively homomorphic encryption.
     Paillier,
+    /// Two servers over Paillier.
+    Smlp,
     /// Integer-vector encryption.
     Eivhe,
 }
 
 impl SchemeId {
     /// All schemes.
-    pub const ALL: [Self; 3] = [Self::Clear, Self::Paillier, Self::Eivhe];
+    pub const ALL: [Self; 4] = [Self::Clear, Self::Paillier, Self::Smlp, Self::Eivhe];
 
     /// The name on the command line and in records.
     #[must_use]
@@ -35,6 +38,7 @@ impl SchemeId {
         match self {
             Self::Clear => "clear",
             Self::Paillier => "paillier",
+            Self::Smlp => "smlp",
             Self::Eivhe => "eivhe",
         }
     }
@@ -45,6 +49,7 @@ impl SchemeId {
         match self {
             Self::Clear => "no protection: the plaintext baseline, in f32 and in the same integers",
             Self::Paillier => "Paillier encryption; the owner of the image decrypts, the model stays with the server",
+            Self::Smlp => "a perceptron trained and asked on two servers that do not collude; data and parameters stay encrypted (`cipherlane smlp`)",
             Self::Eivhe => "integer-vector encryption, a reconstruction: broken over the integers as published, learning with errors modulo q",
         }
     }

@@ -5,8 +5,10 @@
 
 mod estimate;
 mod file;
+mod training;
 
 use std::collections::HashSet;
+use std::hash::Hash;
 
 pub use estimate::{Estimate, Speeds};
 pub use file::Sweep;
@@ -17,7 +19,7 @@ use crate::plan::matvec::Method;
 use crate::quantise::Precision;
 use crate::scheme::eivhe::{Route, Setting};
 use crate::scheme::paillier::{Encryption, Rerandomisation};
-use crate::workload::{PackingChoice, PoolChoice, Protection, Scenario, Spec};
+use crate::workload::{PackingChoice, PoolChoice, Protection, Scenario, Spec, training as learning};
 
 /// Images for the oracle, and for one image at a time, where no number is named: enough for one set of ciphertexts, and for many repetitions.
 const FEW_IMAGES: usize = 100;
@@ -166,7 +168,7 @@ impl Grid {
 
 /// The specs with every repetition taken out; the first stays.
 #[must_use]
-pub fn once(mut specs: Vec<Spec>) -> Vec<Spec> {
+pub fn once<T: Clone + Eq + Hash>(mut specs: Vec<T>) -> Vec<T> {
     let mut seen = HashSet::new();
     specs.retain(|spec| seen.insert(spec.clone()));
     specs
@@ -177,6 +179,8 @@ pub fn once(mut specs: Vec<Spec>) -> Vec<Spec> {
 pub struct Plan {
     /// The rows to measure, each once.
     pub specs: Vec<Spec>,
+    /// The trainings to run, each once, after the rows. Rules are for grids and leave none of them out.
+    pub trainings: Vec<learning::Spec>,
     /// What the rules of the file left out.
     pub excluded: Vec<Excluded>,
     /// Combinations that several grids name.

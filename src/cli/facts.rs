@@ -21,6 +21,7 @@ use crate::record::write_whole;
 use crate::scheme::SchemeId;
 use crate::scheme::eivhe::Setting;
 use crate::scheme::paillier::Encryption;
+use crate::scheme::smlp::Comparison;
 use crate::workload::inference::linear_map;
 use crate::workload::leakage::{Learner, Setting as LeakSetting, Sweep as LeakSweep};
 use crate::{machine, stopwatch::Stopwatch};
@@ -166,7 +167,7 @@ fn rates(args: &DoctorArgs, json: bool) -> Result<bool> {
                 rate.kernel,
                 rate.products_per_second,
                 rate.device_per_second.map_or_else(|| "unknown".into(), |r| format!("{r:.0}")),
-                percent(rate).map_or_else(|| "unknown".into(), |p| format!("{p:.0} %")),
+                percent(rate).map_or_else(|| if software { "-" } else { "unknown" }.into(), |p| format!("{p:.0} %")),
                 rate.gmp_per_second,
                 rate.products_per_second / rate.gmp_per_second,
                 if rate.chosen { "  chosen" } else { "" }
@@ -234,6 +235,7 @@ fn facts(json: bool) -> Result<bool> {
                 let software = if device.kind == DeviceKind::Software { "software adapter, not a GPU: " } else { "" };
                 text += &format!("  {:<10} {software}{}\n", id.name(), device.detail);
             }
+            Err(Error::BackendUnavailable { reason, .. }) => text += &format!("  {:<10} not here: {reason}\n", id.name()),
             Err(error) => text += &format!("  {:<10} not here: {error}\n", id.name()),
         }
     }
@@ -267,7 +269,8 @@ pub(super) fn list(json: bool) -> Result<bool> {
     if json {
         out_json(&json!({
             "backends": BackendId::ALL.map(BackendId::name), "schemes": SchemeId::ALL.map(SchemeId::name), "methods": Method::ALL.map(Method::name),
-            "encryptions": Encryption::ALL.map(Encryption::name), "eivhe": Setting::ALL.map(Setting::name), "features": FeatureMap::ALL.map(FeatureMap::name),
+            "comparisons": Comparison::ALL.map(Comparison::name), "encryptions": Encryption::ALL.map(Encryption::name),
+            "eivhe": Setting::ALL.map(Setting::name), "features": FeatureMap::ALL.map(FeatureMap::name),
             "leakage_settings": LeakSetting::ALL.map(LeakSetting::name), "leakage_networks": Learner::ALL.map(Learner::name),
             "leakage_sweeps": LeakSweep::ALL.map(LeakSweep::name),
             "models": models.iter().map(|(d, f, m)| json!({ "dataset": d, "features": f.name(), "test_accuracy": m.test_accuracy() })).collect::<Vec<_>>(),
@@ -283,6 +286,7 @@ pub(super) fn list(json: bool) -> Result<bool> {
     section("backends", &BackendId::ALL.map(|id| (id.name(), format!("{}{}", id.summary(), available(id)))));
     section("schemes", &SchemeId::ALL.map(|s| (s.name(), s.summary().into())));
     section("methods", &Method::ALL.map(|m| (m.name(), m.summary().into())));
+    section("comparisons", &Comparison::ALL.map(|c| (c.name(), c.summary().into())));
     section("encryptions", &Encryption::ALL.map(|e| (e.name(), e.summary().into())));
     let soundness = |s: Setting| match s.warning() {
         None => format!("modulo q, about {} bits of security with fresh randomness", s.security_bits()),

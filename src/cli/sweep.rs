@@ -1,6 +1,6 @@
 //! `sweep`, `compare`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,18 +10,19 @@ use serde_json::json;
 
 use super::inference::{models_for, open_dataset, short, warn_unsound};
 use super::progress::Meter;
-use super::{check_folder, check_stop, note, out, out_json, shown};
+use super::{check_folder, check_stop, note, out, out_json, shown, smlp};
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::machine;
-use crate::measure::{Run, Source, busy_warning, definition, row_id, unpublishable};
-use crate::record::journal::{Entry, Journal, Shard};
+use crate::measure::{Run, Source, busy_warning, definition, row_id, training_definition, training_row_id, unpublishable};
+use crate::record::journal::{Journal, Shard};
 use crate::record::{Records, SAMPLES, write_whole};
 use crate::report::compare::{Comparison, Pair, THRESHOLD, Verdict, compare as compare_records};
 use crate::report::{self, Format};
 use crate::stopwatch::Stopwatch;
 use crate::sweep::{Estimate, Plan, Speeds, Sweep};
 use crate::workload::inference::Bench;
-use crate::workload::{Protection, Spec};
+use crate::workload::{Protection, Spec, training as learning};
 
 /// The sweep file as it was last run, beside its results.
 const COPY: &str = "sweep.toml";
@@ -48,11 +49,60 @@ pub(super) struct SweepArgs {
     offline: bool,
 }
 
+/// What a row measures.
+enum Task {
+    Inference(Spec),
+    Training(Box<learning::Spec>),
+}
+
+impl Task {
+    fn id(&self, sweep: &Sweep, source: &Source) -> String {
+        match self {
+            Self::Inference(spec) => row_id(spec, sweep.sampling, source),
+            Self::Training(spec) => training_row_id(spec),
+        }
+    }
+
+    fn definition(&self, sweep: &Sweep, source: &Source) -> String {
+        match self {
+            Self::Inference(spec) => definition(spec, sweep.sampling, source),
+            Self::Training(spec) => training_definition(spec),
+        }
+    }
+
+    fn short(&self) -> String {
+        match self {
+            Self::Inference(spec) => short(spec),
+            Self::Training(spec) => format!("{} {}, {}", spec.data, spec.network, smlp::short(spec.protection)),
+        }
+    }
+}
+
+impl std::fmt::Display for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Inference(spec) => spec.fmt(f),
+            Self::Training(spec) => spec.fmt(f),
+        }
+    }
+}
+
+/// All tasks of a plan, in its order.
+fn tasks(plan: &Plan) -> impl Iterator<Item = Task> {
+    plan.specs.iter().cloned().map(Task::Inference).chain(plan.trainings.iter().cloned().map(|spec| Task::Training(Box::new(spec))))
+}
+
 /// A row of the plan.
 struct Row {
-    spec: Spec,
+    task: Task,
     id: String,
     estimate: Estimate,
+}
+
+/// What rows are measured with.
+struct Benches {
+    inference: Bench,
+    training: learning::Bench,
 }
 
 /// Runs a sweep, or goes on with it.
@@ -68,17 +118,24 @@ pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<bool> {
         }
         check_folder(&dir, true)?;
     }
-    let dataset = open_dataset(&sweep.dataset, args.offline)?;
+    // Trainings name their own data; the embedded digits are as good as any for a sweep of nothing else.
+    let dataset = if sweep.has_grids() { open_dataset(&sweep.dataset, args.offline)? } else { Dataset::digits(String::new())? };
     let name = dataset.id.to_string();
     let plan = sweep.plan(&name, dataset.test.len())?;
-    let source = Source { dataset: name.clone(), dataset_sha256: dataset.sha256.clone(), seed: sweep.seed };
+    let source = if sweep.has_grids() {
+        Source { dataset: name.clone(), dataset_sha256: dataset.sha256.clone(), seed: sweep.seed }
+    } else {
+        let data: BTreeSet<String> = plan.trainings.iter().map(|spec| spec.data.to_string()).collect();
+        Source { dataset: data.into_iter().collect::<Vec<_>>().join(","), dataset_sha256: String::new(), seed: sweep.seed }
+    };
     let models = models_for(&name, &sweep.features(), None)?;
-    let mut bench = Bench::new(dataset.test, models, sweep.toy, || !super::should_stop());
+    let inference = Bench::new(dataset.test, models, sweep.toy, || !super::should_stop());
+    let mut benches = Benches { inference, training: learning::Bench::new(sweep.toy, || !super::should_stop()) };
     let meter = Meter::start("estimating", 0, "rows");
-    let rows = rows(&sweep, &plan, &source, &bench, args.shard)?;
+    let rows = rows(&sweep, &plan, &source, &benches.inference, args.shard)?;
     drop(meter);
     tell_plan(&sweep, &plan, &rows, args.shard);
-    warn_unsound(rows.iter().map(|row| &row.spec));
+    warn_unsound(rows.iter().filter_map(|row| if let Task::Inference(spec) = &row.task { Some(spec) } else { None }));
     if args.dry_run {
         show_plan(&sweep, &plan, &rows, json);
         return Ok(true);
@@ -104,13 +161,13 @@ pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<bool> {
     found.entries.values().for_each(|entry| run.recall(entry));
     drop(found);
     // The plan in its order, parts of other processes included: the folder shows the whole sweep.
-    let order: Vec<String> = plan.specs.iter().map(|spec| row_id(spec, sweep.sampling, run.source())).collect();
+    let order: Vec<String> = tasks(&plan).map(|task| task.id(&sweep, run.source())).collect();
     let measured = (|| {
         write_copy(&dir, &sweep)?;
         if !todo.is_empty() {
             run.note_in(&journal, false)?;
         }
-        measure(&sweep, &todo, &mut run, &mut bench, &journal)
+        measure(&sweep, &todo, &mut run, &mut benches, &journal)
     })();
     match measured {
         Ok(()) if todo.is_empty() => {}
@@ -167,23 +224,35 @@ pub(super) fn warn_disturbed(records: &Records, dir: &Path) {
 
 /// The rows of this process with their estimates.
 fn rows(sweep: &Sweep, plan: &Plan, source: &Source, bench: &Bench, shard: Option<Shard>) -> Result<Vec<Row>> {
-    let mine = |spec: &&Spec| shard.is_none_or(|shard| shard.holds(&definition(spec, sweep.sampling, source)));
-    let specs: Vec<Spec> = plan.specs.iter().filter(mine).cloned().collect();
-    let speeds = Speeds::measure(&specs, || !super::should_stop())?;
+    let mine = |task: &Task| shard.is_none_or(|shard| shard.holds(&task.definition(sweep, source)));
+    let tasks: Vec<Task> = tasks(plan).filter(mine).collect();
+    let (mut specs, mut trainings) = (Vec::new(), Vec::new());
+    for task in &tasks {
+        match task {
+            Task::Inference(spec) => specs.push(spec.clone()),
+            Task::Training(spec) => trainings.push(spec.as_ref().clone()),
+        }
+    }
+    let speeds = Speeds::measure(&specs, &trainings, || !super::should_stop())?;
     let threads = rayon::current_num_threads();
     // Many rows share a layout, and finding one is not free.
     let mut sizes = HashMap::new();
     let mut keys = HashSet::new();
-    let rows = specs.into_iter().map(|spec| {
+    let rows = tasks.into_iter().map(|task| {
         check_stop()?;
-        let key = match spec.protection {
-            Protection::Paillier { key_bits, .. } => keys.insert(key_bits),
-            Protection::ClearFloat | Protection::ClearInteger | Protection::Eivhe { .. } => false,
+        let estimate = match &task {
+            Task::Inference(spec) => {
+                let key = match spec.protection {
+                    Protection::Paillier { key_bits, .. } => keys.insert(key_bits),
+                    Protection::ClearFloat | Protection::ClearInteger | Protection::Eivhe { .. } => false,
+                };
+                let layout = Spec { threads: None, ..spec.clone() };
+                let size = *sizes.entry(layout).or_insert_with(|| bench.size(spec).ok());
+                speeds.estimate(spec, sweep.sampling, size, threads, key)
+            }
+            Task::Training(spec) => speeds.estimate_training(spec, threads),
         };
-        let layout = Spec { threads: None, ..spec.clone() };
-        let size = *sizes.entry(layout).or_insert_with(|| bench.size(&spec).ok());
-        let estimate = speeds.estimate(&spec, sweep.sampling, size, threads, key);
-        Ok(Row { id: row_id(&spec, sweep.sampling, source), spec, estimate })
+        Ok(Row { id: task.id(sweep, source), task, estimate })
     });
     rows.collect()
 }
@@ -193,7 +262,7 @@ fn tell_plan(sweep: &Sweep, plan: &Plan, rows: &[Row], shard: Option<Shard>) {
     if !sweep.question.is_empty() {
         note(&format!("question: {}", sweep.question));
     }
-    let all = plan.specs.len();
+    let all = plan.specs.len() + plan.trainings.len();
     let part = shard.map_or_else(String::new, |shard| format!(", of them {} in part {shard}", rows.len()));
     let repeated = if plan.repeated > 0 { format!("; {} combinations named twice", plan.repeated) } else { String::new() };
     note(&format!("{}: {all} rows{part}{repeated}", sweep.path.display()));
@@ -210,7 +279,7 @@ fn show_plan(sweep: &Sweep, plan: &Plan, rows: &[Row], json: bool) {
     if json {
         out_json(&json!({
             "file": shown(&sweep.path), "question": sweep.question, "rows": rows.iter().map(|row| json!({
-                "row_id": row.id, "spec": row.spec.to_string(), "estimated_seconds": row.estimate.seconds,
+                "row_id": row.id, "spec": row.task.to_string(), "estimated_seconds": row.estimate.seconds,
                 "estimated_memory_bytes": row.estimate.memory_bytes as u64, "estimated_wire_bytes": row.estimate.wire_bytes,
             })).collect::<Vec<_>>(),
             "excluded": plan.excluded.iter().map(|rule| json!({ "line": rule.line, "reason": rule.reason, "combinations": rule.count })).collect::<Vec<_>>(),
@@ -222,7 +291,7 @@ fn show_plan(sweep: &Sweep, plan: &Plan, rows: &[Row], json: bool) {
     for row in rows {
         let Estimate { seconds, memory_bytes, wire_bytes } = row.estimate;
         let sizes = [megabytes(memory_bytes), megabytes(wire_bytes as f64)];
-        text += &format!("  {}  {:>7}  {:>8}  {:>8}  {}\n", row.id, duration(seconds), sizes[0], sizes[1], row.spec);
+        text += &format!("  {}  {:>7}  {:>8}  {:>8}  {}\n", row.id, duration(seconds), sizes[0], sizes[1], row.task);
     }
     text += &format!(
         "{} rows: about {}, at most about {} of memory, {} on the wire for all images once\n",
@@ -253,23 +322,32 @@ fn write_copy(dir: &Path, sweep: &Sweep) -> Result<()> {
 }
 
 /// Runs rows and writes each to the journal as it ends.
-fn measure(sweep: &Sweep, todo: &[&Row], run: &mut Run, bench: &mut Bench, journal: &Journal) -> Result<()> {
+fn measure(sweep: &Sweep, todo: &[&Row], run: &mut Run, benches: &mut Benches, journal: &Journal) -> Result<()> {
     let watch = Stopwatch::start();
     let mut left: f64 = todo.iter().map(|row| row.estimate.seconds).sum();
     let mut expected = 0.0;
     for (number, row) in todo.iter().enumerate() {
         check_stop()?;
-        let name = format!("[{}/{}] {}", number + 1, todo.len(), short(&row.spec));
-        let meter = Meter::start(&name, row.spec.images as u64, "images");
+        let name = format!("[{}/{}] {}", number + 1, todo.len(), row.task.short());
+        let meter = match &row.task {
+            Task::Inference(spec) => Meter::start(&name, spec.images as u64, "images"),
+            Task::Training(spec) => Meter::start(&name, spec.total_steps() as u64, "mini-batches"),
+        };
         // What rows took so far says how far off the estimates are.
         let spent = watch.elapsed().wall_ns as f64 / 1e9;
         let error = if expected > 1.0 { (spent / expected).clamp(0.05, 20.0) } else { 1.0 };
         // Sums of estimates come down to zero but for their rounding.
         meter.set_left(Duration::try_from_secs_f64(left * error).unwrap_or_default());
-        let entry = run.row(bench, &row.spec, sweep.sampling, &mut |progress| {
-            meter.set(progress.stage.name(), progress.done as u64);
-            check_stop()
-        })?;
+        let entry = match &row.task {
+            Task::Inference(spec) => run.row(&mut benches.inference, spec, sweep.sampling, &mut |progress| {
+                meter.set(progress.stage.name(), progress.done as u64);
+                check_stop()
+            }),
+            Task::Training(spec) => run.training_row(&mut benches.training, spec, &mut |progress| {
+                meter.set(progress.what, progress.step as u64);
+                check_stop()
+            }),
+        }?;
         drop(meter);
         journal.add(&entry)?;
         left -= row.estimate.seconds;
@@ -284,10 +362,7 @@ fn assemble(run: &Run, journal: &Journal, dir: &Path, order: &[String]) -> Resul
     journal.assemble(|| {
         let mut entries = journal.read()?.entries;
         let mut records = Records::default();
-        for Entry { outcome, samples, .. } in order.iter().filter_map(|id| entries.remove(id)) {
-            records.outcomes.push(outcome);
-            records.samples.extend(samples);
-        }
+        order.iter().filter_map(|id| entries.remove(id)).for_each(|entry| records.add(entry));
         run.assemble(journal, dir, &records)?;
         Ok((records, entries.len()))
     })
