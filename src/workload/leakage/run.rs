@@ -14,7 +14,7 @@ use super::learn::{Coordinates, Learner, Scaling};
 use super::setting::{Protection, Setting};
 
 /// Images encrypted between two reports.
-const BATCH: usize = 2000;
+const BATCH: usize = 4096;
 /// Streams of test images begin here, so that no randomness stands twice.
 const TEST_STREAM: u64 = 1 << 40;
 

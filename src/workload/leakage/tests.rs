@@ -34,7 +34,8 @@ fn over_the_integers_ciphertexts_teach_what_plaintexts_do_and_the_key_falls() {
         let plain = accuracy(&clear, &training, &test, learner);
         assert!(plain > 0.87, "{learner}: {plain}");
         for setting in [Setting::IntegersFixed, Setting::IntegersFresh, Setting::Absolute] {
-            let protected = protected(setting, Sizes::default(), &training, &test);
+            // The matrix of 64 pixels has few columns: entries of A up to those of E make up for it.
+            let protected = protected(setting, Sizes { a_bound: Some(1000), ..Sizes::default() }, &training, &test);
             let own = accuracy(&protected, &training, &test, learner);
             assert!((own - plain).abs() < 0.03, "{setting} {learner}: {own} against {plain}");
             if learner != Learner::Softmax {
@@ -46,9 +47,7 @@ fn over_the_integers_ciphertexts_teach_what_plaintexts_do_and_the_key_falls() {
                 continue;
             }
             let attacked = attacked.unwrap();
-            // Known images leave sums of noise, which no correction can tell from steps of one.
-            let least = if setting == Setting::IntegersFixed { 0.999 } else { 0.8 };
-            assert!(attacked.recovered >= least && attacked.rounded > 0.5, "{setting}: {attacked:?}");
+            assert!(attacked.recovered >= 0.999, "{setting}: {attacked:?}");
             assert_eq!((protected.owner_decrypts, attacked.images, attacked.without_key), (Some(1.0), Some(1.0), Some(1.0)), "{setting}");
         }
     }
