@@ -107,6 +107,20 @@ pub fn without_key(parameters: &Parameters, ciphertexts: &[i64]) -> Result<Vec<i
     Ok(ciphertexts.par_chunks_exact(width).flat_map_iter(read).collect())
 }
 
+/// Coefficients of ordinary least squares with an intercept: k for each row of `targets`, which have one column per equation, as the k rows of `regressors` have.
+/// `ridge` is the weight of their squares beside that of errors, 0 for none.
+///
+/// # Errors
+/// [`Error::Size`]; [`Error::OutOfRange`] when regressors depend on each other.
+pub fn least_squares(regressors: &[i64], k: usize, equations: usize, targets: &[i64], ridge: f64) -> Result<Vec<f64>> {
+    for (what, values, rows) in [("regressors", regressors, k), ("targets", targets, targets.len() / equations.max(1))] {
+        if values.len() != rows * equations {
+            return Err(Error::Size { what, expected: rows * equations, actual: values.len() });
+        }
+    }
+    Ok(Regression::new(regressors, k, equations, ridge)?.solve(targets, None))
+}
+
 /// Least and largest number that a draw gives; modulo q symmetric and beyond all bounds.
 fn draw_range(draw: Draw) -> (i64, i64) {
     match draw {
@@ -126,7 +140,7 @@ fn recover(parameters: &Parameters, regressors: &[i64], targets: &[i64], ranges:
             allowed: format!("{} and more", k + 2),
         });
     }
-    let regression = Regression::new(regressors, k, equations)?;
+    let regression = Regression::new(regressors, k, equations, 0.0)?;
     let estimates = regression.solve(targets, means);
     let rounded: Vec<i64> = estimates.iter().map(|&t| t.round() as i64).collect();
     let mut residuals = product(&rounded, k, regressors, equations);

@@ -2,6 +2,7 @@
 
 pub mod inference;
 pub mod leakage;
+pub mod quadratic;
 pub mod training;
 
 use std::fmt;

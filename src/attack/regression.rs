@@ -16,15 +16,16 @@ pub(super) struct Regression {
 }
 
 impl Regression {
-    /// `regressors` are k rows, one column per equation.
+    /// `regressors` are k rows, one column per equation. `ridge` is added to the diagonal of A A^T.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] when regressors depend on each other, so that no solution is the only one.
-    pub(super) fn new(regressors: &[i64], k: usize, equations: usize) -> Result<Self> {
+    pub(super) fn new(regressors: &[i64], k: usize, equations: usize, ridge: f64) -> Result<Self> {
         let mut rows: Vec<f64> = regressors.par_iter().map(|&a| a as f64).collect();
         rows.par_chunks_exact_mut(equations).for_each(centre);
         let transposed = transpose(&rows, k, equations);
-        let normal = fold_product(&rows, equations, &transposed, k, |sum: f64, a, b| sum + a * b);
+        let mut normal = fold_product(&rows, equations, &transposed, k, |sum: f64, a, b| sum + a * b);
+        (0..k).for_each(|i| normal[i * k + i] += ridge);
         Ok(Self { k, equations, transposed, factor: cholesky(normal, k)? })
     }
 
@@ -102,7 +103,7 @@ mod tests {
         let a = [1i64, 4, -2, 7, 0, 12];
         let b = [2i64, -1, 5, 5, 9, -3];
         let y: Vec<i64> = a.iter().zip(b).map(|(a, b)| 3 * a - 5 * b + 1000).collect();
-        let regression = Regression::new(&[a, b].concat(), 2, 6).unwrap();
+        let regression = Regression::new(&[a, b].concat(), 2, 6, 0.0).unwrap();
         let found = regression.solve(&y, None);
         assert!((found[0] - 3.0).abs() < 1e-12 && (found[1] + 5.0).abs() < 1e-12, "{found:?}");
         // Known means that are not constant are taken out.
@@ -111,7 +112,11 @@ mod tests {
         let found = regression.solve(&moved, Some(&means));
         assert!((found[0] - 3.0).abs() < 1e-12 && (found[1] + 5.0).abs() < 1e-12, "{found:?}");
         assert!(regression.solve(&moved, None)[0] != 3.0);
-        // The same regressor twice.
-        assert!(Regression::new(&[a, a].concat(), 2, 6).is_err());
+        // A ridge pulls coefficients towards 0, and allows the same regressor twice.
+        let pulled = Regression::new(&[a, b].concat(), 2, 6, 1e3).unwrap().solve(&y, None);
+        assert!(pulled[0].abs() < 3.0 && pulled[1].abs() < 5.0, "{pulled:?}");
+        let shared = Regression::new(&[a, a].concat(), 2, 6, 1e-6).unwrap().solve(&y, None);
+        assert!((shared[0] - shared[1]).abs() < 1e-3, "{shared:?}");
+        assert!(Regression::new(&[a, a].concat(), 2, 6, 0.0).is_err());
     }
 }

@@ -106,3 +106,15 @@ fn pairs_needed() {
         }
     }
 }
+
+/// The whole break on MNIST: the key of 784 columns from the public matrix, and all 10,000 test images read with it.
+#[test]
+#[ignore = "minutes, needs MNIST: cargo test --lib attack::tests::every_test_image -- --ignored --nocapture"]
+fn every_test_image_is_read() {
+    let dataset = "mnist".parse::<crate::dataset::DatasetChoice>().unwrap().open(true, &|_| (), &|| false).unwrap();
+    let messages: Vec<i64> = dataset.test.pixels.iter().map(|&p| i64::from(p)).collect();
+    let watch = crate::stopwatch::Stopwatch::start();
+    let outcome = run(&table()[0], Some(&messages), &Tape::replayable(1)).unwrap();
+    println!("{outcome:?} in {:.1} s, key, matrix and encryption included", watch.elapsed().wall_ns as f64 / 1e9);
+    assert_eq!((outcome.exact, outcome.decrypted, outcome.without_key), (1.0, 1.0, 1.0));
+}

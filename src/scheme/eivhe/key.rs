@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::parameters::{Draw, Encryption, Parameters};
-use super::product::product;
+use super::product::{product, product_modulo};
 use super::sums::Sums;
 use crate::error::{Error, Result};
 use crate::randomness::{Purpose, Tape};
@@ -85,7 +85,7 @@ impl Secret {
         let mut phases = Vec::with_capacity(count * dimension);
         for batch in ciphertexts.chunks(BATCH * self.parameters.width()) {
             let lower: Vec<i64> = batch.chunks_exact(self.parameters.width()).flat_map(|c| &c[dimension..]).copied().collect();
-            let mut sums = product(&lower, key_columns, &self.transposed, dimension);
+            let mut sums = product_modulo(self.parameters.modulus_bits, &lower, key_columns, &self.transposed, dimension);
             sums.par_chunks_exact_mut(dimension).zip(batch.par_chunks_exact(self.parameters.width())).for_each(|(sums, ciphertext)| {
                 sums.iter_mut().zip(ciphertext).for_each(|(sum, &upper)| *sum = self.parameters.reduce(sum.wrapping_add(upper)));
             });
@@ -150,7 +150,7 @@ impl<'a> Encryptor<'a> {
                     upper.iter_mut().zip(message).for_each(|(entry, &x)| *entry = (x << parameters.scale_bits) + draw(&self.noise));
                 },
             );
-            let keyed = Zeroizing::new(product(&lower, k, &self.secret.transposed, m));
+            let keyed = Zeroizing::new(product_modulo(parameters.modulus_bits, &lower, k, &self.secret.transposed, m));
             upper.par_iter_mut().zip(keyed.par_iter()).for_each(|(upper, &keyed)| *upper = parameters.reduce(upper.wrapping_sub(keyed)));
             for (upper, lower) in upper.chunks_exact(m).zip(lower.chunks_exact(k)) {
                 ciphertexts.extend_from_slice(upper);

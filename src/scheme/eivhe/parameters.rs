@@ -130,10 +130,12 @@ impl Published {
     }
 }
 
-/// Key columns of [`Parameters::lwe`].
+/// Key columns of [`Parameters::lwe`] where anything is computed.
 pub const LWE_DIMENSION: usize = 2048;
-/// Bits of q of [`Parameters::lwe`].
+/// Bits of q of [`Parameters::lwe`] where anything is computed.
 pub const LWE_MODULUS_BITS: u32 = 54;
+/// Dimensions of keys and the bits of q that they bear: rows of the table of the Homomorphic Encryption Standard for 128 bits, its strictest kind of key.
+const LWE_TABLE: [(usize, u32); 2] = [(1024, 27), (LWE_DIMENSION, LWE_MODULUS_BITS)];
 /// Fair bits on each side of the noise of [`Parameters::lwe`]: standard deviation 3.24.
 pub const LWE_NOISE: u32 = 21;
 /// Estimated strength of [`Parameters::lwe`] with [`Encryption::Fresh`].
@@ -143,12 +145,13 @@ impl Parameters {
     /// The sound variant: A and T uniform modulo q, noise centred, and to be used with [`Encryption::Fresh`]; a fixed public matrix is deterministic and unsound
     /// modulo q, too.
     ///
-    /// A ciphertext is m samples of learning with errors in dimension k = 2048 that share their A (Peikert, Vaikuntanathan, Waters 2008). The rule for its
-    /// strength is the table of the Homomorphic Encryption Standard (Albrecht et al., 21 November 2018): 128 bits against classical attacks for dimension 2048, noise of
-    /// standard deviation 3.2 and log2 q up to 54, the strictest of its three kinds of keys. An estimate, not a proof, and for ring samples; plain samples, as here, have
+    /// A ciphertext is m samples of learning with errors in dimension k that share their A (Peikert, Vaikuntanathan, Waters 2008). The rule for its
+    /// strength is the table of the Homomorphic Encryption Standard (Albrecht et al., 21 November 2018): 128 bits against classical attacks for noise of standard deviation
+    /// 3.2 and dimension 2048 with log2 q up to 54, or 1024 with up to 27, the strictest of its three kinds of keys. An estimate, not a proof, and for ring samples; plain samples, as here, have
     /// less structure.
     ///
-    /// `result_bound` is the largest magnitude of anything computed on the messages; w is the largest power of two that leaves room for it.
+    /// `result_bound` is the largest magnitude of anything computed on the messages; w is the largest power of two that leaves room for it. The smaller key is taken where
+    /// messages of 8 bits are encrypted for storage or training alone.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] when the results leave no room for noise.
@@ -161,16 +164,18 @@ impl Parameters {
                 allowed: format!("{} and fewer modulo 2^{LWE_MODULUS_BITS}", LWE_MODULUS_BITS - 8),
             });
         }
+        // The noise of a fixed matrix, at most 21 * 8 bits * 784, needs w = 2^19; fresh noise alone is far below.
+        let (key_columns, modulus_bits) = if result_bits <= 8 { LWE_TABLE[0] } else { LWE_TABLE[1] };
         Ok(Self {
             dimension,
-            key_columns: LWE_DIMENSION,
+            key_columns,
             message_bound,
             // |w y + e| < w (2^result_bits - 1) + w/2 < q/2.
-            scale_bits: LWE_MODULUS_BITS - 1 - result_bits,
+            scale_bits: modulus_bits - 1 - result_bits,
             key: Draw::Modulus,
             mask: Draw::Modulus,
             noise: Draw::Centred(LWE_NOISE),
-            modulus_bits: Some(LWE_MODULUS_BITS),
+            modulus_bits: Some(modulus_bits),
         })
     }
 
@@ -193,9 +198,9 @@ impl Parameters {
         if self.modulus_bits.is_none() || encryption == Encryption::Fixed || self.mask != Draw::Modulus {
             return Some(0);
         }
+        let bits = self.modulus_bits.unwrap_or(u32::MAX);
         let estimated = self.key == Draw::Modulus
-            && self.key_columns >= LWE_DIMENSION
-            && self.modulus_bits.is_some_and(|bits| bits <= LWE_MODULUS_BITS)
+            && LWE_TABLE.iter().any(|&(dimension, modulus_bits)| self.key_columns >= dimension && bits <= modulus_bits)
             && matches!(self.noise, Draw::Centred(LWE_NOISE..));
         estimated.then_some(LWE_SECURITY_BITS)
     }
@@ -408,7 +413,14 @@ mod tests {
         let lwe = Parameters::lwe(784, 255, 1 << 20).unwrap();
         assert_eq!(lwe.security_bits(Encryption::Fresh), Some(128));
         assert_eq!(lwe.security_bits(Encryption::Fixed), Some(0));
+        let small = Parameters::lwe(784, 255, 255).unwrap();
+        assert_eq!(
+            (small.key_columns, small.modulus_bits, small.scale_bits, small.security_bits(Encryption::Fresh)),
+            (1024, Some(27), 18, Some(128))
+        );
+        assert!(small.encrypted(Encryption::Fresh).is_ok());
         assert_eq!(Parameters { key_columns: 1024, ..lwe }.security_bits(Encryption::Fresh), None);
+        assert_eq!(Parameters { modulus_bits: Some(28), ..small }.security_bits(Encryption::Fresh), None);
         assert_eq!(Parameters { mask: Draw::Below(1000), ..lwe }.security_bits(Encryption::Fresh), Some(0));
         for set in Published::ALL {
             assert_eq!(set.parameters(784, 784, 255).security_bits(Encryption::Fresh), Some(0));

@@ -21,6 +21,16 @@ pub fn product(left: &[i64], inner: usize, right: &[i64], cols: usize) -> Vec<i6
     }
 }
 
+/// As [`product`], modulo 2^32 where q divides it: entries and results are right modulo q alone.
+pub(super) fn product_modulo(modulus_bits: Option<u32>, left: &[i64], inner: usize, right: &[i64], cols: usize) -> Vec<i64> {
+    if modulus_bits.is_none_or(|bits| bits > 32) {
+        return product(left, inner, right, cols);
+    }
+    let narrow = |values: &[i64]| values.par_iter().map(|&v| v as u32).collect::<Vec<u32>>();
+    let sums = fold_product(&narrow(left), inner, &narrow(right), cols, |sum: u32, a, b| sum.wrapping_add(a.wrapping_mul(b)));
+    sums.into_iter().map(i64::from).collect()
+}
+
 /// A matrix product over any numbers: entry (i, j) folds `step(sum, left[i][n], right[n][j])` over n = 0, 1, ..., from the default. Blocked, in parallel over rows; the
 /// order of the steps of an entry is always the same.
 pub fn fold_product<T, S>(left: &[T], inner: usize, right: &[T], cols: usize, step: impl Fn(S, T, T) -> S + Sync) -> Vec<S>
@@ -71,6 +81,9 @@ mod tests {
                         })
                         .collect();
                     assert_eq!(product(&left, inner, &right, cols), expected, "{rows} {inner} {cols} {shift} {narrow}");
+                    assert_eq!(product_modulo(Some(33), &left, inner, &right, cols), expected);
+                    let low = |values: Vec<i64>| values.into_iter().map(|v| v as u32).collect::<Vec<_>>();
+                    assert_eq!(low(product_modulo(Some(27), &left, inner, &right, cols)), low(expected));
                 }
             }
         }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::key::{Secret, check_messages};
 use super::parameters::{Encryption, Parameters};
-use super::product::product;
+use super::product::product_modulo;
 use crate::error::{Error, Result};
 use crate::randomness::{Purpose, Stream, Tape};
 
@@ -70,7 +70,7 @@ impl PublicMatrix {
                 return Err(Error::Size { what, expected, actual });
             }
         }
-        let mut upper = product(&secret.rows(), parameters.key_columns, &lower, columns);
+        let mut upper = product_modulo(parameters.modulus_bits, &secret.rows(), parameters.key_columns, &lower, columns);
         upper.par_iter_mut().zip(noise.par_iter()).for_each(|(entry, &e)| *entry = parameters.reduce(e.wrapping_sub(*entry)));
         Ok(Self { parameters, digits, upper, lower })
     }
@@ -135,7 +135,7 @@ impl PublicMatrix {
         let (m, width) = (parameters.dimension, parameters.width());
         let nibbles = parameters.message_bits().div_ceil(NIBBLE) as usize;
         let mut ciphertexts = vec![0; messages.len() / m * width];
-        let mut table = vec![[0i64; ROWS]; m * nibbles << NIBBLE];
+        let mut table = vec![[0i64; ROWS]; (m * nibbles) << NIBBLE];
         for (messages, ciphertexts) in messages.chunks(BATCH * m).zip(ciphertexts.chunks_mut(BATCH * width)) {
             let picks: Vec<Picks> = messages.par_chunks_exact(m).map(|message| Picks::new(message, nibbles)).collect();
             for first in (0..width).step_by(ROWS) {
