@@ -141,7 +141,8 @@ impl Identity {
     /// TLS for the party that connects.
     pub(super) fn client(&self, peer: Fingerprint) -> Result<Arc<ClientConfig>> {
         let provider = provider();
-        let builder = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&rustls::version::TLS13]).map_err(unusable)?;
+        let builder =
+            ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&rustls::version::TLS13]).map_err(|e| unusable(&e))?;
         let mut config = builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Pinned { peer, provider }))
@@ -154,7 +155,8 @@ impl Identity {
     /// TLS for the party that listens.
     pub(super) fn server(&self, peer: Fingerprint) -> Result<Arc<ServerConfig>> {
         let provider = provider();
-        let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&rustls::version::TLS13]).map_err(unusable)?;
+        let builder =
+            ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&rustls::version::TLS13]).map_err(|e| unusable(&e))?;
         let mut config = builder
             .with_client_cert_verifier(Arc::new(Pinned { peer, provider }))
             .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(self.certified.clone())));
@@ -168,7 +170,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn unusable(error: rustls::Error) -> Error {
+fn unusable(error: &rustls::Error) -> Error {
     Error::Unsupported { subject: "this build of rustls".into(), feature: format!("TLS 1.3: {error}") }
 }
 

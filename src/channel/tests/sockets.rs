@@ -189,7 +189,7 @@ fn the_right_party_with_wrong_messages_is_told_why() {
         (vec![too_long.clone()], "at most 0 are allowed"),
         (vec![good.clone(), too_long], "a request of 4294967295 bytes, at most 4096 are allowed"),
         (vec![good.clone(), early], "does not continue this session's messages"),
-        (vec![good.clone(), good.clone()], "a second hello"),
+        (vec![good.clone(), good], "a second hello"),
         (vec![hello(1 << 21, b"a test")], "at most 1048576 are taken here"),
         (vec![hello(5000, b"a test")], "begun with other terms"),
     ] {

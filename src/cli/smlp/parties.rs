@@ -446,16 +446,13 @@ fn open(args: &OpenArgs, json: bool) -> Result<bool> {
         check_target(path, &inputs)?;
     }
     let key = read_user_key(&args.key)?;
-    let write = |text: &str| {
-        args.out.as_ref().map_or_else(
-            || {
-                Ok(if json {
-                } else {
-                    out(text)
-                })
-            },
-            |path| write_whole(path, text.as_bytes()),
-        )
+    let write = |text: &str| match &args.out {
+        Some(path) => write_whole(path, text.as_bytes()),
+        None if json => Ok(()),
+        None => {
+            out(text);
+            Ok(())
+        }
     };
     if let Some(path) = &args.parameters {
         let bundle = Bundle::read(path, Kind::Parameters)?;
