@@ -1,12 +1,12 @@
 //! What the multipliers of known adapters allow at most.
 //!
-//! Nothing here was measured by this project. Sources:
+//! Nothing here was measured by this project, and not every figure was checked against its source: **look an adapter's figures up before quoting a percentage of them.**
 //!
-//! - NVIDIA: numbers of multiprocessors and boost clocks from the data sheets (H100 and H200: 1.755 GHz, the sustained clock that `gpu.md`'s targets assume);
-//!   32-bit and 64-bit multiply-adds a cycle from the table of arithmetic instructions in the CUDA C++ Programming Guide. 32 x 32 -> 64 bits runs at half the 32-bit
-//!   rate: published measurements of an RTX 4090, assumed for the others.
-//! - Apple: cores, clocks and cycles of integer multiply-adds from the measurements in <https://github.com/philipturner/metal-benchmarks>; the largest version of each
-//!   chip. There are no doubles.
+//! - H100 SXM and H200: 132 multiprocessors at 1.755 GHz, 32 wide products a cycle: the figures that `gpu.md`'s targets assume.
+//! - The other NVIDIA cards: multiprocessors and boost clocks as their data sheets are commonly quoted, and 32-bit and 64-bit multiply-adds a cycle as for their compute
+//!   capability; neither was compared with the vendor's documents. 32 x 32 -> 64 bits at half the 32-bit rate is published for an RTX 4090 and assumed for the others.
+//! - Apple: cores and clocks from <https://github.com/philipturner/metal-benchmarks>, the largest version of each chip; cycles of multiply-adds as reported from
+//!   measurements there, not compared with it. There are no doubles.
 //!
 //! AMD, Intel, later Apple chips and cards of like names are unknown, and said to be.
 
