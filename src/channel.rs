@@ -1,11 +1,21 @@
-//! The wire between two parties: one drives and asks, the other answers. What is asked is the business of a scheme; here it is a number for the operation and
-//! bytes both ways.
-//!
-//! [`Local`] joins both parties in one process, [`Counted`] counts what passes.
+#![doc = include_str!("channel/channel.md")]
 
 mod count;
+mod frame;
+mod link;
+mod session;
+mod state;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod tls;
 
 pub use count::{Count, Counted};
+pub use link::{Checkpoint, Dial, Link, Remote, Shared, Step, Wire, Work, drive};
+pub use session::{Bounds, Event, Open, Position, Terms};
+pub use state::{Notes, Sessions};
+pub use tcp::{Dialer, Limits, Notice, Server, Stop, Times};
+pub use tls::{Fingerprint, Identity};
 
 use crate::error::Result;
 

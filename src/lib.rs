@@ -13,14 +13,15 @@
 //! | room | what is in it | may import |
 //! |---|---|---|
 //! | [`error`], [`stopwatch`], [`record`], [`machine`], [`randomness`], [`statistics`] | the one error type; the only clock; rows and files of results, and the journal of a sweep; facts about the machine; random streams; medians, intervals and tests | `error` |
-//! | [`dataset`], [`features`], [`model`], [`quantise`] | images; public feature maps; networks in f32 and their training; integers | each other to the left, `record` for files |
+//! | [`dataset`], [`features`], [`model`], [`quantise`] | images; public feature maps; networks in f32, with and without activations, and their training; integers | each other to the left, `record` for files |
 //! | [`plan`] | programs of products and the planners that write them | nothing |
 //! | [`limbs`], [`modulus`] | batches of integers; odd moduli | `limbs` |
 //! | [`backend`] | what does the arithmetic: `reference` (textbook, the oracle), `gmp`, `ifma` (AVX-512), `gpu` (compute shaders, `shaders/`) | `plan`, `limbs`, `modulus`, `machine`; `stopwatch` to keep dispatches short |
 //! | [`channel`] | the wire between two parties: requests and answers, counted; frames, sessions, TLS | `record` for files |
-//! | [`scheme`] | how the data is protected: `clear`, `paillier`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `channel`, `record` for files |
-//! | [`workload`] | what is computed: `inference`, `training` (and classification by what was trained) | all of the above but the harness |
-//! | [`conformance`] | the equivalence suite: backends against the oracle | the arithmetic side and `scheme` |
+//! | [`scheme`] | how the data is protected: `clear`, `paillier`, `smlp` (two servers over Paillier), `eivhe`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `channel`, `record` for files |
+//! | [`attack`] | what is broken: keys of integer-vector encryption from public matrices and from pairs of message and ciphertext | `scheme`, `randomness` |
+//! | [`workload`] | what is computed: `inference`, `training` (and classification by what was trained); what ciphertexts give away to a learner and to an attack: `leakage` | all of the above but the harness |
+//! | [`conformance`] | the equivalence suite: backends against the oracle, schemes against exact integers | the arithmetic side and `scheme` |
 //! | [`sweep`] | grids of specs and the files that name them; what a row will roughly cost | `workload` and what a spec is made of |
 //! | [`measure`], [`report`], [`plot`] | runs specs into records; derives tables, compares folders, reads quoted numbers and times of peers; draws figures | `measure` ← `workload`, `record`, `stopwatch`; `report` ← `record`, `statistics`; `plot` ← `report` |
 //! | [`cli`] | the only place that prints | these |
@@ -58,6 +59,7 @@
 //! Security against servers that do not follow the protocol, authenticity of ciphertexts, hiding a linear model from a client with many queries, constant time
 //! outside the powers with secret exponents, a proof that a foreign n is honest. See the README.
 
+pub mod attack;
 pub mod backend;
 pub mod channel;
 pub mod cli;

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::machine;
 use crate::plan::matvec::Method;
 use crate::record::journal::{Entry, FirstDigest, Journal};
+use crate::record::leakage::{self, Experiment, Leak};
 use crate::record::{Outcome, RUN, Records, Sample, write_whole};
 use crate::scheme::paillier::{MINIMUM_BITS, security_bits};
 use crate::stopwatch::{Elapsed, Stopwatch, timestamp};
@@ -119,6 +120,7 @@ impl Run {
             items: time.images,
             wall_ns: time.elapsed.wall_ns,
             cpu_ns: time.elapsed.cpu_ns,
+            device_ns: time.device_ns,
             ..blank.clone()
         });
         Ok(Entry { samples: samples.collect(), first_digest, outcome, curve: Vec::new(), operations: Vec::new() })
@@ -170,6 +172,7 @@ impl Run {
                 let method = method.map_or("auto", Method::name);
                 ("paillier", backend.name(), method, Some(key_bits), encryption.name(), rerandomisation.name())
             }
+            Protection::Eivhe { setting, route } => ("eivhe", "native", setting.method(route), None, setting.encryption().name(), "none"),
         };
         let float = spec.protection == Protection::ClearFloat;
         let on_gpu = matches!(spec.protection, Protection::Paillier { backend: BackendId::Gpu, .. });
@@ -190,7 +193,10 @@ impl Run {
             division: spec.division().name().into(),
             threads: spec.threads.unwrap_or_else(rayon::current_num_threads) as u32,
             images: spec.images as u32,
-            security_bits: key_bits.map(security_bits),
+            security_bits: match spec.protection {
+                Protection::Eivhe { setting, .. } => Some(setting.security_bits()),
+                _ => key_bits.map(security_bits),
+            },
             // What a row on another device would have run on is not known before it is opened.
             adapter: if on_gpu { String::new() } else { machine::processor() },
             adapter_type: if on_gpu { "" } else { DeviceKind::Cpu.name() }.into(),
@@ -221,6 +227,8 @@ impl Run {
             // What differs ends a spec with an error: logits from the integers', classes of the f32 layers from those of the collapsed map.
             verified: true,
             products: product.map(|p| p.multiplications as u64),
+            key_bytes: measured.sizes.map_or(blank.key_bytes, |s| Some(u32::try_from(s.key_bytes).unwrap_or(u32::MAX))),
+            ciphertext_bytes: measured.sizes.map_or(blank.ciphertext_bytes, |s| Some(u32::try_from(s.ciphertext_bytes).unwrap_or(u32::MAX))),
             bytes_up: measured.bytes_up,
             bytes_down: measured.bytes_down,
             rounds: measured.rounds,
@@ -265,6 +273,38 @@ impl Run {
         self.records.write(dir)?;
         let path = dir.join(RUN);
         let provenance = Provenance { finished: Some(timestamp()), ..self.provenance(&self.records) };
+        write_whole(&path, to_toml(&path, &provenance)?.as_bytes())
+    }
+
+    /// Names of this run that rows of experiments carry: identity, revision, processor and threads.
+    #[must_use]
+    pub fn leak(&self) -> Leak {
+        Leak {
+            threads: rayon::current_num_threads() as u32,
+            cpu: machine::processor(),
+            run_id: self.id.clone(),
+            revision: REVISION.into(),
+            ..Leak::default()
+        }
+    }
+
+    /// Writes the rows of an experiment on leakage into `dir`, which is made if need be, and where they come from. Other experiments may share the folder: its
+    /// run.toml then names their runs as earlier ones.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_leakage(&self, dir: &Path, experiment: Experiment, rows: &[Leak]) -> Result<()> {
+        std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+        leakage::write(dir, experiment, rows)?;
+        let path = dir.join(RUN);
+        let mut earlier = Vec::new();
+        if let Some(mut there) = std::fs::read_to_string(&path).ok().and_then(|text| text.parse::<toml::Table>().ok()) {
+            if let Some(toml::Value::Array(runs)) = there.remove("earlier") {
+                earlier.extend(runs.into_iter().filter_map(|run| if let toml::Value::Table(run) = run { Some(run) } else { None }));
+            }
+            earlier.push(there);
+        }
+        let provenance = Provenance { finished: Some(timestamp()), earlier, ..self.provenance(&Records::default()) };
         write_whole(&path, to_toml(&path, &provenance)?.as_bytes())
     }
 
@@ -436,6 +476,24 @@ mod tests {
         assert!(words(good[0], "unknown", good[2], false).contains("compiler"));
         assert!(words(good[0], good[1], good[2], true).contains("optimised"));
         assert!(words(good[0], good[1], "debug, opt-level 0", false).contains("optimised"));
+    }
+
+    #[test]
+    fn experiments_share_a_folder_and_its_provenance() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("new");
+        let source = Source { dataset: "digits".into(), dataset_sha256: "aa".into(), seed: 1 };
+        let runs: Vec<Run> = Experiment::ALL.iter().map(|_| Run::start(source.clone())).collect();
+        for (run, experiment) in runs.iter().zip(Experiment::ALL) {
+            run.write_leakage(&folder, experiment, &[Leak { seed: 7, ..run.leak() }]).unwrap();
+        }
+        let table: toml::Table = std::fs::read_to_string(folder.join(RUN)).unwrap().parse().unwrap();
+        let id = |table: &toml::Table| table["run_id"].as_str().unwrap().to_owned();
+        let earlier = table["earlier"].as_array().unwrap().iter().map(|run| id(run.as_table().unwrap()));
+        assert!(earlier.chain([id(&table)]).eq(runs.iter().map(|run| run.id().to_owned())));
+        for (run, experiment) in runs.iter().zip(Experiment::ALL) {
+            assert_eq!(leakage::read(&folder, experiment).unwrap()[0].run_id, run.id());
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod accuracy;
 mod axis;
 mod front;
+mod leakage;
 mod lines;
 mod rows;
 mod series;
@@ -21,6 +22,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::record::leakage::{Experiment, Leak};
 use crate::record::{Records, write_whole};
 use crate::report::peers::Peer;
 use crate::report::quoted::Quoted;
@@ -92,9 +94,49 @@ pub fn draw(records: &Records, dir: &Path, kinds: &[FileKind], beside: Beside<'_
     sheet::load_font()?;
     let rows = derive(records);
     let (sheets, left_out) = sheets(records, &rows, beside);
+    write(&sheets, left_out, dir, kinds)
+}
+
+/// Draws what experiments on leakage can show into `dir`/figures: `ciphertext-training`, accuracy by network and setting; `leakage-…`, utility and secrecy along one size
+/// each.
+///
+/// # Errors
+/// As [`draw`].
+pub fn draw_leakage(rows: &[(Experiment, Vec<Leak>)], dir: &Path, kinds: &[FileKind]) -> Result<Drawn> {
+    sheet::load_font()?;
+    let (sheets, left_out) = leakage_sheets(rows);
+    write(&sheets, left_out, dir, kinds)
+}
+
+/// The figures of each experiment that has rows, and why others have none.
+fn leakage_sheets(rows: &[(Experiment, Vec<Leak>)]) -> (Vec<Sheet>, Vec<(&'static str, String)>) {
+    let (mut sheets, mut left_out) = (Vec::new(), Vec::new());
+    for (experiment, rows) in rows.iter().filter(|(_, rows)| !rows.is_empty()) {
+        let of = |value: fn(&Leak) -> &str| {
+            rows.iter().map(value).filter(|v| !v.is_empty()).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+        };
+        let footer = format!("run {}; revision {}; {}", of(|r| &r.run_id), of(|r| &r.revision), of(|r| &r.cpu));
+        let all = match experiment {
+            Experiment::Training => vec![("ciphertext-training", leakage::training(rows, &footer))],
+            Experiment::Leakage => leakage::sweeps(rows, &footer),
+            // A table says more than a figure would.
+            Experiment::Attack => Vec::new(),
+        };
+        for (name, result) in all {
+            match result {
+                Ok(sheet) => sheets.push(sheet),
+                Err(reason) => left_out.push((name, reason)),
+            }
+        }
+    }
+    (sheets, left_out)
+}
+
+/// Writes sheets into `dir`/figures, each in every kind.
+fn write(sheets: &[Sheet], left_out: Vec<(&'static str, String)>, dir: &Path, kinds: &[FileKind]) -> Result<Drawn> {
     let dir = dir.join(FIGURES);
     let mut drawn = Drawn { files: Vec::new(), figures: sheets.len(), left_out };
-    for sheet in &sheets {
+    for sheet in sheets {
         if drawn.files.is_empty() {
             fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
         }

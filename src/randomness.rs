@@ -32,6 +32,8 @@ pub enum Purpose {
     Shuffle = 7,
     /// Pads that keep an answer for its user.
     Answer = 8,
+    /// Key-switching matrices of integer-vector encryption.
+    KeySwitch = 16,
 }
 
 /// Source of all randomness of one party.
@@ -81,9 +83,20 @@ impl Stream {
         self.0.set_word_pos(2 * u128::from(word));
     }
 
-    /// The next 64 bits.
+    /// Uniform in `[0, 2^64)`.
     pub fn word(&mut self) -> u64 {
         self.0.next_u64()
+    }
+
+    /// Uniform in `[0, limit)`, exactly; limit is above 0. By the high half of a product, drawn again where that would favour a value (Lemire 2019).
+    pub fn word_below(&mut self, limit: u64) -> u64 {
+        loop {
+            let product = u128::from(self.0.next_u64()) * u128::from(limit);
+            let low = product as u64;
+            if low >= limit || low >= limit.wrapping_neg() % limit {
+                return (product >> 64) as u64;
+            }
+        }
     }
 
     /// Uniform in `[0, 2^bits)`.
@@ -154,6 +167,23 @@ mod tests {
         let expected = f64::from(draws) / 11.0;
         let chi: f64 = counts.iter().map(|&c| (f64::from(c) - expected).powi(2) / expected).sum();
         assert!(chi < 29.6, "{chi} {counts:?}");
+    }
+
+    #[test]
+    fn words_below_a_limit_are_uniform_and_reach_both_ends() {
+        let mut counts = [0u32; 11];
+        let mut stream = Tape::replayable(4).stream(Purpose::Sample, 0);
+        let draws = 110_000;
+        for _ in 0..draws {
+            counts[stream.word_below(11) as usize] += 1;
+        }
+        let expected = f64::from(draws) / 11.0;
+        let chi: f64 = counts.iter().map(|&c| (f64::from(c) - expected).powi(2) / expected).sum();
+        assert!(chi < 29.6, "{chi} {counts:?}");
+        assert_eq!(stream.word_below(1), 0);
+        // Above 2^63 half of all words would favour low values.
+        let limit = (1 << 63) + 1;
+        assert!((0..1000).all(|_| stream.word_below(limit) < limit));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod columns;
 pub mod journal;
+pub mod leakage;
 
 use std::fmt;
 use std::fs::File;
@@ -417,11 +418,23 @@ const TEMPORARY: &str = ".cipherlane-";
 /// # Errors
 /// [`Error::Io`] when the folder cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with_mode(path, bytes, 0o644)
+}
+
+/// As [`write_whole`], for what only this user may read: at no time has the file another mode than 0600.
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be written.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with_mode(path, bytes, 0o600)
+}
+
+fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(Error::io("create a file in", dir))?;
     file.write_all(bytes).map_err(Error::io("write", path))?;
     file.as_file().sync_all().map_err(Error::io("write", path))?;
-    persist(file, path)?;
+    persist(file, path, mode)?;
     sync_folder(dir)
 }
 
@@ -441,12 +454,14 @@ fn sync_folder(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Moves a finished temporary file to its name; readable as an ordinary new file is.
-fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
+/// Moves a finished temporary file, which only this user may read, to its name; its mode is set first.
+fn persist(file: tempfile::NamedTempFile, path: &Path, mode: u32) -> Result<()> {
+    #[cfg(not(unix))]
+    let _ = mode;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(Error::io("set the mode of", path))?;
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))?;
     }
     file.persist(path).map_err(|e| Error::io("create", path)(e.error))?;
     Ok(())

@@ -17,6 +17,7 @@ use crate::backend::BackendId;
 use crate::features::FeatureMap;
 use crate::plan::matvec::Method;
 use crate::quantise::Precision;
+use crate::scheme::eivhe::{Route, Setting};
 use crate::scheme::paillier::{Encryption, Rerandomisation};
 use crate::workload::{PackingChoice, PoolChoice, Protection, Scenario, Spec, training as learning};
 
@@ -60,6 +61,10 @@ pub struct Grid {
     pub threads: Vec<Option<usize>>,
     /// Who makes randomisers ahead.
     pub pools: Vec<PoolChoice>,
+    /// Settings of integer-vector encryption; none to leave it out.
+    pub eivhe: Vec<Setting>,
+    /// How it applies the model.
+    pub eivhe_routes: Vec<Route>,
 }
 
 impl Default for Grid {
@@ -83,6 +88,8 @@ impl Default for Grid {
             batches: vec![None],
             threads: vec![None],
             pools: vec![PoolChoice::None],
+            eivhe: Vec::new(),
+            eivhe_routes: vec![Route::Switch],
         }
     }
 }
@@ -119,6 +126,11 @@ impl Grid {
                     if self.plaintext {
                         push(Protection::ClearFloat, false, PoolChoice::None);
                         push(Protection::ClearInteger, false, PoolChoice::None);
+                    }
+                    for &setting in &self.eivhe {
+                        for &route in &self.eivhe_routes {
+                            push(Protection::Eivhe { setting, route }, scenario == Scenario::Single, PoolChoice::None);
+                        }
                     }
                     for protection in self.encrypted(scenario) {
                         let oracle = matches!(protection, Protection::Paillier { backend: BackendId::Reference, .. });

@@ -1,6 +1,7 @@
 //! `smlp`: training and classification on two servers.
 
 mod classify;
+mod parties;
 mod train;
 
 pub(super) use train::short;
@@ -25,6 +26,15 @@ pub(super) enum SmlpCommand {
     Classify(classify::ClassifyArgs),
     /// What each server learns in each form of the comparison
     Leaks(LeaksArgs),
+    /// Each party: make the key that the other party knows it by, and print its fingerprint
+    Identity(parties::IdentityArgs),
+    /// The party with the secret key: answer P1 over the network
+    P2(parties::P2Args),
+    /// The party with the ciphertexts: train, classify, with P2 over the network; resumes by itself
+    P1(parties::P1Args),
+    /// The user, who encrypts records and reads answers
+    #[command(subcommand)]
+    User(parties::UserCommand),
 }
 
 /// Runs one of the commands.
@@ -33,6 +43,10 @@ pub(super) fn smlp(command: &SmlpCommand, json: bool) -> Result<bool> {
         SmlpCommand::Train(args) => train::train(args, json),
         SmlpCommand::Classify(args) => classify::classify(args, json),
         SmlpCommand::Leaks(args) => leaks(args, json),
+        SmlpCommand::Identity(args) => parties::identity(args, json),
+        SmlpCommand::P2(args) => parties::p2(args),
+        SmlpCommand::P1(args) => parties::p1(args, json),
+        SmlpCommand::User(command) => parties::user(command, json),
     }
 }
 

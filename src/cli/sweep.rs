@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::inference::{models_for, open_dataset, short};
+use super::inference::{models_for, open_dataset, short, warn_unsound};
 use super::progress::Meter;
 use super::{check_folder, check_stop, note, out, out_json, shown, smlp};
 use crate::dataset::Dataset;
@@ -135,6 +135,7 @@ pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<bool> {
     let rows = rows(&sweep, &plan, &source, &benches.inference, args.shard)?;
     drop(meter);
     tell_plan(&sweep, &plan, &rows, args.shard);
+    warn_unsound(rows.iter().filter_map(|row| if let Task::Inference(spec) = &row.task { Some(spec) } else { None }));
     if args.dry_run {
         show_plan(&sweep, &plan, &rows, json);
         return Ok(true);
@@ -243,7 +244,7 @@ fn rows(sweep: &Sweep, plan: &Plan, source: &Source, bench: &Bench, shard: Optio
             Task::Inference(spec) => {
                 let key = match spec.protection {
                     Protection::Paillier { key_bits, .. } => keys.insert(key_bits),
-                    Protection::ClearFloat | Protection::ClearInteger => false,
+                    Protection::ClearFloat | Protection::ClearInteger | Protection::Eivhe { .. } => false,
                 };
                 let layout = Spec { threads: None, ..spec.clone() };
                 let size = *sizes.entry(layout).or_insert_with(|| bench.size(spec).ok());

@@ -310,16 +310,42 @@ fn no_text_meets_another_or_the_edge() {
     let all = sets().into_iter().map(|(name, cases)| (name, records(&cases))).chain([("grown", grown()), ("trainings", trainings())]);
     for (name, records) in all {
         for sheet in sheets(&records, &derive(&records), Beside { quoted: &quoted, peers: &[] }).0 {
-            let boxes = sheet.text_boxes();
-            for (at, (text, from, to)) in boxes.iter().enumerate() {
-                assert!(from.0 >= 0 && from.1 >= 0 && to.0 <= WIDTH && to.1 <= sheet.height(), "{name} {}: {text} leaves the sheet", sheet.name());
-                for (other, begin, end) in &boxes[at + 1..] {
-                    let apart = to.0 <= begin.0 || end.0 <= from.0 || to.1 <= begin.1 || end.1 <= from.1;
-                    assert!(apart, "{name} {}: {text} meets {other}", sheet.name());
-                }
-            }
+            assert_apart(name, &sheet);
         }
     }
+}
+
+fn assert_apart(name: &str, sheet: &Sheet) {
+    let boxes = sheet.text_boxes();
+    for (at, (text, from, to)) in boxes.iter().enumerate() {
+        assert!(from.0 >= 0 && from.1 >= 0 && to.0 <= WIDTH && to.1 <= sheet.height(), "{name} {}: {text} leaves the sheet", sheet.name());
+        for (other, begin, end) in &boxes[at + 1..] {
+            let apart = to.0 <= begin.0 || end.0 <= from.0 || to.1 <= begin.1 || end.1 <= from.1;
+            assert!(apart, "{name} {}: {text} meets {other}", sheet.name());
+        }
+    }
+}
+
+#[test]
+fn leakage_is_drawn_for_every_size_that_varies() {
+    sheet::load_font().unwrap();
+    let (leaks, trained) = leakage::synthetic::rows();
+    let all = [(Experiment::Training, trained), (Experiment::Attack, leaks[..1].to_vec()), (Experiment::Leakage, leaks)];
+    let (sheets, left_out) = leakage_sheets(&all);
+    assert_eq!(sheets.iter().map(Sheet::name).collect::<Vec<_>>(), [&["ciphertext-training"][..], &leakage::SWEEPS].concat());
+    assert!(left_out.is_empty());
+    for sheet in &sheets {
+        assert_apart("leakage", sheet);
+        let text: Vec<String> = sheet.text_boxes().into_iter().map(|(text, ..)| text).collect();
+        assert!(text.join(" ").contains("revision 0123456789ab"), "{text:?}");
+    }
+    // A figure that has nothing to vary says so; without rows there is none.
+    let (sheets, left_out) = leakage_sheets(&[(Experiment::Leakage, all[2].1[..9].to_vec()), (Experiment::Training, Vec::new())]);
+    assert_eq!((sheets.len(), left_out.len()), (1, 3));
+    let dir = tempfile::tempdir().unwrap();
+    let drawn = draw_leakage(&all, dir.path(), &FileKind::ALL).unwrap();
+    assert_eq!((drawn.files.len(), drawn.figures), (15, 5));
+    assert!(fs::read_to_string(dir.path().join("figures/leakage-a-bound.svg")).unwrap().contains("test images decrypted by the attack"));
 }
 
 #[test]

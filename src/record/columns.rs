@@ -77,7 +77,7 @@ pub const SAMPLES: [Column; 23] = [
     integer("items", "images", "images of the batch; all images for setup"),
     integer("wall_ns", "ns", "wall time of the stage on the batch"),
     integer("cpu_ns", "ns", "processor time of all threads of the process meanwhile"),
-    integer("device_ns", "ns", "time by the device's own clock; empty where it has none"),
+    integer("device_ns", "ns", "time of the device's kernels in the stage, by its own clock; empty where it has none or nothing ran there"),
     RUN_ID,
     REVISION,
     text("cpu", "processor model"),
@@ -184,6 +184,50 @@ pub const OPERATIONS: [Column; 12] = [
     REVISION,
 ];
 
+/// The columns of `eivhe-training.csv`, `eivhe-attack.csv` and `eivhe-leakage.csv`, in order: one row per setting, network and seed.
+pub const LEAKAGE: [Column; 36] = [
+    text("sweep", "what is varied along the rows that belong together"),
+    text("setting", "how the images are protected: clear (not at all), integers-fixed, integers-fresh, absolute, modular-fixed, modular-fresh, lwe"),
+    text("dataset", "mnist or digits; empty where no image is involved"),
+    text("network", "what learns: softmax, mlp, conv; empty where nothing does"),
+    integer("seed", "", "seed of key, encryption and training"),
+    integer("dimension", "", "numbers of a plaintext"),
+    integer("key_columns", "", "numbers of a ciphertext beyond those of the plaintext; empty in the clear"),
+    integer("a_bound", "", "entries of the public A are below this; empty where they are uniform modulo q"),
+    integer("e_bound", "", "bound of the noise E; empty in the clear"),
+    integer("t_bound", "", "bound of the entries of the key T; empty in the clear"),
+    integer("w_bits", "bits", "size of the factor w that lifts a plaintext above the noise"),
+    integer("q_bits", "bits", "size of the modulus; empty over the integers"),
+    integer("training_images", "images", "learnt from, labels in clear; empty where nothing learns"),
+    integer("test_images", "images", "classified, or decrypted by the attack"),
+    integer("epochs", "", "passes over the training images"),
+    integer("inputs", "", "coordinates of a ciphertext that the network sees"),
+    decimal("training_accuracy", "share", "training images classified as labelled during the last pass, 0 to 1"),
+    decimal("accuracy", "share", "test images classified as labelled, 0 to 1: what was learnt from ciphertexts is what they leak"),
+    decimal("owner_decrypts", "share", "test images that the owner of the key decrypts to the last pixel"),
+    integer("key_entries", "", "entries of the key that the attack is after; empty where nothing is attacked"),
+    decimal("key_rounded", "share", "of them exact as least squares rounds them"),
+    decimal("key_recovered", "share", "of them exact after corrections that need no key"),
+    decimal(
+        "key_consistent",
+        "share",
+        "rows of the key whose residuals all lie in the range of the noise: with thousands of columns only the true row's do",
+    ),
+    decimal("images_recovered", "share", "test images that the attack decrypts to the last pixel with the key that it found"),
+    decimal("images_without_key", "share", "test images read off the ciphertexts to the last pixel, with nothing but the published bounds"),
+    integer("attack_samples", "", "equations of the attack: columns of the public matrix, or images that are taken to be known"),
+    integer("keygen_ns", "ns", "wall time of key and public matrix"),
+    integer("encrypt_ns", "ns", "wall time of the encryption of all images"),
+    integer("train_ns", "ns", "wall time of scaling and training"),
+    integer("attack_ns", "ns", "wall time of the attack up to the key"),
+    integer("ciphertext_bytes", "bytes", "one ciphertext, each coordinate in the fewest whole bytes"),
+    text("unsound", "why the setting is no protection; empty where nothing is known against it"),
+    integer("threads", "", "threads of the pool"),
+    text("cpu", "processor model"),
+    RUN_ID,
+    REVISION,
+];
+
 /// The columns of one file as a table in Markdown.
 #[must_use]
 pub fn markdown(columns: &[Column]) -> String {
@@ -194,6 +238,7 @@ pub fn markdown(columns: &[Column]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::leakage::Leak;
     use crate::record::{CurvePoint, Operation, Outcome, Sample};
 
     fn header(row: impl serde::Serialize) -> Vec<String> {
@@ -208,6 +253,7 @@ mod tests {
         let outcome = Outcome::default();
         assert_eq!(header(Sample::blank(&outcome, "")), SAMPLES.map(|c| c.name));
         assert_eq!(header(outcome), OUTCOMES.map(|c| c.name));
+        assert_eq!(header(Leak::default()), LEAKAGE.map(|c| c.name));
         let text = String::new;
         let point =
             CurvePoint { spec: text(), epoch: 0.0, step: 0, loss: 0.0, train_accuracy: 0.0, test_accuracy: 0.0, run_id: text(), revision: text() };
@@ -216,7 +262,7 @@ mod tests {
         let (calls, values, rounds, bytes_up, bytes_down, wall_ns, cpu_ns) = (0, 0, 0, 0, 0, 0, 0);
         let cost = Operation { spec, operation, party, calls, values, rounds, bytes_up, bytes_down, wall_ns, cpu_ns, run_id, revision };
         assert_eq!(header(cost), OPERATIONS.map(|c| c.name));
-        for column in SAMPLES.iter().chain(&OUTCOMES).chain(&CURVE).chain(&OPERATIONS) {
+        for column in SAMPLES.iter().chain(&OUTCOMES).chain(&CURVE).chain(&OPERATIONS).chain(&LEAKAGE) {
             assert!(!column.meaning.is_empty() && !column.meaning.contains('|'), "{column:?}");
             for (ending, unit) in [("_ns", "ns"), ("_bytes", "bytes"), ("_bits", "bits"), ("_khz", "kHz"), ("_uj", "microjoules")] {
                 assert!(!column.name.ends_with(ending) || column.unit == unit, "{column:?}");
@@ -230,7 +276,14 @@ mod tests {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("results/README.md");
         let Ok(page) = std::fs::read_to_string(&path) else { return };
         let mut wanted = page.clone();
-        for (name, columns) in [("samples", &SAMPLES[..]), ("outcomes", &OUTCOMES[..]), ("curve", &CURVE[..]), ("operations", &OPERATIONS[..])] {
+        let documented = [
+            ("samples", &SAMPLES[..]),
+            ("outcomes", &OUTCOMES[..]),
+            ("curve", &CURVE[..]),
+            ("operations", &OPERATIONS[..]),
+            ("leakage", &LEAKAGE[..]),
+        ];
+        for (name, columns) in documented {
             let (begin, end) = (format!("<!-- columns:{name} -->\n"), format!("<!-- end:{name} -->"));
             let (before, rest) = wanted.split_once(&begin).unwrap();
             let (_, after) = rest.split_once(&end).unwrap();

@@ -202,14 +202,7 @@ impl Journal {
 
     /// What a process that was killed had not finished. Nobody else writes here: the lock is this process' alone.
     fn remove_temporary(&self) -> Result<()> {
-        for folder in [self.dir.clone(), self.dir.join(ROWS), self.dir.join(RUNS)] {
-            for path in files(&folder)? {
-                if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY)) {
-                    fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-                }
-            }
-        }
-        Ok(())
+        [self.dir.clone(), self.dir.join(ROWS), self.dir.join(RUNS)].iter().try_for_each(|folder| remove_temporary(folder))
     }
 
     /// All rows that are there.
@@ -270,6 +263,19 @@ impl Journal {
     }
 }
 
+/// Removes what a process that was killed had not finished writing in a folder. For whoever holds the folder's lock.
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be read or written.
+pub fn remove_temporary(dir: &Path) -> Result<()> {
+    for path in files(dir)? {
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY)) {
+            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
 fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(dir).map_err(Error::io("read", dir))?;
     entries.map(|entry| entry.map(|e| e.path()).map_err(Error::io("read", dir))).collect()
@@ -279,8 +285,11 @@ fn open_lock(path: &Path) -> Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(Error::io("create", path))
 }
 
-/// Takes a lock that ends with the process, however it ends. The file says who holds it, for people.
-fn lock(dir: &Path, name: &str, shared: bool) -> Result<File> {
+/// Takes a lock in a folder that ends with the process, however it ends. The file says who holds it, for people.
+///
+/// # Errors
+/// [`Error::Busy`] when another process holds it, [`Error::Io`] when the file cannot be made.
+pub fn lock(dir: &Path, name: &str, shared: bool) -> Result<File> {
     let path = dir.join(name);
     let mut file = open_lock(&path)?;
     match if shared { file.try_lock_shared() } else { file.try_lock() } {

@@ -13,6 +13,7 @@ use crate::model;
 use crate::plan::matvec::Method;
 use crate::quantise::Precision;
 use crate::record::Stage;
+use crate::scheme::eivhe::{Route, Setting};
 use crate::scheme::paillier::{Encryption, Rerandomisation};
 use crate::scheme::smlp::Comparison;
 use crate::workload::inference::{Bench, Size};
@@ -98,6 +99,14 @@ impl Speeds {
         // A pass over all images, what comes before it, and the check of each image, in seconds.
         let (pass, setup, memory, wire) = match spec.protection {
             Protection::ClearFloat | Protection::ClearInteger => (images * 2e-5 / threads, 0.05, 50e6, images * size.inputs as f64),
+            // Roughly 10^9 steps a second of a thread: a switch over the integers or modulo q, or none; encryption by tables or by k columns of key.
+            Protection::Eivhe { setting, route } => {
+                let (encrypt, switch, memory, bytes) = match setting {
+                    Setting::Integers(_) => (2e-4, 2e-3, 2e8, 6e3),
+                    Setting::Lwe => (2e-3, 3e-2, 6e8, 4e4),
+                };
+                (images * (encrypt + if route == Route::Switch { switch } else { 0.0 }) / threads, 2.0, memory, images * bytes)
+            }
             Protection::Paillier { backend, key_bits, method, encryption, rerandomisation, table_mib, .. } => {
                 let Some(measured) = self.0.get(&backend) else { return Estimate::default() };
                 let scale = f64::from(key_bits) / f64::from(MEASURED_BITS);
@@ -169,6 +178,6 @@ impl Speeds {
 fn backend_of(spec: &Spec) -> Option<BackendId> {
     match spec.protection {
         Protection::Paillier { backend, .. } => Some(backend),
-        Protection::ClearFloat | Protection::ClearInteger => None,
+        Protection::ClearFloat | Protection::ClearInteger | Protection::Eivhe { .. } => None,
     }
 }

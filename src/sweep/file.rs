@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::plan::matvec::Method;
 use crate::quantise::Precision;
+use crate::scheme::eivhe::{Route, Setting};
 use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
 use crate::workload::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec, method_choice};
 
@@ -107,6 +108,8 @@ struct GridTable {
     batch: List<OrWord<Auto>>,
     threads: List<Threads>,
     pool: List<PoolChoice>,
+    eivhe: List<Setting>,
+    eivhe_route: List<Route>,
     plaintext: Option<bool>,
 }
 
@@ -131,6 +134,8 @@ struct RuleTable {
     batch: List<OrWord<Auto>>,
     threads: List<Threads>,
     pool: List<PoolChoice>,
+    eivhe: List<Setting>,
+    eivhe_route: List<Route>,
 }
 
 #[derive(Clone, Debug)]
@@ -452,6 +457,8 @@ impl GridTable {
             batches: all(&self.batch, default.batches, |n| n.0),
             threads: all(&self.threads, default.threads, |n| n.0),
             pools: all(&self.pool, default.pools, |p| p),
+            eivhe: all(&self.eivhe, default.eivhe, |s| s),
+            eivhe_routes: all(&self.eivhe_route, default.eivhe_routes, |r| r),
         }
     }
 }
@@ -480,6 +487,8 @@ impl RuleTable {
             self.batch.is_none(),
             self.threads.is_none(),
             self.pool.is_none(),
+            self.eivhe.is_none(),
+            self.eivhe_route.is_none(),
         ];
         lists.into_iter().all(|none| none)
     }
@@ -487,9 +496,13 @@ impl RuleTable {
     fn matches(&self, spec: &Spec) -> bool {
         let Precision { feature_bits, weight_bits } = spec.precision;
         let single = spec.scenario == Scenario::Single;
+        let (setting, route) = match spec.protection {
+            Protection::Eivhe { setting, route } => (Some(setting), Some(route)),
+            _ => (None, None),
+        };
         // In the clear there is no key, no backend and so on: a rule that names one of them leaves plaintext rows alone.
         let encrypted = match spec.protection {
-            Protection::ClearFloat | Protection::ClearInteger => {
+            Protection::ClearFloat | Protection::ClearInteger | Protection::Eivhe { .. } => {
                 allows(&self.backend, None, |b| b)
                     && allows(&self.key_bits, None, |b| b.0)
                     && allows(&self.method, None, |m| m.0)
@@ -511,6 +524,8 @@ impl RuleTable {
             }
         };
         encrypted
+            && allows(&self.eivhe, setting.as_ref(), |s| s)
+            && allows(&self.eivhe_route, route.as_ref(), |r| r)
             && allows(&self.features, Some(&spec.features), |f| f)
             && allows(&self.feature_bits, Some(&feature_bits), |b| b.0)
             && allows(&self.weight_bits, Some(&weight_bits), |b| b.0)
@@ -673,6 +688,26 @@ mod tests {
         assert_eq!(counts(BackendId::Gmp), [5, 599].into());
         assert_eq!(plan.specs, sweep.plan("digits", 599).unwrap().specs);
         assert_eq!(sweep.features(), [FeatureMap::Pixels]);
+    }
+
+    #[test]
+    fn settings_of_integer_vectors_are_rows_of_their_own() {
+        let text = "
+            [[grid]]
+            backend = []
+            features = [\"pixels\"]
+            images = [5]
+            eivhe = [\"integers\", \"lwe\", \"payor\"]
+            eivhe_route = [\"switch\", \"direct\"]
+            [[exclude]]
+            reason = \"its matrix is large\"
+            eivhe = [\"lwe\"]
+            eivhe_route = [\"switch\"]
+        ";
+        let plan = parse(text).unwrap().plan("digits", 599).unwrap();
+        // Two in the clear, two settings by two routes but one; `integers` is another word for `payor`.
+        assert_eq!((plan.specs.len(), plan.excluded[0].count, plan.repeated), (2 + 3, 1, 2));
+        refused("[[grid]]\neivhe = [\"fast\"]", 2, &["grid.eivhe", "fast", "integers, payor, secureldata, trask, lwe"]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod data;
 mod encrypted;
 mod float;
 mod metered;
+pub mod party;
 mod recipe;
 
 use std::fmt;

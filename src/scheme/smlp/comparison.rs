@@ -33,6 +33,7 @@ use rug::Integer;
 use zeroize::Zeroizing;
 
 use super::encrypted::{Encrypted, EncryptedMatrix};
+use super::rounding::below;
 use super::server::{KeyServer, Operation};
 use super::slots::{KAPPA, Slots};
 use super::wire::Reader;
@@ -70,7 +71,7 @@ impl Factor {
                 break word;
             }
         };
-        let noise = (u128::from(stream.word()) * u128::from(factor) >> 64) as i128;
+        let noise = i128::from(below(factor, stream));
         let coins = stream.word();
         Self { factor, noise: if coins & 1 == 0 { noise } else { -noise }, negative: coins & 2 != 0 }
     }
@@ -175,11 +176,9 @@ impl<C: Channel> Encrypted<C> {
                 let mut constants = Vec::with_capacity(group.len());
                 for (&e, order) in group.iter().zip(&orders) {
                     let i = order[place];
-                    let factor = 1 + uniform(tests.prime - 1, &mut stream);
+                    let factor = 1 + below(tests.prime - 1, &mut stream);
                     members.push((e * (l + 1) + l - i, u128::from(factor)));
-                    let above = (i..l).filter(|&bit| low(e, bit)).count() as i64;
-                    let own = if i == 0 { 1 } else { -i64::from(low(e, i - 1)) };
-                    let constant = if coins[e] { -1 } else { 1 } + own + 3 * above;
+                    let constant = test_constant(masks[e], i, l, coins[e]);
                     constants.push((stream.below(&carries) + 2u32) * tests.prime + constant * factor as i64);
                 }
                 groups.push(members);
@@ -195,15 +194,18 @@ impl<C: Channel> Encrypted<C> {
     }
 }
 
-/// Uniform in [0, limit), within limit 2^-64.
-pub(super) fn uniform(limit: u64, stream: &mut Stream) -> u64 {
-    (u128::from(stream.word()) * u128::from(limit) >> 64) as u64
+/// c_i without a_i and the bits of z, which come encrypted: a_0 is 1, b_0 is 0, and the bits of a and b above 0 are those of z and `low`. Input: `delta` for s = -1.
+fn test_constant(low: u128, i: usize, l: usize, delta: bool) -> i64 {
+    let bit = |at: usize| (low >> at & 1) as i64;
+    let above: i64 = (i..l).map(bit).sum();
+    let own = if i == 0 { 1 } else { -bit(i - 1) };
+    if delta { -1 + own + 3 * above } else { 1 + own + 3 * above }
 }
 
 /// A random order of 0 to count - 1.
 pub(super) fn shuffled(count: usize, stream: &mut Stream) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
-    (1..count).rev().for_each(|at| order.swap(at, uniform(at as u64 + 1, stream) as usize));
+    (1..count).rev().for_each(|at| order.swap(at, below(at as u64 + 1, stream) as usize));
     order
 }
 
@@ -289,5 +291,73 @@ fn zeros_of(tests: &Tests, plaintexts: Vec<Integer>, entries: usize, per_group: 
     match zeros.iter().position(|&count| count > 1) {
         Some(index) => Err(Error::Decryption { index, reason: format!("{} tests of one comparison are 0, at most one can be", zeros[index]) }),
         None => Ok(zeros.into_iter().map(|count| count == 1).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tests c_i of one comparison in the clear, from the same constants and the same linear part as under encryption.
+    fn tests_in_clear(z: u128, r: u128, l: usize, delta: bool) -> Vec<i64> {
+        let bit = |v: u128, at: usize| (v >> at & 1) as i64;
+        let signed = |at: usize| if bit(r, at) == 1 { -bit(z, at) } else { bit(z, at) };
+        let linear = |i: usize| if i == 0 { 0 } else { bit(z, i - 1) } + 3 * (i..l).map(signed).sum::<i64>();
+        (0..=l).map(|i| linear(i) + test_constant(r, i, l, delta)).collect()
+    }
+
+    #[test]
+    fn a_test_is_zero_exactly_when_the_coin_says_so() {
+        for l in 1..=4 {
+            let all = 0..1u128 << l;
+            for (z, r) in all.clone().flat_map(|z| all.clone().map(move |r| (z, r))) {
+                for delta in [false, true] {
+                    let tests = tests_in_clear(z, r, l, delta);
+                    assert_eq!(tests.iter().filter(|&&c| c == 0).count(), usize::from((z < r) != delta), "{z} {r} {delta} {tests:?}");
+                    // Small enough for the prime, whose multiples other than 0 are out of reach.
+                    let prime = Tests::new(256, l as u32).unwrap().prime as i64;
+                    assert!(tests.iter().all(|&c| (-2..=3 * l as i64 + 2).contains(&c) && c < prime));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn published_transcripts_give_their_signs() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/comparison_blinded.json");
+        let file: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let cases = file["cases"].as_array().unwrap();
+        let hex = |v: &serde_json::Value| u128::from_str_radix(v.as_str().unwrap(), 16).unwrap();
+        for case in cases {
+            let (l, x, r) = (case["l"].as_u64().unwrap() as usize, case["x"].as_i64().unwrap(), hex(&case["r"]));
+            let z = (i128::from(x) + (1 << l)) as u128 + r;
+            assert_eq!(z, hex(&case["z"]));
+            let low = (1 << l) - 1;
+            for delta in [false, true] {
+                let zero = tests_in_clear(z & low, r & low, l, delta).contains(&0);
+                assert_eq!(zero != delta, case["low_lt"] == 1, "{case}");
+                // P2's share and P1's coin.
+                let (beta, coin) = ((z >> l & 1 == 1) != zero, delta != (r >> l & 1 == 1));
+                assert_eq!(beta != coin, case["x_ge_0"] == 1, "{case}");
+                assert_eq!(if beta != coin { x } else { 0 }, case["relu"].as_i64().unwrap());
+            }
+        }
+        assert_eq!(cases.len(), 84);
+    }
+
+    #[test]
+    fn blinding_keeps_signs_and_ranges() {
+        let mut stream = crate::randomness::Tape::replayable(1).stream(Purpose::Sample, 0);
+        for x in (-3..=3).chain([(1 << 40) - 1, 1 - (1 << 40)]).cycle().take(20_000) {
+            let factor = Factor::draw(&mut stream);
+            let y = factor.blind(x);
+            assert_eq!((y > 0) != factor.negative, x >= 0);
+            assert!(y != 0 && y.unsigned_abs() < 1 << (blinded_width(40) - 1));
+        }
+        // The extremes of the blinding.
+        for (noise, x) in [(i128::from(u64::MAX) - 1, (1 << 40) - 1), (1 - i128::from(u64::MAX), 1 - (1 << 40)), (i128::from(u64::MAX) - 1, -1)] {
+            let y = Factor { factor: u64::MAX, noise, negative: false }.blind(x);
+            assert!((y > 0) == (x >= 0) && y.unsigned_abs() < 1 << (blinded_width(40) - 1));
+        }
     }
 }

@@ -74,6 +74,7 @@ pub struct Encrypted<C> {
     made: u64,
     /// Encryptions of zero made ahead, and how many of them are used up.
     zeros: Option<(Resident, usize)>,
+    sent: u64,
     channel: C,
     user: Option<UserKey>,
 }
@@ -103,6 +104,7 @@ impl<C: Channel> Encrypted<C> {
             streams: 0,
             made: 0,
             zeros: None,
+            sent: 0,
             channel,
             user: None,
         })
@@ -129,6 +131,12 @@ impl<C: Channel> Encrypted<C> {
     /// The channel to P2.
     pub fn channel(&mut self) -> &mut C {
         &mut self.channel
+    }
+
+    /// Ciphertexts sent so far, each with a randomiser of its own: what to prepare for another batch of the same kind.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Makes randomisers for the next `count` ciphertexts that will be sent: work that needs no data.
@@ -175,6 +183,7 @@ impl<C: Channel> Encrypted<C> {
     }
 
     fn take_zeros(&mut self, count: usize) -> Result<Resident> {
+        self.sent += count as u64;
         if let Some((zeros, used)) = &mut self.zeros
             && zeros.len() - *used >= count
         {

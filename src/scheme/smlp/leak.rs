@@ -90,7 +90,7 @@ pub fn leak(comparison: Comparison, bits: u32, samples: usize, tape: &Tape) -> R
 
 /// A number of a uniform bit length from 0 to `bits` and a random sign.
 pub(super) fn of_random_length(bits: u32, stream: &mut crate::randomness::Stream) -> i64 {
-    let length = super::comparison::uniform(u64::from(bits) + 1, stream) as u32;
+    let length = super::rounding::below(u64::from(bits) + 1, stream) as u32;
     let word = stream.word();
     let magnitude = if length == 0 { 0 } else { (1i64 << (length - 1)) | (word >> 1 & ((1 << (length - 1)) - 1)) as i64 };
     if word & 1 == 1 { -magnitude } else { magnitude }

@@ -92,7 +92,7 @@ impl<C: Channel> Encrypted<C> {
         let (mut first, mut second) = (Vec::with_capacity(mu.len()), Vec::with_capacity(mu.len()));
         for (mu, rho) in mu.iter_mut().zip(rho) {
             *mu *= scale;
-            let m1 = Integer::from(&offset + stream.bits(t + 1 + KAPPA));
+            let m1 = &offset + stream.bits(t + 1 + KAPPA);
             let u = stream.below(&steps) * &divisor + &offset;
             *mu += &m1;
             *mu += &u;

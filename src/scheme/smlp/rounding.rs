@@ -2,10 +2,17 @@
 
 use rayon::prelude::*;
 
-use crate::randomness::{Purpose, Tape};
+use crate::randomness::{Purpose, Stream, Tape};
 
 /// Entries that one piece of the tape serves.
 const CHUNK: usize = 4096;
+
+/// Uniform in [0, limit), within limit 2^-128: floor(limit x / 2^128) with x of 128 bits. Always two words of the stream.
+pub(super) fn below(limit: u64, stream: &mut Stream) -> u64 {
+    let (low, high) = (u128::from(stream.word()), u128::from(stream.word()));
+    let limit = u128::from(limit);
+    ((high * limit + ((low * limit) >> 64)) >> 64) as u64
+}
 
 /// The random numbers that decide how divisions round: rho in [0, d) for every entry of every division.
 ///
@@ -34,7 +41,7 @@ impl Rounding {
         self.operation = operation;
     }
 
-    /// rho of every entry of the next division: floor(d x / 2^128) with x uniform in [0, 2^128), which is within d 2^-128 <= 2^-88 of uniform. Input: d from 1 to 2^40.
+    /// rho of every entry of the next division, within 2^-88 of uniform. Input: d from 1 to 2^40.
     pub fn draw(&mut self, entries: usize, divisor: u64) -> Vec<u64> {
         let operation = self.operation;
         self.operation += 1;
@@ -43,11 +50,7 @@ impl Rounding {
             values.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, values)| {
                 let mut stream = self.tape.stream(Purpose::Rounding, operation);
                 stream.seek(2 * (chunk * CHUNK) as u64);
-                for value in values {
-                    let (low, high) = (u128::from(stream.word()), u128::from(stream.word()));
-                    let d = u128::from(divisor);
-                    *value = ((high * d + (low * d >> 64)) >> 64) as u64;
-                }
+                values.iter_mut().for_each(|value| *value = below(divisor, &mut stream));
             });
         }
         values

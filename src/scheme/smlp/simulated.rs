@@ -287,8 +287,8 @@ mod tests {
             let mut s = simulator();
             let m = s.upload(&values, 3, 4, 7).unwrap();
             let (positive, bits) = s.relu(&m).unwrap();
-            prop_assert_eq!(s.select(&bits, &m).unwrap(), positive.clone());
             prop_assert_eq!(positive.values().to_vec(), values.iter().map(|v| *v.max(&0)).collect::<Vec<_>>());
+            prop_assert_eq!(s.select(&bits, &m).unwrap(), positive);
         }
     }
 }

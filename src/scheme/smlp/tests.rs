@@ -63,11 +63,11 @@ fn read<A: Arithmetic>(a: &mut A, m: &A::Matrix) -> Vec<i64> {
 }
 
 fn products<A: Arithmetic>(a: &mut A) -> Vec<Vec<i64>> {
-    let left = a.upload(&values(7 * 3, 11, 1), 7, 3, 11).unwrap();
-    let right = a.upload(&values(3 * 5, 15, 2), 3, 5, 15).unwrap();
-    let left_t = a.upload(&values(3 * 7, 11, 3), 3, 7, 11).unwrap();
-    let right_t = a.upload(&values(5 * 3, 15, 4), 5, 3, 15).unwrap();
-    let addend = a.upload(&values(35, 20, 5), 7, 5, 20).unwrap();
+    let left = a.upload(&values(5 * 3, 11, 1), 5, 3, 11).unwrap();
+    let right = a.upload(&values(3 * 4, 15, 2), 3, 4, 15).unwrap();
+    let left_t = a.upload(&values(3 * 5, 11, 3), 3, 5, 11).unwrap();
+    let right_t = a.upload(&values(4 * 3, 15, 4), 4, 3, 15).unwrap();
+    let addend = a.upload(&values(20, 20, 5), 5, 4, 20).unwrap();
     let mut results = Vec::new();
     for product in [
         Product::new(&left, &right, 1, 29),
@@ -190,14 +190,15 @@ fn training<A: Arithmetic>(a: &mut A, steps: usize) -> Vec<Vec<i64>> {
 
 #[test]
 fn a_few_steps_of_training_are_those_of_the_simulator() {
-    let expected = training(&mut simulator(), 3);
-    assert_ne!(expected, training(&mut simulator(), 0));
+    assert_ne!(training(&mut simulator(), 3), training(&mut simulator(), 0));
     for id in backends() {
+        let steps = if id == BackendId::Reference { 1 } else { 3 };
+        let expected = training(&mut simulator(), steps);
         for comparison in Comparison::ALL {
             let mut p1 = pair(id, 512, comparison, slot_bits(13, 13, 5, 1), 60);
             // What is made ahead changes nothing.
             p1.prepare(if comparison == Comparison::Exact { 50 } else { 0 }).unwrap();
-            assert_eq!(training(&mut p1, 3), expected, "{id} {comparison}");
+            assert_eq!(training(&mut p1, steps), expected, "{id} {comparison}");
         }
     }
 }
@@ -267,35 +268,34 @@ fn a_planted_fault_of_one_bit_is_seen() {
     let (mut refused, mut wrong, mut unused) = (0, 0, 0);
     for comparison in Comparison::ALL {
         for (at, answers) in (0..6).flat_map(|at| [(at, false), (at, true)]) {
-            for bit in [900, 5000] {
-                let key = toy(512);
-                let channel = Flip { inner: Local(server(BackendId::Gmp, key, 81)), at, seen: 0, bit, answers };
-                let tables = Tables { uses: 200, ..Tables::default() };
-                let options = Options { rerandomisation: Rerandomisation::Standard, tables, ..Options::new(comparison, 220) };
-                let backend = backend::open(BackendId::Gmp).unwrap();
-                let mut p1 = Encrypted::new(backend.as_ref(), key.public(), options, Tape::replayable(1), Tape::replayable(80), channel)
-                    .unwrap()
-                    .with_user(user());
-                let mut run = || -> Result<_> {
-                    let m = p1.upload(&values(12, 8, 1), 3, 4, 8)?;
-                    let (m, bits) = p1.relu(&m)?;
-                    let p = p1.product(&Product::new(&m, &m, 16, 15).transpose_right())?;
-                    let q = p1.select(&bits, &m)?;
-                    let (p, q) = (p1.answer(&p)?, p1.answer(&q)?);
-                    Ok((p1.open(&p)?, p1.open(&q)?))
-                };
-                match run() {
-                    Err(_) => refused += 1,
-                    Ok(got) => {
-                        assert!(got != expected || answers, "{comparison} message {at} bit {bit}");
-                        if got == expected { unused += 1 } else { wrong += 1 }
-                    }
+            let bit = 5000;
+            let key = toy(512);
+            let channel = Flip { inner: Local(server(BackendId::Gmp, key, 81)), at, seen: 0, bit, answers };
+            let tables = Tables { uses: 200, ..Tables::default() };
+            let options = Options { rerandomisation: Rerandomisation::Standard, tables, ..Options::new(comparison, 220) };
+            let backend = backend::open(BackendId::Gmp).unwrap();
+            let mut p1 = Encrypted::new(backend.as_ref(), key.public(), options, Tape::replayable(1), Tape::replayable(80), channel)
+                .unwrap()
+                .with_user(user());
+            let mut run = || -> Result<_> {
+                let m = p1.upload(&values(12, 8, 1), 3, 4, 8)?;
+                let (m, bits) = p1.relu(&m)?;
+                let p = p1.product(&Product::new(&m, &m, 16, 15).transpose_right())?;
+                let q = p1.select(&bits, &m)?;
+                let (p, q) = (p1.answer(&p)?, p1.answer(&q)?);
+                Ok((p1.open(&p)?, p1.open(&q)?))
+            };
+            match run() {
+                Err(_) => refused += 1,
+                Ok(got) => {
+                    assert!(got != expected || answers, "{comparison} message {at} bit {bit}");
+                    if got == expected { unused += 1 } else { wrong += 1 }
                 }
             }
         }
     }
-    assert_eq!(refused + wrong + unused, 48);
-    assert!(refused >= 36 && unused <= 6, "{refused} refused, {wrong} wrong, {unused} unused");
+    assert_eq!(refused + wrong + unused, 24);
+    assert!(refused >= 18 && unused <= 4, "{refused} refused, {wrong} wrong, {unused} unused");
 }
 
 #[test]
@@ -471,8 +471,8 @@ fn listened(comparison: Comparison, bits: u32, count: usize) -> (Vec<i64>, Vec<i
 #[test]
 fn what_p2_decrypts_leaks_as_measured() {
     for comparison in Comparison::ALL {
-        let (x, read, residues, zeros) = listened(comparison, 12, 2000);
-        let mut leak = leak::Leak::empty(comparison, 12);
+        let (x, read, residues, zeros) = listened(comparison, 8, 800);
+        let mut leak = leak::Leak::empty(comparison, 8);
         x.iter().zip(&read).for_each(|(&x, &r)| leak.count(x, r));
         let (bits, bias) = leak::tests::information(&leak.by_length);
         let sign: Vec<Vec<u64>> = leak.by_sign.iter().map(|r| r.to_vec()).collect();
@@ -480,20 +480,20 @@ fn what_p2_decrypts_leaks_as_measured() {
         match comparison {
             // The same estimator over numbers that are only drawn, not encrypted.
             Comparison::Blinded => {
-                let drawn = leak::leak(comparison, 12, 200_000, &Tape::replayable(5)).unwrap();
+                let drawn = leak::leak(comparison, 8, 200_000, &Tape::replayable(5)).unwrap();
                 let expected = leak::tests::information(&drawn.by_length).0;
-                assert!(expected > 1.5 && (bits - expected).abs() < 0.15, "{bits} {expected}");
+                assert!(expected > 1.0 && (bits - expected).abs() < 0.2, "{bits} {expected}");
             }
             Comparison::Exact => {
-                assert!(bits < 0.02 + bias, "{bits} {bias}");
+                assert!(bits < 0.03 + bias, "{bits} {bias}");
                 let (low, bias) = leak::tests::information(&leak.by_low);
-                assert!(low < 0.02 + bias, "{low} {bias}");
-                // One comparison in two shows a zero: 1,000 of 2,000 with a deviation of 22. The other residues are uniform in 1 to 40 (q = 41).
-                assert!((890..1110).contains(&zeros), "{zeros}");
-                assert_eq!(residues.len() + zeros, 2000 * 13);
-                let chi = chi_square(residues.iter().map(|r| *r as usize - 1), 40);
-                // 39 degrees of freedom: 72.1 is the 0.1 % point. The tapes are fixed.
-                assert!(chi < 72.1, "{chi}");
+                assert!(low < 0.03 + bias, "{low} {bias}");
+                // One comparison in two shows a zero: 400 of 800 with a deviation of 14. The other residues are uniform in 1 to 28 (q = 29).
+                assert!((330..470).contains(&zeros), "{zeros}");
+                assert_eq!(residues.len() + zeros, 800 * 9);
+                let chi = chi_square(residues.iter().map(|r| *r as usize - 1), 28);
+                // 27 degrees of freedom: 55.5 is the 0.1 % point. The tapes are fixed.
+                assert!(chi < 55.5, "{chi}");
             }
         }
     }
@@ -717,4 +717,33 @@ fn cost_of_a_batch_of_xor() {
 fn cost_of_a_batch_of_mnist() {
     let mut p1 = measured(backend_of_environment(), 2048, Comparison::Exact, slot_bits(15, 18, 785, 1));
     batch(&mut p1, [784, 30, 10], 40, 10, 18);
+}
+
+/// `cargo test --no-default-features --lib speed_of_the_simulator -- --ignored --nocapture`: a tenth of an epoch of MNIST 784-128-10, on numbers as dense as its pixels.
+#[test]
+#[ignore = "measures"]
+fn speed_of_the_simulator() {
+    let mut s = simulator();
+    let pixels: Vec<i64> = values(40 * 785, 14, 1).iter().enumerate().map(|(i, v)| if i % 5 == 0 { v.abs() } else { 0 }).collect();
+    let x = s.upload(&pixels, 40, 785, 15).unwrap();
+    let t = s.upload(&values(400, 13, 2), 40, 10, 15).unwrap();
+    let mut w1 = s.upload(&values(785 * 128, 10, 3), 785, 128, 20).unwrap();
+    let mut w2 = s.upload(&values(129 * 10, 10, 4), 129, 10, 20).unwrap();
+    let ((), times) = Times::of(|| {
+        for _ in 0..150 {
+            let z1 = s.product(&Product::new(&x, &w1, 1 << 14, 22)).unwrap();
+            let (a1, fired) = s.relu(&z1).unwrap();
+            let a1 = s.with_constant_column(&a1, 1 << 14).unwrap();
+            let z2 = s.product(&Product::new(&a1, &w2, 1 << 14, 22)).unwrap();
+            let error = s.subtract(&t, &z2, 23).unwrap();
+            let inner = s.without_last_row(&w2).unwrap();
+            let back = s.product(&Product::new(&error, &inner, 1 << 14, 22).transpose_right()).unwrap();
+            let back = s.select(&fired, &back).unwrap();
+            let d2 = s.product(&Product::new(&a1, &error, 1 << 27, 20).transpose_left()).unwrap();
+            let d1 = s.product(&Product::new(&x, &back, 1 << 27, 20).transpose_left()).unwrap();
+            w2 = s.add(&w2, &d2, 20).unwrap();
+            w1 = s.add(&w1, &d1, 20).unwrap();
+        }
+    });
+    println!("a tenth of an epoch: {:.2} s, {:.2} s of processor time", times.wall, times.cpu);
 }

@@ -161,7 +161,7 @@ impl<A: Arithmetic> Perceptron<A> {
     /// # Errors
     /// As [`Arithmetic::upload`].
     pub fn upload(arithmetic: &mut A, recipe: &Recipe, values: &[i64], width: usize) -> Result<A::Matrix> {
-        arithmetic.upload(values, values.len() / width.max(1), width, recipe.scale_bits + headroom::INPUT)
+        arithmetic.upload(values, values.len() / width.max(1), width, input_bits(recipe))
     }
 
     /// Outputs of a batch at scale Q.
@@ -269,6 +269,11 @@ impl<M: Clone> Layer<M> {
 
 fn narrow(what: &'static str, value: u64) -> Result<u32> {
     u32::try_from(value).map_err(|_| Error::OutOfRange { what, value: value.to_string(), allowed: format!("up to {}", u32::MAX) })
+}
+
+/// Declared bits of inputs and labels.
+pub(super) const fn input_bits(recipe: &Recipe) -> u32 {
+    recipe.scale_bits + headroom::INPUT
 }
 
 /// Bits of a slot that holds every product of a training with its masks.

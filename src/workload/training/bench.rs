@@ -226,7 +226,14 @@ impl Job<'_> {
         let inputs = Perceptron::upload(arithmetic, recipe, &values, self.training.width)?;
         let labels = Perceptron::upload(arithmetic, recipe, &labels, classes)?;
         let mut perceptron = Perceptron::new(arithmetic, &Parameters::initial(&self.spec.network, recipe, *seed), recipe)?;
-        let mut times = vec![StageTime { stage: Stage::Encrypt, phase: Phase::Setup, batch: 0, images: used.len() as u32, elapsed: watch.elapsed() }];
+        let mut times = vec![StageTime {
+            stage: Stage::Encrypt,
+            phase: Phase::Setup,
+            batch: 0,
+            images: used.len() as u32,
+            elapsed: watch.elapsed(),
+            device_ns: None,
+        }];
         // What was spent so far is no mini-batch's.
         arithmetic.ledger().clear();
         let encrypted = self.spec.protection.key_bits().is_some();
@@ -302,7 +309,7 @@ impl Spent {
 
     /// Under encryption P1's work and what it waited for P2, else one stage.
     fn into_times(self, times: &mut Vec<StageTime>, sample: u32, images: u32, encrypted: bool) {
-        let mut push = |stage, elapsed| times.push(StageTime { stage, phase: Phase::Online, batch: sample, images, elapsed });
+        let mut push = |stage, elapsed| times.push(StageTime { stage, phase: Phase::Online, batch: sample, images, elapsed, device_ns: None });
         let own = Elapsed { wall_ns: self.whole.wall_ns.saturating_sub(self.p2.wall_ns), cpu_ns: self.whole.cpu_ns.saturating_sub(self.p2.cpu_ns) };
         push(Stage::Evaluate, own);
         if encrypted {

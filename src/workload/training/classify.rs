@@ -158,7 +158,7 @@ fn drive<A: Arithmetic>(
         report(Progress { what: name, step: driven.classes.len(), steps: test.len() })?;
         let (sample, images) = (driven.kept.samples, inputs.len() / test.width);
         let mut push = |stage, elapsed: Elapsed| {
-            driven.times.push(StageTime { stage, phase: Phase::Online, batch: sample, images: images as u32, elapsed });
+            driven.times.push(StageTime { stage, phase: Phase::Online, batch: sample, images: images as u32, elapsed, device_ns: None });
             driven.kept.wall_ns += elapsed.wall_ns;
         };
         let (records, encrypt) = Stopwatch::time(|| Perceptron::upload(arithmetic, recipe, inputs, test.width));

@@ -29,7 +29,7 @@ pub(super) struct Setup {
 impl Setup {
     /// Times of the setup stages.
     pub fn times(&self, records: usize) -> [StageTime; 2] {
-        let setup = |stage, elapsed| StageTime { stage, phase: Phase::Setup, batch: 0, images: records as u32, elapsed };
+        let setup = |stage, elapsed| StageTime { stage, phase: Phase::Setup, batch: 0, images: records as u32, elapsed, device_ns: None };
         [setup(Stage::Keygen, self.keygen), setup(Stage::Prepare, self.prepare)]
     }
 }
