@@ -46,7 +46,7 @@ pub(super) fn slots(rows: &[&Row], footer: &str) -> Result<Sheet, String> {
             continue;
         }
         let dots = best.into_iter().map(|(bits, accuracy)| Dot { x: f64::from(bits), y: 100.0 * accuracy, range: Some(wilson(accuracy, most)) });
-        lines.push(Line { name: name.clone(), colour, shape, filled: true, dots: dots.collect(), marked: 1 });
+        lines.push(Line { name: name.clone(), colour, shape, filled: true, dots: dots.collect(), marks: (1, 0) });
         levels.extend(float.map(|accuracy| Level { name: format!("{name}, f32"), y: 100.0 * accuracy, colour }));
     }
     if lines.is_empty() {

@@ -15,14 +15,14 @@ pub(super) struct Dot {
     pub range: Option<(f64, f64)>,
 }
 
-/// Points that belong together, in the order of x. The line goes through all of them; every `marked`-th has a marker, and the last.
+/// Points that belong together, in the order of x. The line goes through all of them; markers stand at every `marks.0`-th, from number `marks.1` on.
 pub(super) struct Line {
     pub name: String,
     pub colour: RGBColor,
     pub shape: Shape,
     pub filled: bool,
     pub dots: Vec<Dot>,
-    pub marked: usize,
+    pub marks: (usize, usize),
 }
 
 /// A level that lines are to be compared with.
@@ -132,8 +132,8 @@ fn draw_line(sheet: &mut Sheet, line: &Line, x: &Scale, y: &Scale) {
     if line.dots.len() > 1 {
         sheet.line(line.dots.iter().map(|dot| (x.at(dot.x), y.at(dot.y))).collect(), line.colour, 4);
     }
-    let last = line.dots.len().saturating_sub(1);
-    for (_, dot) in line.dots.iter().enumerate().filter(|(at, _)| at.is_multiple_of(line.marked.max(1)) || *at == last) {
+    let (every, first) = line.marks;
+    for dot in line.dots.iter().skip(first).step_by(every.max(1)) {
         let at = (x.at(dot.x), y.at(dot.y));
         if let Some((low, high)) = dot.range {
             let (low, high) = (y.at(low), y.at(high));

@@ -87,11 +87,17 @@ fn course(
             let (colour, shape, filled) = look(row, encrypted);
             encrypted += usize::from(row.outcome.key_bits.is_some());
             let dots = points.iter().map(|p| Dot { x: p.epoch, y: y_of(p), range: None }).collect();
-            Line { name: name(row), colour, shape, filled, marked: points.len().div_ceil(MOST_MARKERS), dots }
+            Line { name: name(row), colour, shape, filled, marks: (1, 0), dots }
         })
         .collect();
-    // What lies on another line is drawn over it.
+    // Equal parameters give equal lines: encrypted ones are drawn over the others, and markers take turns, so that each line is seen.
     lines.sort_by_key(|line| !line.filled);
+    let count = lines.len();
+    for (at, line) in lines.iter_mut().enumerate() {
+        if line.dots.len() >= 3 * count {
+            line.marks = (line.dots.len().div_ceil(MOST_MARKERS).max(count), at);
+        }
+    }
     let most = lines.iter().flat_map(|l| l.dots.iter().map(|d| d.x)).fold(0.0, f64::max);
     let ys: Vec<f64> = lines.iter().flat_map(|l| l.dots.iter().map(|d| d.y)).collect();
     let decimals = if most <= 4.0 { 1 } else { 0 };
@@ -297,7 +303,14 @@ pub(super) fn growth(over: Growth, rows: &[&Row], footer: &str) -> Result<Sheet,
                     if over == Growth::Key { String::new() } else { format!(" {}{}", o.key_bits.unwrap_or(0), if row.toy { " toy" } else { "" }) };
                 format!("{}{key} {} {}", experiment(row).split('/').next().unwrap_or_default(), o.backend, o.method)
             });
-            Line { name: label, colour: colours[at % colours.len()], shape: shapes[at % shapes.len()], filled: true, dots: dots.collect(), marked: 1 }
+            Line {
+                name: label,
+                colour: colours[at % colours.len()],
+                shape: shapes[at % shapes.len()],
+                filled: true,
+                dots: dots.collect(),
+                marks: (1, 0),
+            }
         })
         .collect();
     let values = lines.iter().flat_map(|l| l.dots.iter().flat_map(|d| [d.y, d.range.map_or(d.y, |r| r.0), d.range.map_or(d.y, |r| r.1)]));
