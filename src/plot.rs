@@ -6,6 +6,7 @@
 
 mod accuracy;
 mod axis;
+mod bound;
 mod front;
 mod lines;
 mod rows;
@@ -78,7 +79,7 @@ pub struct Drawn {
 ///
 /// `stages`: shares of the online stages, one bar per spec. `throughput`, `latency`: by key size, or by spec where there is one key size only, with 95 % bootstrap
 /// intervals. `threads`, `packing`, `batch`: throughput against one size. `speedup-naive`, `peers`: how many times faster. `accuracy`: by dataset and feature map
-/// with its sampling error. `slots`: accuracy against the width of a slot. `front`: accuracy against throughput. Files are written whole or not at all.
+/// with its sampling error. `slots`: accuracy against the width of a slot. `front`: accuracy against throughput. `bound`: share of what the multipliers allow. Files are written whole or not at all.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder cannot be written, [`Error::Figure`] when a drawing library fails.
@@ -89,21 +90,49 @@ pub fn draw(records: &Records, dir: &Path, kinds: &[FileKind], beside: Beside<'_
     let dir = dir.join(FIGURES);
     let mut drawn = Drawn { files: Vec::new(), figures: sheets.len(), left_out };
     for sheet in &sheets {
-        if drawn.files.is_empty() {
-            fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
-        }
-        for kind in kinds {
-            let bytes = match kind {
-                FileKind::Svg => sheet.svg()?.into_bytes(),
-                FileKind::Png => sheet.png()?,
-                FileKind::Pdf => sheet.pdf()?,
-            };
-            let path = dir.join(format!("{}.{}", sheet.name(), kind.ending()));
-            write_whole(&path, &bytes)?;
-            drawn.files.push(path);
-        }
+        drawn.files.extend(write(sheet, &dir, sheet.name(), kinds)?);
     }
     Ok(drawn)
+}
+
+/// Draws one figure into `dir`/figures under a name of its own; gives its files, or why the records cannot fill it.
+///
+/// # Errors
+/// As [`draw`]; [`Error::Unknown`] for a figure that there is not.
+pub fn draw_one(
+    records: &Records,
+    dir: &Path,
+    (figure, name): (&str, &str),
+    kinds: &[FileKind],
+    beside: Beside<'_>,
+) -> Result<std::result::Result<Vec<PathBuf>, String>> {
+    sheet::load_font()?;
+    let (sheets, left_out) = sheets(records, &derive(records), beside);
+    if let Some((_, reason)) = left_out.iter().find(|(known, _)| *known == figure) {
+        return Ok(Err(reason.clone()));
+    }
+    let sheet = sheets.iter().find(|sheet| sheet.name() == figure).ok_or_else(|| Error::Unknown {
+        what: "figure",
+        value: figure.into(),
+        known: sheets.iter().map(Sheet::name).chain(left_out.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", "),
+    })?;
+    write(sheet, &dir.join(FIGURES), name, kinds).map(Ok)
+}
+
+/// Writes the files of a figure, each whole or not at all.
+fn write(sheet: &Sheet, dir: &Path, name: &str, kinds: &[FileKind]) -> Result<Vec<PathBuf>> {
+    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    let files = kinds.iter().map(|kind| {
+        let bytes = match kind {
+            FileKind::Svg => sheet.svg()?.into_bytes(),
+            FileKind::Png => sheet.png()?,
+            FileKind::Pdf => sheet.pdf()?,
+        };
+        let path = dir.join(format!("{name}.{}", kind.ending()));
+        write_whole(&path, &bytes)?;
+        Ok(path)
+    });
+    files.collect()
 }
 
 /// All figures that have something to show, and why the others have not.
@@ -125,8 +154,7 @@ fn sheets(records: &Records, rows: &[Row], beside: Beside<'_>) -> (Vec<Sheet>, V
         ("accuracy", accuracy::sheet(&shown, &footer).map_or_else(|| none("no row has an accuracy"), Ok)),
         ("slots", front::slots(&shown, &footer)),
         ("front", front::front(&shown, beside.quoted, &footer)),
-        // A share of what the machine could do needs its peak rate of products in the records; no column holds one.
-        ("bound", none("no record holds the peak rate of modular products of the machine, so there is nothing to take a percentage of")),
+        ("bound", bound::sheet(&shown, &footer)),
     ];
     let (mut sheets, mut left_out) = (Vec::new(), Vec::new());
     for (name, result) in all {

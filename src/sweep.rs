@@ -5,11 +5,13 @@
 
 mod estimate;
 mod file;
+mod shipped;
 
 use std::collections::HashSet;
 
 pub use estimate::{Estimate, Speeds};
 pub use file::Sweep;
+pub use shipped::{Setting, setting_of, shipped};
 
 use crate::backend::BackendId;
 use crate::features::FeatureMap;
