@@ -80,6 +80,9 @@ pub fn merged(parts: &[Part]) -> Records {
     all
 }
 
+/// Claims that a table of one page has room for.
+const CLAIMS_OF_A_PAGE: usize = 18;
+
 /// The report.
 #[must_use]
 pub fn report(from: Ingredients<'_>) -> Document {
@@ -88,7 +91,7 @@ pub fn report(from: Ingredients<'_>) -> Document {
         Document { title: "Neural networks on encrypted data, measured by cipherlane".into(), date: from.date.into(), ..Document::default() };
     document.summary = facts::summary(&from, &rows);
     let blocks = &mut document.blocks;
-    blocks.push(Block::heading("What was measured, and where"));
+    blocks.push(Block::heading("What was measured"));
     blocks.extend(facts::method(&rows));
     blocks.push(Block::table("machine", facts::provenance(from.parts), "Machine, program and data, by the provenance of every run.", from.command));
     for part in from.parts {
@@ -105,7 +108,10 @@ pub fn report(from: Ingredients<'_>) -> Document {
     blocks.push(Block::table("published", quoted::comparison_table(&rows, from.quoted, false), caption, from.command));
     blocks.push(Block::heading("Claims"));
     blocks.push(Block::text(claims_text(from.verdicts)));
-    blocks.push(Block::table("claims", facts::claims(from.verdicts), "Every claim, what is expected and what the rows say.", from.command));
+    for (at, some) in from.verdicts.chunks(CLAIMS_OF_A_PAGE).enumerate() {
+        let name = if at == 0 { "claims".into() } else { format!("claims-{}", at + 1) };
+        blocks.push(Block::table(&name, facts::claims(some), "Claims, what is expected and what the rows say.", from.command));
+    }
     blocks.push(Block::heading("What these numbers do not say"));
     blocks.extend(facts::limits(&rows));
     blocks.push(Block::heading("To make this again"));

@@ -387,7 +387,7 @@ impl Sweep {
     /// What the file expects to see, by the comment that begins with `# Expected:`; nothing where there is none.
     #[must_use]
     pub fn expected(&self) -> String {
-        let mut lines = self.text.lines().skip_while(|line| !line.starts_with("# Expected:"));
+        let mut lines = self.text.lines().map(str::trim_start).skip_while(|line| !line.starts_with("# Expected:"));
         let first = lines.next().and_then(|line| line.strip_prefix("# Expected:")).unwrap_or_default();
         let rest = lines.map_while(|line| line.strip_prefix("# ").filter(|rest| !rest.trim().is_empty()));
         std::iter::once(first).chain(rest).map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
