@@ -48,6 +48,14 @@ def read(name):
     return whole
 
 
+def experiment(name):
+    """Rows of one `cipherlane eivhe` experiment (training, attack, leakage) of all folders, with the folder as first column."""
+    frames = [pd.read_csv(p).assign(folder=p.parent.name) for p in sorted(RESULTS.glob(f"*/eivhe-{name}.csv"))]
+    if not frames:
+        raise SystemExit(f"no rows in {RESULTS.name}/: run `cipherlane eivhe {'train' if name == 'training' else name} --out {RESULTS.name}/NAME` first")
+    return pd.concat([f.dropna(axis=1, how="all") for f in frames], ignore_index=True)
+
+
 def interval(values, resamples=1000):
     """95 % bootstrap interval of the median, with a fixed seed; none of fewer than six values."""
     values = np.asarray(values, dtype=float)

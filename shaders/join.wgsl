@@ -1,4 +1,5 @@
-// From base-n digits to integers, x0 + x1 n as 2 S limbs in order; one half is only put in order. Reads params: count (teams, one for each number), bases.
+// From base-n digits to integers, x0 + x1 n as 2 S limbs in order; one half is only put in order. Reads params: count (teams, one for each number), bases,
+// first_item and per_modulus as machine.wgsl.
 //@include prelude
 //@include team
 //@if double
@@ -22,7 +23,8 @@ fn join({{BUILTINS}}) {
     }
     //@end
     //@if square
-    let n$p = constants[$pu * T + lane];
+    let home = (params.first_item + number) / params.per_modulus * (S + 1u);
+    let n$p = constants[home + $pu * T + lane];
     let c$p = inputs[source + S + $pu * T];
     var t$p = Wide(inputs[source + $pu * T]);
     var low$p = Limb(0);

@@ -1,9 +1,9 @@
 // Runs operations of a program. A team takes one strand of one item: at each step it reads two residues, multiplies them and writes one.
-// slots: constants, then the inputs of item after item, then the slots of item after item, each a row. code: operations (kind, a, b, slot) at
-// 4 (first + step * strands + strand). constants: the modulus. digits: two in a word.
+// slots: constants of modulus after modulus, then the inputs of item after item, then the slots of item after item, each a row. code: operations (kind, a, b, slot)
+// at 4 (first + step * strands + strand). digits: two in a word.
 // Reads params: count (teams), items, first (operation), steps, inputs and slots (per item), input_base and slot_base (rows before them), windows (digits per
-// item; 0: all items share theirs), entries (of a scanned table), table_base (limbs), minus_inverse,
-// together (1 when all teams run the same operations).
+// item; 0: all items share theirs), entries (of a scanned table), table_base (limbs), together (1 when all teams run the same operations), first_item (number of
+// item 0 among those of all moduli), per_modulus (items of each modulus), constant_rows and table_rows (of each modulus).
 //@include prelude
 //@include team
 //@if double
@@ -21,11 +21,12 @@ const ENTER: u32 = 3u;
 // Beside a kind: the factors are the same.
 const SQUARE: u32 = 4u;
 
-// The row of an operand that is no table entry.
-fn row_of(operand: u32, item: u32) -> u32 {
+// The row of an operand: of the table's for an entry of it, else of the slots'.
+fn row_of(operand: u32, item: u32, modulus: u32) -> u32 {
     let space = operand >> SPACE;
     let of_item = select(params.slot_base + item * params.slots, params.input_base + item * params.inputs, space == INPUT);
-    return (operand & PLACE) + select(0u, of_item, space <= SLOT);
+    let of_modulus = modulus * select(params.constant_rows, params.table_rows, space == TABLE);
+    return (operand & PLACE) + select(of_modulus, of_item, space <= SLOT);
 }
 
 @compute @workgroup_size(GROUP)
@@ -40,9 +41,11 @@ fn machine({{BUILTINS}}) {
     let item = number % params.items;
     let strand = number / params.items;
     let strands = params.count / params.items;
-    let minus_inverse = {{MINUS_INVERSE}};
+    let modulus = (params.first_item + item) / params.per_modulus;
+    let home = modulus * (S + 1u);
+    let minus_inverse = constants[home + S];
     let first_lane_mask = select(Limb(0), MASK, lane == 0u);
-    let n$p = constants[$pu * T + lane];
+    let n$p = constants[home + $pu * T + lane];
     //@if subgroup
     let steps = select(0u, params.steps, team.wanted);
     //@end
@@ -52,13 +55,13 @@ fn machine({{BUILTINS}}) {
     for (var step = 0u; step < steps; step++) {
         let at = 4u * (params.first + step * strands + strand);
         let kind = code[at];
-        let first_row = row_of(code[at + 1u], item) * ROW + lane;
+        let first_row = row_of(code[at + 1u], item, modulus) * ROW + lane;
         var a$p = slots[first_row + $pu * T];
         //@if square
         var c$p = slots[first_row + S + $pu * T];
         //@end
         //@if named
-        let second_row = row_of(code[at + 2u], item) * ROW + lane;
+        let second_row = row_of(code[at + 2u], item, modulus) * ROW + lane;
         let b$p = slots[second_row + $pu * T];
         //@if square
         let d$p = slots[second_row + S + $pu * T];
@@ -68,7 +71,7 @@ fn machine({{BUILTINS}}) {
         let index = item * params.windows + (kind >> 8u);
         let digit = select(0u, (digits[index / 2u] >> (16u * (index % 2u))) & 0xffffu, (kind & 3u) != 0u);
         let in_table = code[at + 2u] >> SPACE == TABLE;
-        let second_row = (row_of(code[at + 2u], item) + digit) * ROW + lane;
+        let second_row = (row_of(code[at + 2u], item, modulus) + digit) * ROW + lane;
         var b$p: Limb;
         //@if square
         var d$p: Limb;
@@ -92,7 +95,7 @@ fn machine({{BUILTINS}}) {
         let is_scan = (kind & 3u) != 0u;
         let digit = select(0u, (digits[index / 2u] >> (16u * (index % 2u))) & 0xffffu, is_scan);
         let entries = select(1u, params.entries, is_scan);
-        let second_row = row_of(code[at + 2u], item) * ROW + lane;
+        let second_row = row_of(code[at + 2u], item, modulus) * ROW + lane;
         var b$p = Limb(0);
         //@if square
         var d$p = Limb(0);

@@ -29,15 +29,16 @@ struct Params {
     input_base: u32,
     slot_base: u32,
     table_base: u32,
-    minus_inverse_low: u32,
-    minus_inverse_high: u32,
     together: u32,
-    spare_b: u32,
-    spare_a: u32,
+    first_item: u32,
+    per_modulus: u32,
+    constant_rows: u32,
+    table_rows: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> code: array<u32>;
+// For each modulus its S limbs, then -1/n mod 2^W.
 @group(0) @binding(2) var<storage, read> constants: array<Limb>;
 @group(0) @binding(3) var<storage, read> inputs: array<Limb>;
 @group(0) @binding(4) var<storage, read> table: array<Limb>;

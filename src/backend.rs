@@ -8,6 +8,7 @@ mod gmp;
 mod gpu;
 mod ifma;
 mod reference;
+mod rings;
 
 use std::any::Any;
 use std::fmt;
@@ -20,6 +21,8 @@ use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::modulus::{Modulus, wipe};
 use crate::plan::{Counts, Program};
+
+pub use rings::{Lookups, Rings};
 
 /// The backends by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -190,6 +193,20 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// [`Error::Unsupported`] for a modulus that the backend cannot handle.
     fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>>;
+
+    /// Prepares arithmetic modulo several numbers at once. A backend that has no way of its own to do so has a ring for each.
+    ///
+    /// # Errors
+    /// [`Error::Size`] for none, [`Error::Unsupported`] for moduli that the backend cannot handle together.
+    fn rings(&self, moduli: Vec<Modulus>) -> Result<Arc<dyn Rings>> {
+        let rings = moduli.into_iter().map(|modulus| self.ring(modulus)).collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(rings::Apart::new(self.id(), rings)?))
+    }
+
+    /// Nanoseconds that the device's kernels have run since it was opened, by its own clock; work that overlaps counts once. None where it has no clock.
+    fn device_ns(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Whether an exponent may show in the time and the addresses of a power.
@@ -351,13 +368,7 @@ pub trait Ring: Send + Sync {
     /// # Errors
     /// [`Error::Unsupported`] for a modulus without a root, [`Error::OutOfRange`] for values that are too large for the backend.
     fn one_plus(&self, values: &Limbs, factor: &Integer) -> Result<Resident> {
-        let modulus = self.modulus();
-        let root = root_of(modulus)?;
-        let residue = |value: Integer| value * factor % root * root + 1u32;
-        let mut residues: Vec<Integer> = values.to_integers().into_iter().map(residue).collect();
-        let result = Limbs::from_integers(&residues, modulus.width()).and_then(|limbs| self.upload(&limbs));
-        residues.iter_mut().for_each(wipe);
-        result
+        self.upload(&one_plus(self.modulus(), values, factor)?)
     }
 
     /// Runs `program` over all items: item i reads inputs `i * program.inputs() ..` and its outputs stand at `i * program.outputs().len() ..`.
@@ -403,6 +414,16 @@ pub trait Ring: Send + Sync {
     /// # Errors
     /// When the device fails.
     fn download(&self, values: &Resident) -> Result<Limbs>;
+}
+
+/// For backends: the residues of [`Ring::one_plus`], by GMP.
+fn one_plus(modulus: &Modulus, values: &Limbs, factor: &Integer) -> Result<Limbs> {
+    let root = root_of(modulus)?;
+    let residue = |value: Integer| value * factor % root * root + 1u32;
+    let mut residues: Vec<Integer> = values.to_integers().into_iter().map(residue).collect();
+    let limbs = Limbs::from_integers(&residues, modulus.width());
+    residues.iter_mut().for_each(wipe);
+    limbs
 }
 
 /// For backends: the root of a modulus that must be a square.

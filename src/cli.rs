@@ -4,11 +4,13 @@
 //! 1 when not, 2 for wrong usage, 130 after Ctrl-C. `compare` ends with 0 when nothing changed and with 3 when something did.
 
 mod data;
+mod eivhe;
 mod facts;
 mod inference;
 mod paper;
 mod pipeline;
 mod progress;
+mod smlp;
 mod sweep;
 
 use std::io::{ErrorKind, Write};
@@ -74,6 +76,11 @@ enum Command {
     Evaluate(pipeline::EvaluateArgs),
     /// Key owner: decrypt an answer file into classes
     Decrypt(pipeline::DecryptArgs),
+    /// Train and classify on two servers that see neither data nor parameters
+    #[command(subcommand)]
+    Smlp(smlp::SmlpCommand),
+    /// Integer vectors (EIVHE): train on ciphertexts, recover keys, and see how both depend on sizes
+    Eivhe(eivhe::EivheArgs),
 }
 
 /// Runs the program with the process' own arguments.
@@ -143,6 +150,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Encrypt(args) => pipeline::encrypt(&args, json),
         Command::Evaluate(args) => pipeline::evaluate(&args, json),
         Command::Decrypt(args) => pipeline::decrypt(&args, json),
+        Command::Smlp(command) => smlp::smlp(&command, json),
+        Command::Eivhe(args) => eivhe::eivhe(&args, json),
     }?;
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

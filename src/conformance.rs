@@ -2,6 +2,12 @@
 //!
 //! Random operands do not find lazy carries, so moduli and operands are chosen at the edges: all ones, 2^(b-1) + 1, values next to 0, to the modulus and to
 //! its root, in batches around the lane counts.
+//!
+//! Schemes of their own arithmetic owe laws of their own: [`eivhe`].
+
+pub mod eivhe;
+
+mod several;
 
 use std::sync::Arc;
 
@@ -59,6 +65,12 @@ pub fn suite(backend: &dyn Backend, effort: Effort, report: &mut dyn FnMut(&Chec
         ] {
             report(&Check { cases: check(&pair, effort, &mut stream)?, name: format!("{what}, {}", pair.name) })?;
         }
+    }
+    for moduli in several::families(effort, &mut stream)? {
+        let bits = moduli.iter().map(|modulus| modulus.bits().to_string()).collect::<Vec<_>>().join(", ");
+        let squares = if moduli.iter().all(|modulus| modulus.root().is_some()) { ", squares" } else { "" };
+        let cases = several::together(oracle.as_ref(), backend, &moduli, &mut stream)?;
+        report(&Check { cases, name: format!("moduli at once, {bits} bits{squares}") })?;
     }
     for (bits, count) in if effort == Effort::Long { vec![(512, 3), (2048, 1)] } else { vec![(512, 1)] } {
         report(&Check { cases: inference(backend, bits, count)?, name: format!("encrypted inference, {bits}-bit key") })?;

@@ -30,7 +30,7 @@ pub enum Error {
         actual: String,
     },
     /// Another process works on the folder.
-    #[error("{}: in use by another sweep{holder}; wait for it, or choose another --out", path.display())]
+    #[error("{}: in use by another process{holder}; wait for it, or choose another --out or --state", path.display())]
     Busy {
         /// The folder.
         path: PathBuf,
@@ -94,6 +94,22 @@ pub enum Error {
         needed_bits: u32,
         /// Bits of a slot.
         slot_bits: u32,
+    },
+    /// Noise that could reach half of the scale w of an integer-vector ciphertext, so that rounding could give another integer.
+    #[error(
+        "noise of {what} can reach {noise}, {} above the {limit} that w = 2^{scale_bits} bears; it needs w = 2^{needed_bits}, or smaller bounds", noise - limit
+    )]
+    Noise {
+        /// What carries the noise.
+        what: &'static str,
+        /// Its largest magnitude.
+        noise: u128,
+        /// The largest magnitude that always decrypts: w/2 - 1.
+        limit: u128,
+        /// Bits of w.
+        scale_bits: u32,
+        /// The least bits of w that would do for this noise.
+        needed_bits: u32,
     },
     /// The slots together do not fit below n/2.
     #[error("{slots} slots of {slot_bits} bits need {needed_bits} bits, the plaintext has {available_bits}")]
@@ -211,11 +227,65 @@ pub enum Error {
         /// The drawing library's reason.
         problem: String,
     },
+    /// A number under protection that left the magnitude declared for it: slots would overflow without a sign.
+    #[error("operation {operation} ({what}): {value} leaves the declared {bits} bits; the run would overflow, so it stops")]
+    Magnitude {
+        /// Number of the operation in its run.
+        operation: u64,
+        /// What was computed.
+        what: &'static str,
+        /// The value.
+        value: i64,
+        /// Declared bits: |value| < 2^bits.
+        bits: u32,
+    },
     /// The system gave no randomness.
     #[error("the system's random generator failed: {reason}")]
     Randomness {
         /// The system's reason.
         reason: String,
+    },
+    /// The other party cannot be reached, or went away in the middle of a message. Trying again may help.
+    #[error("no connection to the other party: {problem}")]
+    Connection {
+        /// What was tried and what happened.
+        problem: String,
+    },
+    /// The other party could not be reached for as long as this one waits.
+    #[error("no connection to the other party: {problem}; gave up after {tries}")]
+    GaveUp {
+        /// The last problem.
+        problem: String,
+        /// For how long, or how often, it was tried.
+        tries: String,
+    },
+    /// Whoever is at the other end is not the party whose fingerprint was given.
+    #[error("the other party's fingerprint is {actual}, expected {expected}")]
+    WrongPeer {
+        /// The fingerprint that was given.
+        expected: String,
+        /// The fingerprint of the key that was shown.
+        actual: String,
+    },
+    /// A message that is not the next one of its session: malformed, late, repeated, out of order or changed. Nothing of it is used.
+    #[error("message refused: {problem}")]
+    Message {
+        /// What was expected and what came.
+        problem: String,
+    },
+    /// The other party ended the session.
+    #[error("the other party refused: {reason}")]
+    Refused {
+        /// Its reason, in its words.
+        reason: String,
+    },
+    /// The other party started again and knows the session only up to an earlier step.
+    #[error("the other party is back at step {theirs}, this one is at step {ours}: the work goes on from the last completed batch")]
+    Rewound {
+        /// The step that the other party is at.
+        theirs: u64,
+        /// The step that this party is at.
+        ours: u64,
     },
     /// The user asked to stop.
     #[error("interrupted")]

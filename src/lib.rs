@@ -13,13 +13,15 @@
 //! | room | what is in it | may import |
 //! |---|---|---|
 //! | [`error`], [`stopwatch`], [`record`], [`machine`], [`randomness`], [`statistics`], [`toml_file`] | the one error type; the only clock; rows and files of results, and the journal of a sweep; facts about the machine; random streams; medians, intervals and tests; mistakes in files that people write | `error` |
-//! | [`dataset`], [`features`], [`model`], [`quantise`] | images; public feature maps; networks in f32 and their training; integers | each other to the left, `record` for files |
+//! | [`dataset`], [`features`], [`model`], [`quantise`] | images; public feature maps; networks in f32, with and without activations, and their training; integers | each other to the left, `record` for files |
 //! | [`plan`] | programs of products and the planners that write them | nothing |
 //! | [`limbs`], [`modulus`] | batches of integers; odd moduli | `limbs` |
 //! | [`backend`] | what does the arithmetic: `reference` (textbook, the oracle), `gmp`, `ifma` (AVX-512), `gpu` (compute shaders, `shaders/`) | `plan`, `limbs`, `modulus`, `machine`; `stopwatch` to keep dispatches short |
-//! | [`scheme`] | how the data is protected: `clear`, `paillier`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `record` for files |
-//! | [`workload`] | what is computed: `inference` | all of the above but the harness |
-//! | [`conformance`] | the equivalence suite: backends against the oracle | the arithmetic side and `scheme` |
+//! | [`channel`] | the wire between two parties: requests and answers, counted; frames, sessions, TLS | `record` for files |
+//! | [`scheme`] | how the data is protected: `clear`, `paillier`, `smlp` (two servers over Paillier), `eivhe`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `channel`, `record` for files |
+//! | [`attack`] | what is broken: keys of integer-vector encryption from public matrices and from pairs of message and ciphertext | `scheme`, `randomness` |
+//! | [`workload`] | what is computed: `inference`, `training` (and classification by what was trained); what ciphertexts give away to a learner and to an attack: `leakage` | all of the above but the harness |
+//! | [`conformance`] | the equivalence suite: backends against the oracle, schemes against exact integers | the arithmetic side and `scheme` |
 //! | [`sweep`] | grids of specs, the files that name them and those that come with the program; what a row will roughly cost | `workload` and what a spec is made of, `toml_file` |
 //! | [`measure`], [`report`], [`plot`] | runs specs into records; derives tables, compares folders, reads quoted numbers and times of peers; draws figures | `measure` ← `workload`, `record`, `stopwatch`; `report` ← `record`, `statistics`; `plot` ← `report` |
 //! | [`paper`] | puts results together as a report in Markdown and LaTeX; holds claims against them | `record`, `report`, `toml_file` |
@@ -40,6 +42,7 @@
 //! | a backend | `backend/<name>.rs` | a variant and an arm in `backend.rs` | `cipherlane verify --backend <name>` passes |
 //! | a plan | a function in `plan/matvec.rs` or a file beside it | a variant of `Method` | the planner's tests and `verify` pass |
 //! | a scheme | `scheme/<name>.rs` | a variant in `scheme.rs`, an arm in `workload/inference.rs` | its results equal the integers in the clear |
+//! | a protection of training | an arithmetic (`scheme::smlp::Arithmetic`) | an arm of `training::Protection` and of `training::Bench` | its parameters equal the simulator's |
 //! | a feature map | a variant in `features.rs`, its division in `workload.rs` | nothing | a trained model is committed |
 //! | a measurement | `benches/sweeps/<name>.toml` | nothing | `cipherlane sweep` runs it |
 //! | a question of the report | `benches/sweeps/<name>.toml` and its small form in `benches/sweeps/quick/` | nothing; `paper/sections.rs` for columns and figures of its own | `cipherlane paper` shows it |
@@ -59,7 +62,9 @@
 //! Security against servers that do not follow the protocol, authenticity of ciphertexts, hiding a linear model from a client with many queries, constant time
 //! outside the powers with secret exponents, a proof that a foreign n is honest. See the README.
 
+pub mod attack;
 pub mod backend;
+pub mod channel;
 pub mod cli;
 pub mod conformance;
 pub mod dataset;

@@ -1,5 +1,7 @@
 //! Measurement: runs specs, turns what they measured into records, and writes where the numbers come from.
 
+mod training;
+
 use std::path::Path;
 
 use serde::Serialize;
@@ -10,11 +12,13 @@ use crate::error::{Error, Result};
 use crate::machine;
 use crate::plan::matvec::Method;
 use crate::record::journal::{Entry, FirstDigest, Journal};
+use crate::record::leakage::{self, Experiment, Leak};
 use crate::record::{Outcome, RUN, Records, Sample, write_whole};
 use crate::scheme::paillier::{MINIMUM_BITS, security_bits};
-use crate::stopwatch::{Stopwatch, timestamp};
+use crate::stopwatch::{Elapsed, Stopwatch, timestamp};
 use crate::workload::inference::{Bench, Measured, Report};
 use crate::workload::{Protection, Sampling, Spec};
+pub use training::{training_definition, training_row_id};
 
 /// Source revision of this program; `-dirty` when the source differed from it.
 pub const REVISION: &str = env!("CIPHERLANE_REVISION");
@@ -85,8 +89,7 @@ impl Run {
     /// [`Error::Interrupted`].
     pub fn measure(&mut self, bench: &mut Bench, spec: &Spec, sampling: Sampling, report: &mut Report<'_>) -> Result<&Outcome> {
         let entry = self.row(bench, spec, sampling, report)?;
-        self.records.samples.extend(entry.samples);
-        self.records.outcomes.push(entry.outcome);
+        self.records.add(entry);
         // The row was pushed in the line above.
         self.records.outcomes.last().ok_or(Error::Interrupted)
     }
@@ -96,11 +99,7 @@ impl Run {
     /// # Errors
     /// [`Error::Interrupted`].
     pub fn row(&mut self, bench: &mut Bench, spec: &Spec, sampling: Sampling, report: &mut Report<'_>) -> Result<Entry> {
-        machine::reset_peak_rss();
-        let (frequency_start_khz, ticks, watch) = (machine::frequency_khz(), machine::processor_ticks(), Stopwatch::start());
-        let result = bench.run(spec, sampling, report);
-        let elapsed = watch.elapsed();
-        let ticks = ticks.zip(machine::processor_ticks());
+        let (result, surroundings) = Surroundings::of(|| bench.run(spec, sampling, report));
         let mut first_digest = None;
         let result = result.and_then(|measured| {
             first_digest = self.check_first_digest(spec, &measured)?;
@@ -111,13 +110,7 @@ impl Run {
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(error) => Outcome { error: Some(error.to_string()), ..self.blank(spec, sampling) },
         };
-        outcome.row_ns = Some(elapsed.wall_ns);
-        outcome.frequency_start_khz = frequency_start_khz;
-        outcome.frequency_end_khz = machine::frequency_khz();
-        // Ticks are coarse: the process' own finer time may come out a little above the machine's.
-        let busy = ticks.map(|(before, after)| after.busy.saturating_sub(before.busy) * machine::TICK_NS);
-        outcome.others_cpu_ns = busy.map(|busy| busy.saturating_sub(elapsed.cpu_ns));
-        outcome.stolen_cpu_ns = ticks.map(|(before, after)| after.stolen.saturating_sub(before.stolen) * machine::TICK_NS);
+        surroundings.note_in(&mut outcome);
         let blank = Sample::blank(&outcome, &machine::processor());
         let times = result.map(|measured| measured.times).unwrap_or_default();
         let samples = times.iter().map(|time| Sample {
@@ -127,9 +120,10 @@ impl Run {
             items: time.images,
             wall_ns: time.elapsed.wall_ns,
             cpu_ns: time.elapsed.cpu_ns,
+            device_ns: time.device_ns,
             ..blank.clone()
         });
-        Ok(Entry { samples: samples.collect(), first_digest, outcome })
+        Ok(Entry { samples: samples.collect(), first_digest, outcome, curve: Vec::new(), operations: Vec::new() })
     }
 
     /// Remembers a row of an earlier process, so that later rows are compared with it.
@@ -178,6 +172,7 @@ impl Run {
                 let method = method.map_or("auto", Method::name);
                 ("paillier", backend.name(), method, Some(key_bits), encryption.name(), rerandomisation.name())
             }
+            Protection::Eivhe { setting, route } => ("eivhe", "native", setting.method(route), None, setting.encryption().name(), "none"),
         };
         let float = spec.protection == Protection::ClearFloat;
         let on_gpu = matches!(spec.protection, Protection::Paillier { backend: BackendId::Gpu, .. });
@@ -198,7 +193,10 @@ impl Run {
             division: spec.division().name().into(),
             threads: spec.threads.unwrap_or_else(rayon::current_num_threads) as u32,
             images: spec.images as u32,
-            security_bits: key_bits.map(security_bits),
+            security_bits: match spec.protection {
+                Protection::Eivhe { setting, .. } => Some(setting.security_bits()),
+                _ => key_bits.map(security_bits),
+            },
             // What a row on another device would have run on is not known before it is opened.
             adapter: if on_gpu { String::new() } else { machine::processor() },
             adapter_type: if on_gpu { "" } else { DeviceKind::Cpu.name() }.into(),
@@ -229,6 +227,8 @@ impl Run {
             // What differs ends a spec with an error: logits from the integers', classes of the f32 layers from those of the collapsed map.
             verified: true,
             products: product.map(|p| p.multiplications as u64),
+            key_bytes: measured.sizes.map_or(blank.key_bytes, |s| Some(u32::try_from(s.key_bytes).unwrap_or(u32::MAX))),
+            ciphertext_bytes: measured.sizes.map_or(blank.ciphertext_bytes, |s| Some(u32::try_from(s.ciphertext_bytes).unwrap_or(u32::MAX))),
             bytes_up: measured.bytes_up,
             bytes_down: measured.bytes_down,
             rounds: measured.rounds,
@@ -274,6 +274,38 @@ impl Run {
         self.records.write(dir)?;
         let path = dir.join(RUN);
         let provenance = Provenance { finished: Some(timestamp()), ..self.provenance(&self.records) };
+        write_whole(&path, to_toml(&path, &provenance)?.as_bytes())
+    }
+
+    /// Names of this run that rows of experiments carry: identity, revision, processor and threads.
+    #[must_use]
+    pub fn leak(&self) -> Leak {
+        Leak {
+            threads: rayon::current_num_threads() as u32,
+            cpu: machine::processor(),
+            run_id: self.id.clone(),
+            revision: REVISION.into(),
+            ..Leak::default()
+        }
+    }
+
+    /// Writes the rows of an experiment on leakage into `dir`, which is made if need be, and where they come from. Other experiments may share the folder: its
+    /// run.toml then names their runs as earlier ones.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_leakage(&self, dir: &Path, experiment: Experiment, rows: &[Leak]) -> Result<()> {
+        std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+        leakage::write(dir, experiment, rows)?;
+        let path = dir.join(RUN);
+        let mut earlier = Vec::new();
+        if let Some(mut there) = std::fs::read_to_string(&path).ok().and_then(|text| text.parse::<toml::Table>().ok()) {
+            if let Some(toml::Value::Array(runs)) = there.remove("earlier") {
+                earlier.extend(runs.into_iter().filter_map(|run| if let toml::Value::Table(run) = run { Some(run) } else { None }));
+            }
+            earlier.push(there);
+        }
+        let provenance = Provenance { finished: Some(timestamp()), earlier, ..self.provenance(&Records::default()) };
         write_whole(&path, to_toml(&path, &provenance)?.as_bytes())
     }
 
@@ -340,6 +372,34 @@ impl Run {
             source: &self.source,
             earlier: Vec::new(),
         }
+    }
+}
+
+/// What the machine did while a row ran.
+struct Surroundings {
+    elapsed: Elapsed,
+    frequency_khz: [Option<u64>; 2],
+    busy_ns: Option<u64>,
+    stolen_ns: Option<u64>,
+}
+
+impl Surroundings {
+    fn of<T>(work: impl FnOnce() -> T) -> (T, Self) {
+        machine::reset_peak_rss();
+        let (start, ticks) = (machine::frequency_khz(), machine::processor_ticks());
+        let (result, elapsed) = Stopwatch::time(work);
+        let ticks = ticks.zip(machine::processor_ticks());
+        let busy_ns = ticks.map(|(before, after)| after.busy.saturating_sub(before.busy) * machine::TICK_NS);
+        let stolen_ns = ticks.map(|(before, after)| after.stolen.saturating_sub(before.stolen) * machine::TICK_NS);
+        (result, Self { elapsed, frequency_khz: [start, machine::frequency_khz()], busy_ns, stolen_ns })
+    }
+
+    fn note_in(self, outcome: &mut Outcome) {
+        outcome.row_ns = Some(self.elapsed.wall_ns);
+        [outcome.frequency_start_khz, outcome.frequency_end_khz] = self.frequency_khz;
+        // Ticks are coarse: the process' own finer time may come out a little above the machine's.
+        outcome.others_cpu_ns = self.busy_ns.map(|busy| busy.saturating_sub(self.elapsed.cpu_ns));
+        outcome.stolen_cpu_ns = self.stolen_ns;
     }
 }
 
@@ -417,6 +477,24 @@ mod tests {
         assert!(words(good[0], "unknown", good[2], false).contains("compiler"));
         assert!(words(good[0], good[1], good[2], true).contains("optimised"));
         assert!(words(good[0], good[1], "debug, opt-level 0", false).contains("optimised"));
+    }
+
+    #[test]
+    fn experiments_share_a_folder_and_its_provenance() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("new");
+        let source = Source { dataset: "digits".into(), dataset_sha256: "aa".into(), seed: 1 };
+        let runs: Vec<Run> = Experiment::ALL.iter().map(|_| Run::start(source.clone())).collect();
+        for (run, experiment) in runs.iter().zip(Experiment::ALL) {
+            run.write_leakage(&folder, experiment, &[Leak { seed: 7, ..run.leak() }]).unwrap();
+        }
+        let table: toml::Table = std::fs::read_to_string(folder.join(RUN)).unwrap().parse().unwrap();
+        let id = |table: &toml::Table| table["run_id"].as_str().unwrap().to_owned();
+        let earlier = table["earlier"].as_array().unwrap().iter().map(|run| id(run.as_table().unwrap()));
+        assert!(earlier.chain([id(&table)]).eq(runs.iter().map(|run| run.id().to_owned())));
+        for (run, experiment) in runs.iter().zip(Experiment::ALL) {
+            assert_eq!(leakage::read(&folder, experiment).unwrap()[0].run_id, run.id());
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Models: networks with identity activations in f32, their training, their collapse into one affine map, and their files.
+//! Models: networks with identity activations in f32, their training, their collapse into one affine map, and their files; classifiers with activations and
+//! convolutions, which are trained the same way and never evaluated under encryption.
 //!
 //! Without activation functions a chain of layers is one affine map, and softmax keeps the order of its inputs: the server needs neither, which is what
 //! makes inference under an additive scheme possible (after Perekos, *Privacy-preserving neural networks learning*, CryptoWiki 2019; sizes and
@@ -13,6 +14,7 @@ use crate::dataset::Images;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 
+mod classifier;
 mod file;
 mod network;
 #[cfg(test)]
@@ -20,9 +22,12 @@ pub(crate) mod testdata;
 #[cfg(test)]
 mod tests;
 mod train;
+mod units;
 
+pub use classifier::Classifier;
 pub use file::embedded;
 pub use network::{Collapsed, Layer, Network, argmax, count_equal};
+pub use units::{Activation, Extent, LayerShape};
 
 /// Classes of the datasets: the ten digits.
 pub const CLASSES: usize = 10;

@@ -76,6 +76,8 @@ pub fn merged(parts: &[Part]) -> Records {
     for part in parts {
         all.samples.extend(part.records.samples.iter().cloned());
         all.outcomes.extend(part.records.outcomes.iter().cloned());
+        all.curve.extend(part.records.curve.iter().cloned());
+        all.operations.extend(part.records.operations.iter().cloned());
     }
     all
 }

@@ -8,6 +8,7 @@ mod accuracy;
 mod axis;
 mod bound;
 mod front;
+mod leakage;
 mod lines;
 mod rows;
 mod series;
@@ -15,18 +16,24 @@ mod sheet;
 mod speedup;
 mod stages;
 mod throughput;
+mod training;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::record::leakage::{Experiment, Leak};
 use crate::record::{Records, write_whole};
 use crate::report::peers::Peer;
 use crate::report::quoted::Quoted;
 use crate::report::{Row, derive};
 use series::Over;
 use sheet::Sheet;
+use training::Growth;
+
+/// A figure, or why there is none.
+type Figure = std::result::Result<Sheet, String>;
 
 /// Folder of the figures inside a results folder.
 pub const FIGURES: &str = "figures";
@@ -79,7 +86,8 @@ pub struct Drawn {
 ///
 /// `stages`: shares of the online stages, one bar per spec. `throughput`, `latency`: by key size, or by spec where there is one key size only, with 95 % bootstrap
 /// intervals. `threads`, `packing`, `batch`: throughput against one size. `speedup-naive`, `peers`: how many times faster. `accuracy`: by dataset and feature map
-/// with its sampling error. `slots`: accuracy against the width of a slot. `front`: accuracy against throughput. `bound`: share of what the multipliers allow. Files are written whole or not at all.
+/// with its sampling error. `slots`: accuracy against the width of a slot. `front`: accuracy against throughput. `bound`: share of what the multipliers allow. `convergence`, `loss`: courses of trainings.
+/// `operations`: what a mini-batch spends its time on. `growth-key`, `growth-batch`, `growth-width`: its time against one size. Files are written whole or not at all.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder cannot be written, [`Error::Figure`] when a drawing library fails.
@@ -87,10 +95,50 @@ pub fn draw(records: &Records, dir: &Path, kinds: &[FileKind], beside: Beside<'_
     sheet::load_font()?;
     let rows = derive(records);
     let (sheets, left_out) = sheets(records, &rows, beside);
+    write(&sheets, left_out, dir, kinds)
+}
+
+/// Draws what experiments on leakage can show into `dir`/figures: `ciphertext-training`, accuracy by network and setting; `leakage-…`, utility and secrecy along one size
+/// each.
+///
+/// # Errors
+/// As [`draw`].
+pub fn draw_leakage(rows: &[(Experiment, Vec<Leak>)], dir: &Path, kinds: &[FileKind]) -> Result<Drawn> {
+    sheet::load_font()?;
+    let (sheets, left_out) = leakage_sheets(rows);
+    write(&sheets, left_out, dir, kinds)
+}
+
+/// The figures of each experiment that has rows, and why others have none.
+fn leakage_sheets(rows: &[(Experiment, Vec<Leak>)]) -> (Vec<Sheet>, Vec<(&'static str, String)>) {
+    let (mut sheets, mut left_out) = (Vec::new(), Vec::new());
+    for (experiment, rows) in rows.iter().filter(|(_, rows)| !rows.is_empty()) {
+        let of = |value: fn(&Leak) -> &str| {
+            rows.iter().map(value).filter(|v| !v.is_empty()).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+        };
+        let footer = format!("run {}; revision {}; {}", of(|r| &r.run_id), of(|r| &r.revision), of(|r| &r.cpu));
+        let all = match experiment {
+            Experiment::Training => vec![("ciphertext-training", leakage::training(rows, &footer))],
+            Experiment::Leakage => leakage::sweeps(rows, &footer),
+            // A table says more than a figure would.
+            Experiment::Attack => Vec::new(),
+        };
+        for (name, result) in all {
+            match result {
+                Ok(sheet) => sheets.push(sheet),
+                Err(reason) => left_out.push((name, reason)),
+            }
+        }
+    }
+    (sheets, left_out)
+}
+
+/// Writes sheets into `dir`/figures, each in every kind.
+fn write(sheets: &[Sheet], left_out: Vec<(&'static str, String)>, dir: &Path, kinds: &[FileKind]) -> Result<Drawn> {
     let dir = dir.join(FIGURES);
     let mut drawn = Drawn { files: Vec::new(), figures: sheets.len(), left_out };
-    for sheet in &sheets {
-        drawn.files.extend(write(sheet, &dir, sheet.name(), kinds)?);
+    for sheet in sheets {
+        drawn.files.extend(write_one(sheet, &dir, sheet.name(), kinds)?);
     }
     Ok(drawn)
 }
@@ -116,11 +164,11 @@ pub fn draw_one(
         value: figure.into(),
         known: sheets.iter().map(Sheet::name).chain(left_out.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", "),
     })?;
-    write(sheet, &dir.join(FIGURES), name, kinds).map(Ok)
+    write_one(sheet, &dir.join(FIGURES), name, kinds).map(Ok)
 }
 
 /// Writes the files of a figure, each whole or not at all.
-fn write(sheet: &Sheet, dir: &Path, name: &str, kinds: &[FileKind]) -> Result<Vec<PathBuf>> {
+fn write_one(sheet: &Sheet, dir: &Path, name: &str, kinds: &[FileKind]) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
     let files = kinds.iter().map(|kind| {
         let bytes = match kind {
@@ -141,20 +189,31 @@ fn sheets(records: &Records, rows: &[Row], beside: Beside<'_>) -> (Vec<Sheet>, V
     let workload = rows.iter().map(|r| r.outcome.workload.as_str()).find(|w| *w == "inference").or(rows.first().map(|r| r.outcome.workload.as_str()));
     let shown: Vec<&Row> = rows.iter().filter(|r| Some(r.outcome.workload.as_str()) == workload).collect();
     let footer = footer(records, rows, rows.len() - shown.len());
+    // Trainings have figures of their own beside whatever else there is.
+    let trainings: Vec<&Row> = rows.iter().filter(|r| r.outcome.workload == "training").collect();
+    let costly: Vec<&Row> = rows.iter().filter(|r| r.outcome.scheme == "smlp").collect();
+    let training_footer = self::footer(records, rows, rows.len() - trainings.len());
     let none = |reason: &str| Err(reason.to_owned());
-    let all: [(&'static str, std::result::Result<Sheet, String>); 12] = [
-        ("stages", stages::sheet(&shown, &footer).map_or_else(|| none("no row has online times"), Ok)),
-        ("throughput", throughput::throughput(&shown, &footer)),
-        ("latency", throughput::latency(&shown, &footer)),
-        ("threads", throughput::scaling("threads", &shown, Over::Threads, &footer)),
-        ("packing", throughput::scaling("packing", &shown, Over::Packing, &footer)),
-        ("batch", throughput::scaling("batch", &shown, Over::Batch, &footer)),
-        ("speedup-naive", speedup::over_naive(&shown, &footer)),
+    let per_image = |sheet: Figure| if workload == Some("training") { none("trainings have figures of their own") } else { sheet };
+    let all: [(&'static str, Figure); 18] = [
+        ("stages", per_image(stages::sheet(&shown, &footer).map_or_else(|| none("no row has online times"), Ok))),
+        ("throughput", per_image(throughput::throughput(&shown, &footer))),
+        ("latency", per_image(throughput::latency(&shown, &footer))),
+        ("threads", per_image(throughput::scaling("threads", &shown, Over::Threads, &footer))),
+        ("packing", per_image(throughput::scaling("packing", &shown, Over::Packing, &footer))),
+        ("batch", per_image(throughput::scaling("batch", &shown, Over::Batch, &footer))),
+        ("speedup-naive", per_image(speedup::over_naive(&shown, &footer))),
         ("peers", speedup::peers(beside.peers)),
-        ("accuracy", accuracy::sheet(&shown, &footer).map_or_else(|| none("no row has an accuracy"), Ok)),
-        ("slots", front::slots(&shown, &footer)),
-        ("front", front::front(&shown, beside.quoted, &footer)),
-        ("bound", bound::sheet(&shown, &footer)),
+        ("accuracy", per_image(accuracy::sheet(&shown, &footer).map_or_else(|| none("no row has an accuracy"), Ok))),
+        ("slots", per_image(front::slots(&shown, &footer))),
+        ("front", per_image(front::front(&shown, beside.quoted, &footer))),
+        ("bound", per_image(bound::sheet(&shown, &footer))),
+        ("convergence", training::convergence(&trainings, records, &training_footer)),
+        ("loss", training::loss(&trainings, records, &training_footer)),
+        ("operations", training::operations(&costly, records, &training_footer)),
+        ("growth-key", training::growth(Growth::Key, &trainings, &training_footer)),
+        ("growth-batch", training::growth(Growth::Batch, &trainings, &training_footer)),
+        ("growth-width", training::growth(Growth::Width, &trainings, &training_footer)),
     ];
     let (mut sheets, mut left_out) = (Vec::new(), Vec::new());
     for (name, result) in all {

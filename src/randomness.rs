@@ -26,6 +26,14 @@ pub enum Purpose {
     Sample = 4,
     /// Masks of what a result holds besides rows.
     Masking = 5,
+    /// Random rounding of divisions in training.
+    Rounding = 6,
+    /// Permutations and coins that hide an order.
+    Shuffle = 7,
+    /// Pads that keep an answer for its user.
+    Answer = 8,
+    /// Key-switching matrices of integer-vector encryption.
+    KeySwitch = 16,
 }
 
 /// Source of all randomness of one party.
@@ -51,6 +59,12 @@ impl Tape {
         Self { seed: Zeroizing::new(digest.into()) }
     }
 
+    /// The tape of a seed that two parties share.
+    #[must_use]
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self { seed: Zeroizing::new(seed) }
+    }
+
     /// The stream of one purpose and index; index is below 2^56.
     #[must_use]
     pub fn stream(&self, purpose: Purpose, index: u64) -> Stream {
@@ -64,6 +78,27 @@ impl Tape {
 pub struct Stream(ChaCha20Rng);
 
 impl Stream {
+    /// Goes to 64-bit word `word` of the stream.
+    pub fn seek(&mut self, word: u64) {
+        self.0.set_word_pos(2 * u128::from(word));
+    }
+
+    /// Uniform in `[0, 2^64)`.
+    pub fn word(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// Uniform in `[0, limit)`, exactly; limit is above 0. By the high half of a product, drawn again where that would favour a value (Lemire 2019).
+    pub fn word_below(&mut self, limit: u64) -> u64 {
+        loop {
+            let product = u128::from(self.0.next_u64()) * u128::from(limit);
+            let low = product as u64;
+            if low >= limit || low >= limit.wrapping_neg() % limit {
+                return (product >> 64) as u64;
+            }
+        }
+    }
+
     /// Uniform in `[0, 2^bits)`.
     pub fn bits(&mut self, bits: u32) -> Integer {
         let mut words = vec![0u64; (bits as usize).div_ceil(64)];
@@ -132,6 +167,33 @@ mod tests {
         let expected = f64::from(draws) / 11.0;
         let chi: f64 = counts.iter().map(|&c| (f64::from(c) - expected).powi(2) / expected).sum();
         assert!(chi < 29.6, "{chi} {counts:?}");
+    }
+
+    #[test]
+    fn words_below_a_limit_are_uniform_and_reach_both_ends() {
+        let mut counts = [0u32; 11];
+        let mut stream = Tape::replayable(4).stream(Purpose::Sample, 0);
+        let draws = 110_000;
+        for _ in 0..draws {
+            counts[stream.word_below(11) as usize] += 1;
+        }
+        let expected = f64::from(draws) / 11.0;
+        let chi: f64 = counts.iter().map(|&c| (f64::from(c) - expected).powi(2) / expected).sum();
+        assert!(chi < 29.6, "{chi} {counts:?}");
+        assert_eq!(stream.word_below(1), 0);
+        // Above 2^63 half of all words would favour low values.
+        let limit = (1 << 63) + 1;
+        assert!((0..1000).all(|_| stream.word_below(limit) < limit));
+    }
+
+    #[test]
+    fn a_stream_is_read_from_any_word() {
+        let mut stream = Tape::from_seed([7; 32]).stream(Purpose::Rounding, 3);
+        let words: Vec<u64> = (0..100).map(|_| stream.word()).collect();
+        for at in [99, 0, 17, 64] {
+            stream.seek(at);
+            assert_eq!(stream.word(), words[at as usize]);
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Records: what a run leaves behind. Facts only; medians, throughput and ratios are derived by `report` and `plot`.
 //!
 //! A results folder holds `samples.csv` (one row per stage per sample), `outcomes.csv` (one row per spec), `run.toml` (where the numbers come from) and
-//! `figures/`. Column names carry their units. An empty cell means "not measured", never zero. [`columns`] says what each column means; [`journal`] keeps
+//! `figures/`; where something was trained also `curve.csv` (one row per point of a training) and `operations.csv` (one row per operation and party). Column names carry their units. An empty cell means "not measured", never zero. [`columns`] says what each column means; [`journal`] keeps
 //! the rows of a sweep until its CSVs are put together.
 
 pub mod columns;
 pub mod journal;
+pub mod leakage;
 
 use std::fmt;
 use std::fs::File;
@@ -21,6 +22,10 @@ use crate::error::{Error, Result};
 pub const SAMPLES: &str = "samples.csv";
 /// File name of the results per spec.
 pub const OUTCOMES: &str = "outcomes.csv";
+/// File name of the courses of trainings.
+pub const CURVE: &str = "curve.csv";
+/// File name of what the operations between two servers cost.
+pub const OPERATIONS: &str = "operations.csv";
 /// File name of the provenance.
 pub const RUN: &str = "run.toml";
 
@@ -308,6 +313,56 @@ pub struct Outcome {
     pub bound_products_per_second: Option<f64>,
 }
 
+/// One row of `curve.csv`: how good the parameters of a training were at one of its points.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// The spec in its text form; joins with `outcomes.csv`.
+    pub spec: String,
+    /// Passes over the records so far, with a fraction.
+    pub epoch: f64,
+    /// Mini-batches so far.
+    pub step: u32,
+    /// Mean squared error over the training records, summed over the outputs.
+    pub loss: f64,
+    /// Share of training records classified as labelled.
+    pub train_accuracy: f64,
+    /// Share of test records classified as labelled.
+    pub test_accuracy: f64,
+    /// Identity of the run.
+    pub run_id: String,
+    /// Source revision, `-dirty` if changed.
+    pub revision: String,
+}
+
+/// One row of `operations.csv`: what one operation cost one party over all mini-batches of a training, or all images of a classification.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// The spec in its text form; joins with `outcomes.csv`.
+    pub spec: String,
+    /// The protocol: `product`, `divide`, `relu` and so on.
+    pub operation: String,
+    /// `p1` (ciphertexts, public key), `p2` (secret key), or `both` where only the sum is known.
+    pub party: String,
+    /// How often it ran.
+    pub calls: u64,
+    /// Numbers that came out of it.
+    pub values: u64,
+    /// Messages to P2 and back.
+    pub rounds: u64,
+    /// Bytes from P1 to P2.
+    pub bytes_up: u64,
+    /// Bytes from P2 to P1.
+    pub bytes_down: u64,
+    /// Wall time in nanoseconds.
+    pub wall_ns: u64,
+    /// Processor time of all threads in nanoseconds.
+    pub cpu_ns: u64,
+    /// Identity of the run.
+    pub run_id: String,
+    /// Source revision, `-dirty` if changed.
+    pub revision: String,
+}
+
 /// Everything that one run measured.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Records {
@@ -315,10 +370,14 @@ pub struct Records {
     pub samples: Vec<Sample>,
     /// Rows of `outcomes.csv`.
     pub outcomes: Vec<Outcome>,
+    /// Rows of `curve.csv`; without any there is no such file.
+    pub curve: Vec<CurvePoint>,
+    /// Rows of `operations.csv`; without any there is no such file.
+    pub operations: Vec<Operation>,
 }
 
 impl Records {
-    /// Writes both files into `dir`, each whole or not at all. Samples under a key come first: programs that guess the kind of a column look at the first
+    /// Writes the files into `dir`, each whole or not at all. Samples under a key come first: programs that guess the kind of a column look at the first
     /// rows, and plaintext samples have no key.
     ///
     /// # Errors
@@ -326,15 +385,30 @@ impl Records {
     pub fn write(&self, dir: &Path) -> Result<()> {
         let (keyed, plain): (Vec<&Sample>, Vec<&Sample>) = self.samples.iter().partition(|s| s.key_bits.is_some());
         write_rows(&dir.join(SAMPLES), keyed.into_iter().chain(plain))?;
-        write_rows(&dir.join(OUTCOMES), &self.outcomes)
+        write_rows(&dir.join(OUTCOMES), &self.outcomes)?;
+        write_rows_or_none(&dir.join(CURVE), &self.curve)?;
+        write_rows_or_none(&dir.join(OPERATIONS), &self.operations)
     }
 
-    /// Reads both files from `dir`.
+    /// Reads the files from `dir`.
     ///
     /// # Errors
-    /// [`Error::Io`] when a file is missing, [`Error::File`] naming the line when a row is malformed.
+    /// [`Error::Io`] when one of the first two is missing, [`Error::File`] naming the line when a row is malformed.
     pub fn read(dir: &Path) -> Result<Self> {
-        Ok(Self { samples: read_rows(&dir.join(SAMPLES))?, outcomes: read_rows(&dir.join(OUTCOMES))? })
+        Ok(Self {
+            samples: read_rows(&dir.join(SAMPLES))?,
+            outcomes: read_rows(&dir.join(OUTCOMES))?,
+            curve: read_rows_or_none(&dir.join(CURVE))?,
+            operations: read_rows_or_none(&dir.join(OPERATIONS))?,
+        })
+    }
+
+    /// Adds what a row left behind.
+    pub fn add(&mut self, entry: journal::Entry) {
+        self.samples.extend(entry.samples);
+        self.outcomes.push(entry.outcome);
+        self.curve.extend(entry.curve);
+        self.operations.extend(entry.operations);
     }
 }
 
@@ -347,11 +421,23 @@ const TEMPORARY: &str = ".cipherlane-";
 /// # Errors
 /// [`Error::Io`] when the folder cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with_mode(path, bytes, 0o644)
+}
+
+/// As [`write_whole`], for what only this user may read: at no time has the file another mode than 0600.
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be written.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with_mode(path, bytes, 0o600)
+}
+
+fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(Error::io("create a file in", dir))?;
     file.write_all(bytes).map_err(Error::io("write", path))?;
     file.as_file().sync_all().map_err(Error::io("write", path))?;
-    persist(file, path)?;
+    persist(file, path, mode)?;
     sync_folder(dir)
 }
 
@@ -371,12 +457,14 @@ fn sync_folder(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Moves a finished temporary file to its name; readable as an ordinary new file is.
-fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
+/// Moves a finished temporary file, which only this user may read, to its name; its mode is set first.
+fn persist(file: tempfile::NamedTempFile, path: &Path, mode: u32) -> Result<()> {
+    #[cfg(not(unix))]
+    let _ = mode;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(Error::io("set the mode of", path))?;
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))?;
     }
     file.persist(path).map_err(|e| Error::io("create", path)(e.error))?;
     Ok(())
@@ -390,6 +478,22 @@ fn write_rows<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> R
     }
     let bytes = writer.into_inner().map_err(|e| Error::io("write", path)(std::io::Error::other(e.to_string())))?;
     write_whole(path, &bytes)
+}
+
+/// The same, but without rows no file: one of an earlier writing is taken away.
+fn write_rows_or_none<T: Serialize>(path: &Path, rows: &[T]) -> Result<()> {
+    if !rows.is_empty() {
+        return write_rows(path, rows);
+    }
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// The rows of a file that need not be there.
+fn read_rows_or_none<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    if path.exists() { read_rows(path) } else { Ok(Vec::new()) }
 }
 
 fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
@@ -432,10 +536,14 @@ mod tests {
     #[test]
     fn rows_survive_the_round_trip() {
         let dir = tempfile::tempdir().unwrap();
-        let records = Records { samples: vec![sample(), Sample { sample: 1, key_bits: None, device_ns: Some(7), ..sample() }], outcomes: vec![] };
+        let records = Records {
+            samples: vec![sample(), Sample { sample: 1, key_bits: None, device_ns: Some(7), ..sample() }],
+            outcomes: vec![],
+            ..Records::default()
+        };
         records.write(dir.path()).unwrap();
         assert_eq!(Records::read(dir.path()).unwrap(), records);
-        let reversed = Records { samples: records.samples.iter().rev().cloned().collect(), outcomes: vec![] };
+        let reversed = Records { samples: records.samples.iter().rev().cloned().collect(), outcomes: vec![], ..Records::default() };
         reversed.write(dir.path()).unwrap();
         assert_eq!(Records::read(dir.path()).unwrap(), records, "samples under a key come first");
     }
@@ -443,7 +551,7 @@ mod tests {
     #[test]
     fn a_torn_row_is_an_error_that_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
-        Records { samples: vec![sample()], outcomes: vec![] }.write(dir.path()).unwrap();
+        Records { samples: vec![sample()], outcomes: vec![], ..Records::default() }.write(dir.path()).unwrap();
         let path = dir.path().join(SAMPLES);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, &text[..text.len() - 20]).unwrap();

@@ -174,7 +174,11 @@ impl Row {
 
     /// What an item of this workload is called.
     pub(crate) fn unit(&self) -> &'static str {
-        if self.outcome.workload == "kernel" { "operation" } else { "image" }
+        match self.outcome.workload.as_str() {
+            "kernel" => "operation",
+            "training" => "record",
+            _ => "image",
+        }
     }
 }
 

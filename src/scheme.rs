@@ -1,7 +1,9 @@
 //! Schemes: how the data is protected. A scheme sees integers only, reads no clock and knows its backend only through [`crate::backend`].
 
 pub mod clear;
+pub mod eivhe;
 pub mod paillier;
+pub mod smlp;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,11 +22,15 @@ pub enum SchemeId {
     Clear,
     /// Additively homomorphic encryption.
     Paillier,
+    /// Two servers over Paillier.
+    Smlp,
+    /// Integer-vector encryption.
+    Eivhe,
 }
 
 impl SchemeId {
     /// All schemes.
-    pub const ALL: [Self; 2] = [Self::Clear, Self::Paillier];
+    pub const ALL: [Self; 4] = [Self::Clear, Self::Paillier, Self::Smlp, Self::Eivhe];
 
     /// The name on the command line and in records.
     #[must_use]
@@ -32,6 +38,8 @@ impl SchemeId {
         match self {
             Self::Clear => "clear",
             Self::Paillier => "paillier",
+            Self::Smlp => "smlp",
+            Self::Eivhe => "eivhe",
         }
     }
 
@@ -41,6 +49,8 @@ impl SchemeId {
         match self {
             Self::Clear => "no protection: the plaintext baseline, in f32 and in the same integers",
             Self::Paillier => "Paillier encryption; the owner of the image decrypts, the model stays with the server",
+            Self::Smlp => "a perceptron trained and asked on two servers that do not collude; data and parameters stay encrypted (`cipherlane smlp`)",
+            Self::Eivhe => "integer-vector encryption, a reconstruction: broken over the integers as published, learning with errors modulo q",
         }
     }
 }

@@ -6,19 +6,22 @@
 mod estimate;
 mod file;
 mod shipped;
+mod training;
 
 use std::collections::HashSet;
+use std::hash::Hash;
 
 pub use estimate::{Estimate, Speeds};
 pub use file::Sweep;
-pub use shipped::{Setting, setting_of, shipped};
+pub use shipped::{Extent, setting_of, shipped};
 
 use crate::backend::BackendId;
 use crate::features::FeatureMap;
 use crate::plan::matvec::Method;
 use crate::quantise::Precision;
+use crate::scheme::eivhe::{Route, Setting};
 use crate::scheme::paillier::{Encryption, Rerandomisation};
-use crate::workload::{PackingChoice, PoolChoice, Protection, Scenario, Spec};
+use crate::workload::{PackingChoice, PoolChoice, Protection, Scenario, Spec, training as learning};
 
 /// Images for the oracle, and for one image at a time, where no number is named: enough for one set of ciphertexts, and for many repetitions.
 const FEW_IMAGES: usize = 100;
@@ -60,6 +63,10 @@ pub struct Grid {
     pub threads: Vec<Option<usize>>,
     /// Who makes randomisers ahead.
     pub pools: Vec<PoolChoice>,
+    /// Settings of integer-vector encryption; none to leave it out.
+    pub eivhe: Vec<Setting>,
+    /// How it applies the model.
+    pub eivhe_routes: Vec<Route>,
 }
 
 impl Default for Grid {
@@ -83,6 +90,8 @@ impl Default for Grid {
             batches: vec![None],
             threads: vec![None],
             pools: vec![PoolChoice::None],
+            eivhe: Vec::new(),
+            eivhe_routes: vec![Route::Switch],
         }
     }
 }
@@ -120,6 +129,11 @@ impl Grid {
                         push(Protection::ClearFloat, false, PoolChoice::None);
                         push(Protection::ClearInteger, false, PoolChoice::None);
                     }
+                    for &setting in &self.eivhe {
+                        for &route in &self.eivhe_routes {
+                            push(Protection::Eivhe { setting, route }, scenario == Scenario::Single, PoolChoice::None);
+                        }
+                    }
                     for protection in self.encrypted(scenario) {
                         let oracle = matches!(protection, Protection::Paillier { backend: BackendId::Reference, .. });
                         for &pool in &self.pools {
@@ -156,7 +170,7 @@ impl Grid {
 
 /// The specs with every repetition taken out; the first stays.
 #[must_use]
-pub fn once(mut specs: Vec<Spec>) -> Vec<Spec> {
+pub fn once<T: Clone + Eq + Hash>(mut specs: Vec<T>) -> Vec<T> {
     let mut seen = HashSet::new();
     specs.retain(|spec| seen.insert(spec.clone()));
     specs
@@ -167,6 +181,8 @@ pub fn once(mut specs: Vec<Spec>) -> Vec<Spec> {
 pub struct Plan {
     /// The rows to measure, each once.
     pub specs: Vec<Spec>,
+    /// The trainings to run, each once, after the rows. Rules are for grids and leave none of them out.
+    pub trainings: Vec<learning::Spec>,
     /// What the rules of the file left out.
     pub excluded: Vec<Excluded>,
     /// Combinations that several grids name.

@@ -1,6 +1,9 @@
 //! Workloads: what is computed, and the [`Spec`] that says so in one line.
 
 pub mod inference;
+pub mod leakage;
+pub mod quadratic;
+pub mod training;
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::plan::matvec::Method;
 use crate::quantise::Precision;
+use crate::scheme::eivhe::{Route, Setting};
 use crate::scheme::paillier::{Encryption, Rerandomisation};
 
 /// Whether many images are worked on at once or one after the other.
@@ -60,6 +64,8 @@ pub enum Division {
     Closed,
     /// Anything else: here, features that the owner of the image computes in clear before encryption.
     Open,
+    /// Encryption that is known to be broken, or deterministic.
+    Unsound,
 }
 
 impl Division {
@@ -69,6 +75,7 @@ impl Division {
         match self {
             Self::Closed => "closed",
             Self::Open => "open",
+            Self::Unsound => "unsound",
         }
     }
 }
@@ -252,6 +259,13 @@ pub enum Protection {
         /// Most MiB of the tables of each side.
         table_mib: u32,
     },
+    /// Integer-vector encryption.
+    Eivhe {
+        /// Its parameters.
+        setting: Setting,
+        /// How the server applies the model.
+        route: Route,
+    },
 }
 
 /// One measurement: everything that defines it but the machine. Its text form names it in records.
@@ -283,9 +297,10 @@ impl Spec {
     /// The division that its numbers belong to. Plaintext rows share it with the encrypted rows of the same features.
     #[must_use]
     pub const fn division(&self) -> Division {
-        match self.features {
-            FeatureMap::Pixels => Division::Closed,
-            FeatureMap::Gradients => Division::Open,
+        match (self.protection, self.features) {
+            (Protection::Eivhe { setting: Setting::Integers(_), .. }, _) => Division::Unsound,
+            (_, FeatureMap::Pixels) => Division::Closed,
+            (_, FeatureMap::Gradients) => Division::Open,
         }
     }
 }
@@ -299,6 +314,7 @@ impl fmt::Display for Spec {
                 let (method, rerandomisation) = (method.map_or("auto", Method::name), rerandomisation.name());
                 write!(f, "inference/paillier/{backend}/{key_bits}/{method}/{encryption}/{packing}/{rerandomisation}/{table_mib}")?;
             }
+            Protection::Eivhe { setting, route } => write!(f, "inference/eivhe/{setting}/{route}")?,
         }
         let Precision { feature_bits, weight_bits } = self.precision;
         write!(f, "/{}/{}-{feature_bits}-{weight_bits}/{}/{}/{}", self.dataset, self.features.name(), self.scenario, self.images, self.seed)?;
@@ -316,7 +332,7 @@ impl FromStr for Spec {
             Error::Unknown {
             what: "spec",
             value: text.into(),
-            known: "inference/clear/float|integer/... or inference/paillier/BACKEND/KEY_BITS/METHOD/ENCRYPTION/PACKING/RERANDOMISATION/TABLE_MIB/..., then \
+            known: "inference/clear/float|integer/..., inference/eivhe/SETTING/ROUTE/... or inference/paillier/BACKEND/KEY_BITS/METHOD/ENCRYPTION/PACKING/RERANDOMISATION/TABLE_MIB/..., then \
                     DATASET/FEATURES-BITS-BITS/SCENARIO/IMAGES/SEED[/batch-N][/threads-N][/pool-WHO]"
                 .into(),
         }
@@ -325,6 +341,7 @@ impl FromStr for Spec {
         let (protection, rest) = match parts.as_slice() {
             ["inference", "clear", "float", rest @ ..] => (Protection::ClearFloat, rest),
             ["inference", "clear", "integer", rest @ ..] => (Protection::ClearInteger, rest),
+            ["inference", "eivhe", setting, route, rest @ ..] => (Protection::Eivhe { setting: setting.parse()?, route: route.parse()? }, rest),
             ["inference", "paillier", backend, key_bits, method, encryption, packing, rerandomisation, table_mib, rest @ ..] => {
                 let protection = Protection::Paillier {
                     backend: backend.parse()?,
@@ -406,6 +423,15 @@ mod tests {
             let clear = Spec { protection, ..spec.clone() };
             assert_eq!(clear.to_string().parse::<Spec>().unwrap(), clear);
         }
+        for setting in Setting::ALL {
+            for route in Route::ALL {
+                let vectors = Spec { protection: Protection::Eivhe { setting, route }, features: FeatureMap::Pixels, ..spec.clone() };
+                assert!(vectors.to_string().starts_with(&format!("inference/eivhe/{setting}/{route}/mnist/pixels-4-5/")));
+                assert_eq!(vectors.to_string().parse::<Spec>().unwrap(), vectors);
+                assert_eq!(vectors.division(), if setting == Setting::Lwe { Division::Closed } else { Division::Unsound });
+            }
+        }
+        assert!("inference/eivhe/nobody/switch/mnist/pixels-8-8/offline/1/1".parse::<Spec>().is_err());
         for (batch, threads, end) in [(Some(9), None, "/batch-9"), (None, Some(2), "/threads-2"), (Some(9), Some(2), "/batch-9/threads-2")] {
             let more = Spec { batch, threads, ..spec.clone() };
             assert_eq!(more.to_string(), format!("{text}{end}"));

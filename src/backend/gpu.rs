@@ -6,7 +6,11 @@ use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
 mod adapter;
 #[cfg(feature = "gpu")]
+mod bound;
+#[cfg(feature = "gpu")]
 mod check;
+#[cfg(feature = "gpu")]
+mod clock;
 #[cfg(feature = "gpu")]
 mod code;
 #[cfg(feature = "gpu")]

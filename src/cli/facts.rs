@@ -9,7 +9,7 @@ use super::inference::RunArgs;
 use super::progress::Meter;
 use super::{check_folder, check_stop, note, out, out_json, shown};
 use crate::backend::{self, BackendId, DeviceKind, KernelRate};
-use crate::conformance::{Effort, suite};
+use crate::conformance::{self, Check, Effort, suite};
 use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
@@ -19,8 +19,11 @@ use crate::plan::matvec::Method;
 use crate::quantise::{IntegerModel, Precision};
 use crate::record::write_whole;
 use crate::scheme::SchemeId;
+use crate::scheme::eivhe::Setting;
 use crate::scheme::paillier::Encryption;
+use crate::scheme::smlp::Comparison;
 use crate::workload::inference::linear_map;
+use crate::workload::leakage::{Learner, Setting as LeakSetting, Sweep as LeakSweep};
 use crate::{machine, stopwatch::Stopwatch};
 
 /// Options of `verify`.
@@ -34,7 +37,7 @@ pub(super) struct VerifyArgs {
     long: bool,
 }
 
-/// Compares backends with the oracle.
+/// Compares backends with the oracle, and schemes with exact integers where no backend is named.
 pub(super) fn verify(args: &VerifyArgs, json: bool) -> Result<bool> {
     let effort = if args.long { Effort::Long } else { Effort::Quick };
     let mut results = Vec::new();
@@ -76,6 +79,29 @@ pub(super) fn verify(args: &VerifyArgs, json: bool) -> Result<bool> {
             }
         }
         results.push(json!({ "backend": id.name(), "checks": checks, "results": cases, "equal": error.is_none(), "error": error }));
+    }
+    if args.backend.is_none() {
+        let (mut checks, mut cases) = (0usize, 0usize);
+        let watch = Stopwatch::start();
+        let result = conformance::eivhe::laws(effort, &|_| (), &mut |check: &Check| {
+            checks += 1;
+            cases += check.cases;
+            check_stop()
+        });
+        let seconds = watch.elapsed().wall_ns as f64 / 1e9;
+        let error = match result {
+            Ok(()) => None,
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => Some(error.to_string()),
+        };
+        all_equal &= error.is_none();
+        if !json {
+            match &error {
+                None => out(&format!("eivhe: equal to exact integers in {cases} results of {checks} checks ({seconds:.1} s)")),
+                Some(error) => out(&format!("eivhe: FAILED after {cases} equal results: {error}")),
+            }
+        }
+        results.push(json!({ "scheme": "eivhe", "checks": checks, "results": cases, "equal": error.is_none(), "error": error }));
     }
     if json {
         out_json(&json!(results));
@@ -141,7 +167,7 @@ fn rates(args: &DoctorArgs, json: bool) -> Result<bool> {
                 rate.kernel,
                 rate.products_per_second,
                 rate.device_per_second.map_or_else(|| "unknown".into(), |r| format!("{r:.0}")),
-                percent(rate).map_or_else(|| "unknown".into(), |p| format!("{p:.0} %")),
+                percent(rate).map_or_else(|| if software { "-" } else { "unknown" }.into(), |p| format!("{p:.0} %")),
                 rate.gmp_per_second,
                 rate.products_per_second / rate.gmp_per_second,
                 if rate.chosen { "  chosen" } else { "" }
@@ -209,6 +235,7 @@ fn facts(json: bool) -> Result<bool> {
                 let software = if device.kind == DeviceKind::Software { "software adapter, not a GPU: " } else { "" };
                 text += &format!("  {:<10} {software}{}\n", id.name(), device.detail);
             }
+            Err(Error::BackendUnavailable { reason, .. }) => text += &format!("  {:<10} not here: {reason}\n", id.name()),
             Err(error) => text += &format!("  {:<10} not here: {error}\n", id.name()),
         }
     }
@@ -242,7 +269,10 @@ pub(super) fn list(json: bool) -> Result<bool> {
     if json {
         out_json(&json!({
             "backends": BackendId::ALL.map(BackendId::name), "schemes": SchemeId::ALL.map(SchemeId::name), "methods": Method::ALL.map(Method::name),
-            "encryptions": Encryption::ALL.map(Encryption::name), "features": FeatureMap::ALL.map(FeatureMap::name),
+            "comparisons": Comparison::ALL.map(Comparison::name), "encryptions": Encryption::ALL.map(Encryption::name),
+            "eivhe": Setting::ALL.map(Setting::name), "features": FeatureMap::ALL.map(FeatureMap::name),
+            "leakage_settings": LeakSetting::ALL.map(LeakSetting::name), "leakage_networks": Learner::ALL.map(Learner::name),
+            "leakage_sweeps": LeakSweep::ALL.map(LeakSweep::name),
             "models": models.iter().map(|(d, f, m)| json!({ "dataset": d, "features": f.name(), "test_accuracy": m.test_accuracy() })).collect::<Vec<_>>(),
         }));
         return Ok(true);
@@ -256,8 +286,17 @@ pub(super) fn list(json: bool) -> Result<bool> {
     section("backends", &BackendId::ALL.map(|id| (id.name(), format!("{}{}", id.summary(), available(id)))));
     section("schemes", &SchemeId::ALL.map(|s| (s.name(), s.summary().into())));
     section("methods", &Method::ALL.map(|m| (m.name(), m.summary().into())));
+    section("comparisons", &Comparison::ALL.map(|c| (c.name(), c.summary().into())));
     section("encryptions", &Encryption::ALL.map(|e| (e.name(), e.summary().into())));
+    let soundness = |s: Setting| match s.warning() {
+        None => format!("modulo q, about {} bits of security with fresh randomness", s.security_bits()),
+        Some(_) => "over the integers with the bounds of a public program: broken, protects nothing".into(),
+    };
+    section("integer-vector settings (run --eivhe)", &Setting::ALL.map(|s| (s.name(), soundness(s))));
     section("features", &FeatureMap::ALL.map(|f| (f.name(), f.summary().into())));
+    section("leakage settings (eivhe train, attack)", &LeakSetting::ALL.map(|s| (s.name(), s.summary().into())));
+    section("leakage networks", &Learner::ALL.map(|l| (l.name(), l.summary().into())));
+    section("leakage sweeps (eivhe leakage)", &LeakSweep::ALL.map(|s| (s.name(), s.summary().into())));
     let rows: Vec<(&str, String)> = models
         .iter()
         .map(|(dataset, features, m)| {

@@ -18,8 +18,10 @@ use crate::model::{self, TrainedModel};
 use crate::plan::matvec::Method;
 use crate::plot::{self as figures, Beside, FileKind};
 use crate::quantise::Precision;
+use crate::record::leakage::{self, Experiment};
 use crate::record::{Records, SAMPLES, write_whole};
 use crate::report::{self, Format, peers, quoted};
+use crate::scheme::eivhe::{Route, Setting};
 use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
 use crate::stopwatch::timestamp;
 use crate::sweep::{Grid, once};
@@ -71,6 +73,12 @@ pub(super) struct RunArgs {
     /// Most MiB of the tables of each side; they grow with the number of images
     #[arg(long, default_value_t = 128, value_name = "MIB")]
     table_mib: u32,
+    /// Integer-vector encryption beside Paillier: integers (payor), secureldata, trask (as published, broken), lwe (modulo q, sound) [default: none]
+    #[arg(long, value_delimiter = ',', value_name = "SETTING")]
+    eivhe: Vec<Setting>,
+    /// How integer-vector encryption applies the model: switch (by a matrix of the client, as in the papers), direct (without)
+    #[arg(long, value_delimiter = ',', default_value = "switch", value_name = "ROUTE")]
+    eivhe_route: Vec<Route>,
     /// offline (full batches: throughput) or single (one image at a time: latency)
     #[arg(long, value_delimiter = ',', default_value = "offline")]
     scenario: Vec<Scenario>,
@@ -117,6 +125,8 @@ impl Default for RunArgs {
             rerandomise: Rerandomisation::Auto,
             pool: vec![PoolChoice::None],
             table_mib: 128,
+            eivhe: Vec::new(),
+            eivhe_route: vec![Route::Switch],
             scenario: vec![Scenario::Offline],
             images: None,
             min_samples: 1,
@@ -220,6 +230,8 @@ fn grid(args: &RunArgs) -> Result<Grid> {
         table_mib: vec![args.table_mib],
         images: vec![args.images],
         pools: args.pool.clone(),
+        eivhe: args.eivhe.clone(),
+        eivhe_routes: args.eivhe_route.clone(),
         ..Grid::default()
     };
     grid.features.iter().flat_map(|&features| grid.precisions(features)).try_for_each(Precision::check)?;
@@ -272,6 +284,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
     if let Some(warning) = busy_warning(machine::load_average()) {
         note(&format!("warning: {warning}"));
     }
+    warn_unsound(specs.iter());
     let source = Source { dataset: dataset.id.to_string(), dataset_sha256: dataset.sha256.clone(), seed: args.seed };
     let mut bench = Bench::new(dataset.test, models, args.toy, || !super::should_stop());
     let mut run = Run::start(source);
@@ -313,12 +326,28 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
     Ok(failed == 0)
 }
 
+/// Names the break of every unsound setting among some specs.
+pub(super) fn warn_unsound<'a>(specs: impl Iterator<Item = &'a Spec>) {
+    let used: Vec<Setting> =
+        specs.filter_map(|spec| if let Protection::Eivhe { setting, .. } = spec.protection { Some(setting) } else { None }).collect();
+    for setting in Setting::ALL.into_iter().filter(|setting| used.contains(setting)) {
+        if let Some(warning) = setting.warning() {
+            note(&format!("warning: {setting}: {warning}"));
+        }
+    }
+}
+
 /// A spec in a few words for progress lines.
 pub(super) fn short(spec: &Spec) -> String {
     let features = spec.features.name();
     match spec.protection {
         Protection::ClearFloat => format!("plaintext f32, {features}"),
         Protection::ClearInteger => format!("plaintext integers, {features}"),
+        Protection::Eivhe { setting, route } => {
+            let unsound = if setting.warning().is_some() { ", unsound" } else { "" };
+            let single = if spec.scenario == Scenario::Single { ", one by one" } else { "" };
+            format!("eivhe {setting} {route}, {features}{single}{unsound}")
+        }
         Protection::Paillier { backend, key_bits, method, encryption, .. } => {
             let single = if spec.scenario == Scenario::Single { ", one by one" } else { "" };
             format!("paillier {key_bits} {backend} {} {encryption}, {features}{single}", method.map_or("auto", Method::name))
@@ -435,7 +464,7 @@ impl From<FileKindArg> for FileKind {
 /// Options of `plot`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PlotArgs {
-    /// Results folder, of `run`, of `sweep` or of benches/peers/run.py
+    /// Results folder, of `run`, of `sweep`, of `eivhe` or of benches/peers/run.py
     dir: PathBuf,
     /// Kinds of files
     #[arg(long, value_enum, value_delimiter = ',', default_value = "svg,png,pdf")]
@@ -456,16 +485,24 @@ pub(super) fn plot(args: &PlotArgs, json: bool) -> Result<bool> {
     };
     let peers = found.as_deref().map(peers::read).transpose()?.unwrap_or_default();
     let quoted = args.quoted.as_ref().map(|path| quoted::read(path.as_deref())).transpose()?.unwrap_or_default();
-    // A folder of peers has no rows of ours in the form of `run`.
-    let records =
-        if found.as_ref().is_some_and(|path| path.parent() == Some(args.dir.as_path())) { Records::default() } else { Records::read(&args.dir)? };
+    let leaks = Experiment::ALL.into_iter().map(|e| Ok((e, leakage::read(&args.dir, e)?))).collect::<Result<Vec<_>>>()?;
+    let leaks = if leaks.iter().all(|(_, rows)| rows.is_empty()) { Vec::new() } else { leaks };
+    // A folder of peers or of experiments on leakage has no rows in the form of `run`.
+    let alone =
+        found.as_ref().is_some_and(|path| path.parent() == Some(args.dir.as_path())) || (!leaks.is_empty() && !args.dir.join(SAMPLES).exists());
+    let records = if alone { Records::default() } else { Records::read(&args.dir)? };
     let mut kinds: Vec<FileKind> = Vec::new();
     for kind in args.format.iter().map(|kind| FileKind::from(*kind)) {
         if !kinds.contains(&kind) {
             kinds.push(kind);
         }
     }
-    let drawn = figures::draw(&records, &args.dir, &kinds, Beside { quoted: &quoted, peers: &peers })?;
+    let mut drawn = figures::draw_leakage(&leaks, &args.dir, &kinds)?;
+    if leaks.is_empty() || !alone {
+        let usual = figures::draw(&records, &args.dir, &kinds, Beside { quoted: &quoted, peers: &peers })?;
+        drawn.files.extend(usual.files);
+        drawn.left_out.extend(usual.left_out);
+    }
     if json {
         let left_out: serde_json::Map<String, serde_json::Value> =
             drawn.left_out.iter().map(|(name, reason)| ((*name).to_owned(), reason.as_str().into())).collect();

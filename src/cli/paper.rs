@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::inference::{models_for, open_dataset};
-use super::sweep::{COPY, Task, check_sweep_folder, duration, show, speeds};
+use super::sweep::{Benches, COPY, Job, check_sweep_folder, duration, show, speeds};
 use super::{check_folder, check_stop, note, out, out_json, shown};
 use crate::dataset::DatasetChoice;
 use crate::error::{Error, Result};
@@ -19,15 +19,14 @@ use crate::plot::{Beside, FileKind, draw_one};
 use crate::record::{OUTCOMES, RUN, Records, SAMPLES, write_whole};
 use crate::report::{Format, peers, quoted, render};
 use crate::stopwatch::{Stopwatch, timestamp};
-use crate::sweep::{Setting, Sweep, setting_of, shipped};
-use crate::workload::inference::Bench;
+use crate::sweep::{Extent, Sweep, setting_of, shipped};
 
 /// Options of `paper`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PaperArgs {
     /// quick (under ten minutes on two cores) or full (hours)
     #[arg(long, default_value = "quick", conflicts_with = "from")]
-    setting: Setting,
+    setting: Extent,
     /// Put the report together from these results folders, or folders of them, without measuring
     #[arg(long, value_name = "DIR", num_args = 1..)]
     from: Vec<PathBuf>,
@@ -112,6 +111,8 @@ fn measure(args: &PaperArgs, dir: &Path, json: bool) -> Result<Option<(Vec<Part>
         Some(folder) => own_sweeps(folder)?,
         None => shipped(args.setting)?,
     };
+    // Trainings name their own data.
+    sweeps = sweeps.into_iter().map(|sweep| if sweep.has_grids() { sweep } else { sweep.on(DatasetChoice::Digits) }).collect();
     if let Some(choice) = &args.dataset {
         sweeps = sweeps.into_iter().map(|sweep| sweep.on(choice.clone())).collect();
     }
@@ -136,13 +137,13 @@ fn measure(args: &PaperArgs, dir: &Path, json: bool) -> Result<Option<(Vec<Part>
     for sweep in sweeps {
         let folder = dir.join(sweep.name());
         let dataset = &datasets[at(&sweep)].1;
-        tasks.push(Task::new(sweep, folder, dataset, None)?);
+        tasks.push(Job::new(sweep, folder, dataset, None)?);
     }
     let toy = tasks.iter().any(|task| task.sweep.toy);
     let mut benches = Vec::new();
     for (_, dataset) in &datasets {
         let models = models_for(&dataset.id.to_string(), &FeatureMap::ALL, None)?;
-        benches.push(Bench::new(dataset.test.clone(), models, toy, || !super::should_stop()));
+        benches.push(Benches::new(dataset.test.clone(), models, toy));
     }
     let speeds = speeds(&tasks)?;
     for task in &mut tasks {
@@ -153,7 +154,7 @@ fn measure(args: &PaperArgs, dir: &Path, json: bool) -> Result<Option<(Vec<Part>
         show(&tasks, json);
         return Ok(None);
     }
-    let (rows, seconds) = (tasks.iter().map(Task::len).sum::<usize>(), tasks.iter().map(Task::seconds).sum());
+    let (rows, seconds) = (tasks.iter().map(Job::len).sum::<usize>(), tasks.iter().map(Job::seconds).sum());
     note(&format!(
         "{} sweeps, {rows} rows: about {} where nothing is done yet, right within a factor of two or three",
         tasks.len(),

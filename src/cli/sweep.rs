@@ -1,6 +1,6 @@
 //! `sweep`, `compare`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,21 +8,23 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::inference::{models_for, open_dataset, short};
+use super::inference::{models_for, open_dataset, short, warn_unsound};
 use super::progress::Meter;
-use super::{check_folder, check_stop, note, out, out_json, shown};
-use crate::dataset::Dataset;
+use super::{check_folder, check_stop, note, out, out_json, shown, smlp};
+use crate::dataset::{Dataset, Images};
 use crate::error::{Error, Result};
+use crate::features::FeatureMap;
 use crate::machine;
-use crate::measure::{Run, Source, busy_warning, definition, row_id, unpublishable};
-use crate::record::journal::{Entry, Journal, Shard};
+use crate::measure::{Run, Source, busy_warning, definition, row_id, training_definition, training_row_id, unpublishable};
+use crate::model::TrainedModel;
+use crate::record::journal::{Journal, Shard};
 use crate::record::{Records, SAMPLES, write_whole};
 use crate::report::compare::{Comparison, Pair, THRESHOLD, Verdict, compare as compare_records};
 use crate::report::{self, Format};
 use crate::stopwatch::Stopwatch;
 use crate::sweep::{Estimate, Plan, Speeds, Sweep};
 use crate::workload::inference::Bench;
-use crate::workload::{Protection, Spec};
+use crate::workload::{Protection, Spec, training as learning};
 
 /// The sweep file as it was last run, beside its results.
 pub(super) const COPY: &str = "sweep.toml";
@@ -49,15 +51,72 @@ pub(super) struct SweepArgs {
     offline: bool,
 }
 
+/// What a row measures.
+enum Task {
+    Inference(Spec),
+    Training(Box<learning::Spec>),
+}
+
+impl Task {
+    fn id(&self, sweep: &Sweep, source: &Source) -> String {
+        match self {
+            Self::Inference(spec) => row_id(spec, sweep.sampling, source),
+            Self::Training(spec) => training_row_id(spec),
+        }
+    }
+
+    fn definition(&self, sweep: &Sweep, source: &Source) -> String {
+        match self {
+            Self::Inference(spec) => definition(spec, sweep.sampling, source),
+            Self::Training(spec) => training_definition(spec),
+        }
+    }
+
+    fn short(&self) -> String {
+        match self {
+            Self::Inference(spec) => short(spec),
+            Self::Training(spec) => format!("{} {}, {}", spec.data, spec.network, smlp::short(spec.protection)),
+        }
+    }
+}
+
+impl std::fmt::Display for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Inference(spec) => spec.fmt(f),
+            Self::Training(spec) => spec.fmt(f),
+        }
+    }
+}
+
+/// All tasks of a plan, in its order.
+fn tasks(plan: &Plan) -> impl Iterator<Item = Task> {
+    plan.specs.iter().cloned().map(Task::Inference).chain(plan.trainings.iter().cloned().map(|spec| Task::Training(Box::new(spec))))
+}
+
 /// A row of the plan.
 struct Row {
-    spec: Spec,
+    task: Task,
     id: String,
     estimate: Estimate,
 }
 
+/// What rows are measured with.
+pub(super) struct Benches {
+    inference: Bench,
+    training: learning::Bench,
+}
+
+impl Benches {
+    /// For images and models, and for trainings, which bring their own.
+    pub(super) fn new(images: Images, models: HashMap<FeatureMap, TrainedModel>, toy: bool) -> Self {
+        let inference = Bench::new(images, models, toy, || !super::should_stop());
+        Self { inference, training: learning::Bench::new(toy, || !super::should_stop()) }
+    }
+}
+
 /// A sweep that is about to be run on one dataset and into one folder, or the part of it that is this process'.
-pub(super) struct Task {
+pub(super) struct Job {
     pub(super) sweep: Sweep,
     pub(super) dir: PathBuf,
     plan: Plan,
@@ -76,38 +135,53 @@ pub(super) struct Ended {
     pub(super) verified: bool,
 }
 
-impl Task {
+impl Job {
     /// Lists the rows. Estimates are still to be made.
     pub(super) fn new(sweep: Sweep, dir: PathBuf, dataset: &Dataset, shard: Option<Shard>) -> Result<Self> {
         let name = dataset.id.to_string();
         let plan = sweep.plan(&name, dataset.test.len())?;
-        let source = Source { dataset: name, dataset_sha256: dataset.sha256.clone(), seed: sweep.seed };
-        let mine = |spec: &&Spec| shard.is_none_or(|shard| shard.holds(&definition(spec, sweep.sampling, &source)));
-        let row = |spec: &Spec| Row { id: row_id(spec, sweep.sampling, &source), spec: spec.clone(), estimate: Estimate::default() };
-        let rows = plan.specs.iter().filter(mine).map(row).collect();
+        let source = if sweep.has_grids() {
+            Source { dataset: name, dataset_sha256: dataset.sha256.clone(), seed: sweep.seed }
+        } else {
+            let data: BTreeSet<String> = plan.trainings.iter().map(|spec| spec.data.to_string()).collect();
+            Source { dataset: data.into_iter().collect::<Vec<_>>().join(","), dataset_sha256: String::new(), seed: sweep.seed }
+        };
+        let mine = |task: &Task| shard.is_none_or(|shard| shard.holds(&task.definition(&sweep, &source)));
+        let row = |task: Task| Row { id: task.id(&sweep, &source), task, estimate: Estimate::default() };
+        let rows = tasks(&plan).filter(mine).map(row).collect();
         Ok(Self { sweep, dir, plan, source, shard, rows })
     }
 
-    /// The specs of this process.
+    /// The inferences of this process.
     pub(super) fn specs(&self) -> impl Iterator<Item = &Spec> {
-        self.rows.iter().map(|row| &row.spec)
+        self.rows.iter().filter_map(|row| if let Task::Inference(spec) = &row.task { Some(spec) } else { None })
+    }
+
+    /// Its trainings.
+    fn trainings(&self) -> impl Iterator<Item = &learning::Spec> {
+        self.rows.iter().filter_map(|row| if let Task::Training(spec) = &row.task { Some(spec.as_ref()) } else { None })
     }
 
     /// Estimates what each row will cost.
-    pub(super) fn estimate(&mut self, speeds: &Speeds, bench: &Bench) -> Result<()> {
+    pub(super) fn estimate(&mut self, speeds: &Speeds, benches: &Benches) -> Result<()> {
         let threads = rayon::current_num_threads();
         // Many rows share a layout, and finding one is not free.
         let mut sizes = HashMap::new();
         let mut keys = HashSet::new();
         for row in &mut self.rows {
             check_stop()?;
-            let key = match row.spec.protection {
-                Protection::Paillier { key_bits, .. } => keys.insert(key_bits),
-                Protection::ClearFloat | Protection::ClearInteger => false,
+            row.estimate = match &row.task {
+                Task::Inference(spec) => {
+                    let key = match spec.protection {
+                        Protection::Paillier { key_bits, .. } => keys.insert(key_bits),
+                        Protection::ClearFloat | Protection::ClearInteger | Protection::Eivhe { .. } => false,
+                    };
+                    let layout = Spec { threads: None, ..spec.clone() };
+                    let size = *sizes.entry(layout).or_insert_with(|| benches.inference.size(spec).ok());
+                    speeds.estimate(spec, self.sweep.sampling, size, threads, key)
+                }
+                Task::Training(spec) => speeds.estimate_training(spec, threads),
             };
-            let layout = Spec { threads: None, ..row.spec.clone() };
-            let size = *sizes.entry(layout).or_insert_with(|| bench.size(&row.spec).ok());
-            row.estimate = speeds.estimate(&row.spec, self.sweep.sampling, size, threads, key);
         }
         Ok(())
     }
@@ -123,7 +197,7 @@ impl Task {
     }
 
     /// Measures what the folder does not hold yet and puts its CSVs together.
-    pub(super) fn run(&self, bench: &mut Bench, retry_failed: bool) -> Result<Ended> {
+    pub(super) fn run(&self, benches: &mut Benches, retry_failed: bool) -> Result<Ended> {
         let dir = &self.dir;
         let journal = Journal::open(dir, self.shard)?;
         let found = journal.read()?;
@@ -145,13 +219,13 @@ impl Task {
         found.entries.values().for_each(|entry| run.recall(entry));
         drop(found);
         // The plan in its order, parts of other processes included: the folder shows the whole sweep.
-        let order: Vec<String> = self.plan.specs.iter().map(|spec| row_id(spec, self.sweep.sampling, run.source())).collect();
+        let order: Vec<String> = tasks(&self.plan).map(|task| task.id(&self.sweep, run.source())).collect();
         let measured = (|| {
             write_copy(dir, &self.sweep)?;
             if !todo.is_empty() {
                 run.note_in(&journal, false)?;
             }
-            measure(&self.sweep, &todo, &mut run, bench, &journal)
+            measure(&self.sweep, &todo, &mut run, benches, &journal)
         })();
         match measured {
             Ok(()) if todo.is_empty() => {}
@@ -185,7 +259,7 @@ impl Task {
         if !self.sweep.question.is_empty() {
             note(&format!("question: {}", self.sweep.question));
         }
-        let all = self.plan.specs.len();
+        let all = self.plan.specs.len() + self.plan.trainings.len();
         let part = self.shard.map_or_else(String::new, |shard| format!(", of them {} in part {shard}", self.rows.len()));
         let repeated = if self.plan.repeated > 0 { format!("; {} combinations named twice", self.plan.repeated) } else { String::new() };
         note(&format!("{}: {all} rows{part}{repeated}", self.sweep.path.display()));
@@ -199,7 +273,7 @@ impl Task {
     fn json(&self) -> serde_json::Value {
         json!({
             "file": shown(&self.sweep.path), "question": self.sweep.question, "rows": self.rows.iter().map(|row| json!({
-                "row_id": row.id, "spec": row.spec.to_string(), "estimated_seconds": row.estimate.seconds,
+                "row_id": row.id, "spec": row.task.to_string(), "estimated_seconds": row.estimate.seconds,
                 "estimated_memory_bytes": row.estimate.memory_bytes as u64, "estimated_wire_bytes": row.estimate.wire_bytes,
             })).collect::<Vec<_>>(),
             "excluded": self.plan.excluded.iter().map(|rule| json!({ "line": rule.line, "reason": rule.reason, "combinations": rule.count })).collect::<Vec<_>>(),
@@ -220,7 +294,7 @@ impl Task {
         for row in &self.rows {
             let Estimate { seconds, memory_bytes, wire_bytes } = row.estimate;
             let sizes = [megabytes(memory_bytes), megabytes(wire_bytes as f64)];
-            text += &format!("  {}  {:>7}  {:>8}  {:>8}  {}\n", row.id, duration(seconds), sizes[0], sizes[1], row.spec);
+            text += &format!("  {}  {:>7}  {:>8}  {:>8}  {}\n", row.id, duration(seconds), sizes[0], sizes[1], row.task);
         }
         text + &format!(
             "{} rows: about {}, at most about {} of memory, {} on the wire for all images once\n",
@@ -233,16 +307,16 @@ impl Task {
 }
 
 /// Prints what would be run.
-pub(super) fn show(tasks: &[Task], json: bool) {
+pub(super) fn show(tasks: &[Job], json: bool) {
     if json {
-        let plans: Vec<serde_json::Value> = tasks.iter().map(Task::json).collect();
+        let plans: Vec<serde_json::Value> = tasks.iter().map(Job::json).collect();
         out_json(&if let [plan] = &plans[..] { plan.clone() } else { json!(plans) });
         return;
     }
     let mut text = String::from("estimates, right within a factor of two or three:\n");
     tasks.iter().for_each(|task| text += &task.text());
     if tasks.len() > 1 {
-        let (rows, seconds) = (tasks.iter().map(Task::len).sum::<usize>(), tasks.iter().map(Task::seconds).sum());
+        let (rows, seconds) = (tasks.iter().map(Job::len).sum::<usize>(), tasks.iter().map(Job::seconds).sum());
         text += &format!("all {} sweeps: {rows} rows, about {}\n", tasks.len(), duration(seconds));
     }
     out(&text);
@@ -257,10 +331,11 @@ pub(super) fn check_sweep_folder(dir: &Path) -> Result<()> {
 }
 
 /// Times the backends of some tasks, for estimates.
-pub(super) fn speeds(tasks: &[Task]) -> Result<Speeds> {
-    let specs: Vec<Spec> = tasks.iter().flat_map(Task::specs).cloned().collect();
+pub(super) fn speeds(tasks: &[Job]) -> Result<Speeds> {
+    let specs: Vec<Spec> = tasks.iter().flat_map(Job::specs).cloned().collect();
+    let trainings: Vec<learning::Spec> = tasks.iter().flat_map(Job::trainings).cloned().collect();
     let meter = Meter::start("estimating", 0, "rows");
-    let speeds = Speeds::measure(&specs, || !super::should_stop());
+    let speeds = Speeds::measure(&specs, &trainings, || !super::should_stop());
     drop(meter);
     speeds
 }
@@ -275,17 +350,19 @@ pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<bool> {
     if !args.dry_run {
         check_sweep_folder(&dir)?;
     }
-    let dataset = open_dataset(&sweep.dataset, args.offline)?;
-    let mut task = Task::new(sweep, dir, &dataset, args.shard)?;
+    // Trainings name their own data; the embedded digits are as good as any for a sweep of nothing else.
+    let dataset = if sweep.has_grids() { open_dataset(&sweep.dataset, args.offline)? } else { Dataset::digits(String::new())? };
+    let mut task = Job::new(sweep, dir, &dataset, args.shard)?;
     let models = models_for(&dataset.id.to_string(), &task.sweep.features(), None)?;
-    let mut bench = Bench::new(dataset.test, models, task.sweep.toy, || !super::should_stop());
-    task.estimate(&speeds(std::slice::from_ref(&task))?, &bench)?;
+    let mut benches = Benches::new(dataset.test, models, task.sweep.toy);
+    task.estimate(&speeds(std::slice::from_ref(&task))?, &benches)?;
     task.tell();
+    warn_unsound(task.specs());
     if args.dry_run {
         show(std::slice::from_ref(&task), json);
         return Ok(true);
     }
-    let Ended { records, missing, verified } = task.run(&mut bench, args.retry_failed)?;
+    let Ended { records, missing, verified } = task.run(&mut benches, args.retry_failed)?;
     if json {
         out(&report::json(&records)?);
     } else {
@@ -333,23 +410,32 @@ fn write_copy(dir: &Path, sweep: &Sweep) -> Result<()> {
 }
 
 /// Runs rows and writes each to the journal as it ends.
-fn measure(sweep: &Sweep, todo: &[&Row], run: &mut Run, bench: &mut Bench, journal: &Journal) -> Result<()> {
+fn measure(sweep: &Sweep, todo: &[&Row], run: &mut Run, benches: &mut Benches, journal: &Journal) -> Result<()> {
     let watch = Stopwatch::start();
     let mut left: f64 = todo.iter().map(|row| row.estimate.seconds).sum();
     let mut expected = 0.0;
     for (number, row) in todo.iter().enumerate() {
         check_stop()?;
-        let name = format!("[{}/{}] {}", number + 1, todo.len(), short(&row.spec));
-        let meter = Meter::start(&name, row.spec.images as u64, "images");
+        let name = format!("[{}/{}] {}", number + 1, todo.len(), row.task.short());
+        let meter = match &row.task {
+            Task::Inference(spec) => Meter::start(&name, spec.images as u64, "images"),
+            Task::Training(spec) => Meter::start(&name, spec.total_steps() as u64, "mini-batches"),
+        };
         // What rows took so far says how far off the estimates are.
         let spent = watch.elapsed().wall_ns as f64 / 1e9;
         let error = if expected > 1.0 { (spent / expected).clamp(0.05, 20.0) } else { 1.0 };
         // Sums of estimates come down to zero but for their rounding.
         meter.set_left(Duration::try_from_secs_f64(left * error).unwrap_or_default());
-        let entry = run.row(bench, &row.spec, sweep.sampling, &mut |progress| {
-            meter.set(progress.stage.name(), progress.done as u64);
-            check_stop()
-        })?;
+        let entry = match &row.task {
+            Task::Inference(spec) => run.row(&mut benches.inference, spec, sweep.sampling, &mut |progress| {
+                meter.set(progress.stage.name(), progress.done as u64);
+                check_stop()
+            }),
+            Task::Training(spec) => run.training_row(&mut benches.training, spec, &mut |progress| {
+                meter.set(progress.what, progress.step as u64);
+                check_stop()
+            }),
+        }?;
         drop(meter);
         journal.add(&entry)?;
         left -= row.estimate.seconds;
@@ -364,10 +450,7 @@ fn assemble(run: &Run, journal: &Journal, dir: &Path, order: &[String]) -> Resul
     journal.assemble(|| {
         let mut entries = journal.read()?.entries;
         let mut records = Records::default();
-        for Entry { outcome, samples, .. } in order.iter().filter_map(|id| entries.remove(id)) {
-            records.outcomes.push(outcome);
-            records.samples.extend(samples);
-        }
+        order.iter().filter_map(|id| entries.remove(id)).for_each(|entry| records.add(entry));
         run.assemble(journal, dir, &records)?;
         Ok((records, entries.len()))
     })

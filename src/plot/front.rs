@@ -46,7 +46,7 @@ pub(super) fn slots(rows: &[&Row], footer: &str) -> Result<Sheet, String> {
             continue;
         }
         let dots = best.into_iter().map(|(bits, accuracy)| Dot { x: f64::from(bits), y: 100.0 * accuracy, range: Some(wilson(accuracy, most)) });
-        lines.push(Line { name: name.clone(), colour, shape, filled: true, dots: dots.collect() });
+        lines.push(Line { name: name.clone(), colour, shape, filled: true, dots: dots.collect(), marked: 1 });
         levels.extend(float.map(|accuracy| Level { name: format!("{name}, f32"), y: 100.0 * accuracy, colour }));
     }
     if lines.is_empty() {
@@ -173,10 +173,12 @@ fn spots(rows: &[&Row]) -> Vec<Spot> {
         let set = if sets > 1 { format!("{} ", o.dataset) } else { String::new() };
         let system = if row.is_clear() {
             "plaintext".into()
+        } else if o.key_bits.is_none() {
+            format!("{} {}", o.scheme, o.method)
         } else {
             format!("{}{} {}{}", o.backend, if row.software { " (software)" } else { "" }, o.key_bits.unwrap_or(0), if row.toy { " toy" } else { "" })
         };
-        let open = if o.division == "open" && !row.is_clear() { ", open" } else { "" };
+        let open = if o.division == "closed" || row.is_clear() { String::new() } else { format!(", {}", o.division) };
         let few = if o.images < 1000 { format!(", n={}", o.images) } else { String::new() };
         Spot {
             tag: (at + 1).to_string(),

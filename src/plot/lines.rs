@@ -15,13 +15,14 @@ pub(super) struct Dot {
     pub range: Option<(f64, f64)>,
 }
 
-/// Points that belong together, in the order of x.
+/// Points that belong together, in the order of x. The line goes through all of them; every `marked`-th has a marker, and the last.
 pub(super) struct Line {
     pub name: String,
     pub colour: RGBColor,
     pub shape: Shape,
     pub filled: bool,
     pub dots: Vec<Dot>,
+    pub marked: usize,
 }
 
 /// A level that lines are to be compared with.
@@ -131,7 +132,8 @@ fn draw_line(sheet: &mut Sheet, line: &Line, x: &Scale, y: &Scale) {
     if line.dots.len() > 1 {
         sheet.line(line.dots.iter().map(|dot| (x.at(dot.x), y.at(dot.y))).collect(), line.colour, 4);
     }
-    for dot in &line.dots {
+    let last = line.dots.len().saturating_sub(1);
+    for (_, dot) in line.dots.iter().enumerate().filter(|(at, _)| at.is_multiple_of(line.marked.max(1)) || *at == last) {
         let at = (x.at(dot.x), y.at(dot.y));
         if let Some((low, high)) = dot.range {
             let (low, high) = (y.at(low), y.at(high));

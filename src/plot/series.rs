@@ -145,7 +145,7 @@ fn styled(groups: &[(String, Row, BTreeMap<u32, &Row>)], over: Over, quantity: Q
         });
         let dots = dots.iter().filter_map(|(size, row)| quantity.of(row).map(|(y, range)| Dot { x: f64::from(*size), y, range }));
         let own = if backends.len() == 1 && groups.len() <= free.len() { free[at] } else { colour(row) };
-        Line { name: name.clone(), colour: own, shape: SHAPES[kind % SHAPES.len()], filled: kind < SHAPES.len(), dots: dots.collect() }
+        Line { name: name.clone(), colour: own, shape: SHAPES[kind % SHAPES.len()], filled: kind < SHAPES.len(), dots: dots.collect(), marked: 1 }
     });
     all.collect()
 }

@@ -86,6 +86,111 @@ fn the_bound_is_drawn_where_it_is_known() {
     assert!(unknown.to_string().contains("figure `boundd` is unknown, known: stages"), "{unknown}");
 }
 
+/// Trainings of one experiment in floats, simulated and under encryption, and encrypted ones of other sizes.
+fn trainings() -> Records {
+    let mut records = Records::default();
+    let mut push = |protection: &str, network: &str, batch: u32, seconds: f64, points: u32| {
+        let parts: Vec<&str> = protection.split('/').collect();
+        let key_bits = parts.get(2).and_then(|bits| bits.parse().ok());
+        let outcome = crate::record::Outcome {
+            spec: format!("training/{protection}/xor/{network}/q10-f4-step1:8-mu1:2-centred/2/{batch}/1000/1"),
+            workload: "training".into(),
+            scheme: parts[0].into(),
+            backend: parts[1].into(),
+            method: (*parts.last().unwrap()).into(),
+            dataset: "xor".into(),
+            features: "bits".into(),
+            scenario: "offline".into(),
+            key_bits,
+            batch: Some(batch),
+            samples: Some(2),
+            images: 1000,
+            threads: 2,
+            verified: true,
+            accuracy: Some(1.0),
+            adapter_type: "cpu".into(),
+            run_id: "20250102-030405".into(),
+            revision: "0123456789ab".into(),
+            ..crate::record::Outcome::default()
+        };
+        let blank = crate::record::Sample::blank(&outcome, "a processor");
+        records.samples.extend((0..2).map(|sample| crate::record::Sample {
+            stage: crate::record::Stage::Evaluate,
+            phase: crate::record::Phase::Online,
+            sample,
+            items: batch,
+            wall_ns: (seconds * 1e9) as u64,
+            ..blank.clone()
+        }));
+        records.curve.extend((0..=points).map(|step| crate::record::CurvePoint {
+            spec: outcome.spec.clone(),
+            epoch: f64::from(step) / 25.0,
+            step,
+            loss: 1.5 * (-f64::from(step) / 6.0).exp() + 1e-5,
+            train_accuracy: (0.5 + 0.05 * f64::from(step)).min(1.0),
+            test_accuracy: (0.5 + 0.05 * f64::from(step)).min(1.0),
+            run_id: outcome.run_id.clone(),
+            revision: outcome.revision.clone(),
+        }));
+        if key_bits.is_some() {
+            for (at, operation) in
+                ["backward product", "comparison", "division", "forward product", "gradient product", "local", "selection"].iter().enumerate()
+            {
+                records.operations.extend(["p1", "p2"].map(|party| crate::record::Operation {
+                    spec: outcome.spec.clone(),
+                    operation: (*operation).into(),
+                    party: party.into(),
+                    calls: 2,
+                    values: 100,
+                    rounds: 2,
+                    bytes_up: 1000,
+                    bytes_down: 1000,
+                    wall_ns: (seconds * 1e9 * (at + 1) as f64 / 28.0) as u64,
+                    cpu_ns: 0,
+                    run_id: outcome.run_id.clone(),
+                    revision: outcome.revision.clone(),
+                }));
+            }
+        }
+        records.outcomes.push(outcome);
+    };
+    push("clear/float", "2-10-2", 20, 1e-4, 50);
+    push("smlp/simulated", "2-10-2", 20, 2e-4, 50);
+    for comparison in ["blinded", "exact"] {
+        push(&format!("smlp/gmp/2048/{comparison}"), "2-10-2", 20, 4.0, 50);
+        push(&format!("smlp/gmp/1024/{comparison}"), "2-10-2", 20, 0.9, 1);
+        push(&format!("smlp/gmp/2048/{comparison}"), "2-10-2", 40, 8.0, 1);
+        push(&format!("smlp/gmp/2048/{comparison}"), "2-40-2", 20, 15.0, 1);
+    }
+    records
+}
+
+#[test]
+fn trainings_have_figures_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let drawn = draw(&trainings(), dir.path(), &FileKind::ALL, Beside::default()).unwrap();
+    let mut names: Vec<&str> = drawn.files.iter().map(|p| p.file_stem().unwrap().to_str().unwrap()).collect();
+    names.dedup();
+    assert_eq!(names, ["convergence", "loss", "operations", "growth-key", "growth-batch", "growth-width"]);
+    assert!(drawn.left_out.iter().any(|(name, reason)| *name == "stages" && reason.contains("figures of their own")));
+    let read = |name: &str| fs::read_to_string(dir.path().join(FIGURES).join(format!("{name}.svg"))).unwrap();
+    for label in
+        ["simulated (clear)", "float (clear)", "encrypted 2048 gmp exact", "xor, network 2-10-2", "test records classified right (%)", "not shown"]
+    {
+        assert!(read("convergence").contains(label), "{label}");
+    }
+    for label in ["encrypted 1024 toy gmp blinded", "comparison", "per mini-batch", "mini-batches of 40", "8.00 s"] {
+        assert!(read("operations").contains(label), "{label}");
+    }
+    assert!(
+        read("growth-key").contains("toy")
+            && read("growth-batch").contains("records of a mini-batch")
+            && read("growth-width").contains("hidden units")
+    );
+    let (shades, _) = colours(&fs::read(dir.path().join(FIGURES).join("loss.png")).unwrap());
+    assert!(shades > 50);
+}
+
 /// Number of distinct colours of a PNG and its size.
 fn colours(bytes: &[u8]) -> (usize, (u32, u32)) {
     let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
@@ -170,7 +275,10 @@ fn each_question_has_its_figure() {
     let drawn = draw(&grown(), dir.path(), &[FileKind::Svg], Beside { quoted: &quoted, peers: &[] }).unwrap();
     let names: Vec<&str> = drawn.files.iter().map(|p| p.file_stem().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["stages", "throughput", "latency", "threads", "packing", "batch", "speedup-naive", "accuracy", "slots", "front"]);
-    assert_eq!(drawn.left_out.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["peers", "bound"]);
+    assert_eq!(
+        drawn.left_out.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        ["peers", "bound", "convergence", "loss", "operations", "growth-key", "growth-batch", "growth-width"]
+    );
     let read = |name: &str| fs::read_to_string(dir.path().join(FIGURES).join(format!("{name}.svg"))).unwrap();
     assert!(read("front").contains("CryptoNets 2016\u{2020}") && read("front").contains("not measured here"));
     assert!(read("slots").contains("width of a slot (bits)") && read("batch").contains("images per batch"));
@@ -216,19 +324,45 @@ fn figures_say_what_they_show() {
 fn no_text_meets_another_or_the_edge() {
     sheet::load_font().unwrap();
     let quoted = crate::report::quoted::read(None).unwrap();
-    let all = sets().into_iter().map(|(name, cases)| (name, records(&cases))).chain([("grown", grown())]);
+    let all = sets().into_iter().map(|(name, cases)| (name, records(&cases))).chain([("grown", grown()), ("trainings", trainings())]);
     for (name, records) in all {
         for sheet in sheets(&records, &derive(&records), Beside { quoted: &quoted, peers: &[] }).0 {
-            let boxes = sheet.text_boxes();
-            for (at, (text, from, to)) in boxes.iter().enumerate() {
-                assert!(from.0 >= 0 && from.1 >= 0 && to.0 <= WIDTH && to.1 <= sheet.height(), "{name} {}: {text} leaves the sheet", sheet.name());
-                for (other, begin, end) in &boxes[at + 1..] {
-                    let apart = to.0 <= begin.0 || end.0 <= from.0 || to.1 <= begin.1 || end.1 <= from.1;
-                    assert!(apart, "{name} {}: {text} meets {other}", sheet.name());
-                }
-            }
+            assert_apart(name, &sheet);
         }
     }
+}
+
+fn assert_apart(name: &str, sheet: &Sheet) {
+    let boxes = sheet.text_boxes();
+    for (at, (text, from, to)) in boxes.iter().enumerate() {
+        assert!(from.0 >= 0 && from.1 >= 0 && to.0 <= WIDTH && to.1 <= sheet.height(), "{name} {}: {text} leaves the sheet", sheet.name());
+        for (other, begin, end) in &boxes[at + 1..] {
+            let apart = to.0 <= begin.0 || end.0 <= from.0 || to.1 <= begin.1 || end.1 <= from.1;
+            assert!(apart, "{name} {}: {text} meets {other}", sheet.name());
+        }
+    }
+}
+
+#[test]
+fn leakage_is_drawn_for_every_size_that_varies() {
+    sheet::load_font().unwrap();
+    let (leaks, trained) = leakage::synthetic::rows();
+    let all = [(Experiment::Training, trained), (Experiment::Attack, leaks[..1].to_vec()), (Experiment::Leakage, leaks)];
+    let (sheets, left_out) = leakage_sheets(&all);
+    assert_eq!(sheets.iter().map(Sheet::name).collect::<Vec<_>>(), [&["ciphertext-training"][..], &leakage::SWEEPS].concat());
+    assert!(left_out.is_empty());
+    for sheet in &sheets {
+        assert_apart("leakage", sheet);
+        let text: Vec<String> = sheet.text_boxes().into_iter().map(|(text, ..)| text).collect();
+        assert!(text.join(" ").contains("revision 0123456789ab"), "{text:?}");
+    }
+    // A figure that has nothing to vary says so; without rows there is none.
+    let (sheets, left_out) = leakage_sheets(&[(Experiment::Leakage, all[2].1[..9].to_vec()), (Experiment::Training, Vec::new())]);
+    assert_eq!((sheets.len(), left_out.len()), (1, 3));
+    let dir = tempfile::tempdir().unwrap();
+    let drawn = draw_leakage(&all, dir.path(), &FileKind::ALL).unwrap();
+    assert_eq!((drawn.files.len(), drawn.figures), (15, 5));
+    assert!(fs::read_to_string(dir.path().join("figures/leakage-a-bound.svg")).unwrap().contains("test images decrypted by the attack"));
 }
 
 #[test]
@@ -239,7 +373,7 @@ fn nothing_to_show_draws_nothing() {
     let mut failed = records(&[Case::paillier("gpu", "buckets", 2048, 1.0)]);
     failed.outcomes[0].error = Some("no such device".into());
     let drawn = draw_all(&failed, dir.path());
-    assert!(drawn.files.is_empty() && drawn.left_out.len() == 12 && drawn.left_out.iter().all(|(_, reason)| !reason.is_empty()));
+    assert!(drawn.files.is_empty() && drawn.left_out.len() == 18 && drawn.left_out.iter().all(|(_, reason)| !reason.is_empty()));
 }
 
 #[test]

@@ -29,17 +29,25 @@ const fn truth(name: &'static str, meaning: &'static str) -> Column {
     Column { name, kind: "true/false", unit: "", meaning }
 }
 
-const SPEC: Column = text("spec", "everything that was asked for, in one line; joins the two files together with run_id");
-const WORKLOAD: Column = text("workload", "what is computed: inference");
-const SCHEME: Column = text("scheme", "how the data is protected: clear (not at all), paillier");
-const BACKEND: Column = text("backend", "what does the arithmetic; native where nothing is encrypted");
-const DATASET: Column = text("dataset", "mnist, digits or other:FOLDER");
-const FEATURES: Column = text("features", "public feature map, computed in clear by the owner of the image: pixels, gradients");
+const SPEC: Column = text("spec", "everything that was asked for, in one line; joins the files together with run_id");
+const WORKLOAD: Column = text("workload", "what is computed: inference, training");
+const SCHEME: Column = text("scheme", "how the data is protected: clear (not at all), paillier, smlp (two servers over Paillier)");
+const BACKEND: Column = text(
+    "backend",
+    "what does the arithmetic; native where nothing is encrypted; simulated for integers in the clear that an encrypted row is compared with",
+);
+const DATASET: Column =
+    text("dataset", "mnist, digits or other:FOLDER; of trainings also xor, parity-K, mnist-heldout (the last 10,000 training images as test set)");
+const FEATURES: Column =
+    text("features", "public feature map, computed in clear by the owner of the image: pixels, gradients; bits of binary records");
 const KEY_BITS: Column = integer("key_bits", "bits", "length of the modulus n; empty where nothing is encrypted. Under 2048: a toy");
-const METHOD: Column = text("method", "plan of the encrypted product as it was run; float or integer where nothing is encrypted");
+const METHOD: Column = text(
+    "method",
+    "plan of the encrypted product as it was run; float or integer where nothing is encrypted; of smlp how signs are compared: blinded, exact, or simulated",
+);
 const ENCRYPTION: Column =
     text("encryption", "how the owner makes randomisers: owner, djn, standard; none where nothing is encrypted (empty in older versions)");
-const PACKING: Column = integer("packing", "images", "images that share a ciphertext");
+const PACKING: Column = integer("packing", "images", "images that share a ciphertext; of smlp, numbers that do");
 const SCENARIO: Column = text("scenario", "offline (full batches: throughput) or single (one image at a time: latency)");
 const DIVISION: Column = text(
     "division",
@@ -69,7 +77,7 @@ pub const SAMPLES: [Column; 23] = [
     integer("items", "images", "images of the batch; all images for setup"),
     integer("wall_ns", "ns", "wall time of the stage on the batch"),
     integer("cpu_ns", "ns", "processor time of all threads of the process meanwhile"),
-    integer("device_ns", "ns", "time by the device's own clock; empty where it has none"),
+    integer("device_ns", "ns", "time of the device's kernels in the stage, by its own clock; empty where it has none or nothing ran there"),
     RUN_ID,
     REVISION,
     text("cpu", "processor model"),
@@ -95,13 +103,17 @@ pub const OUTCOMES: [Column; 50] = [
     SCENARIO,
     DIVISION,
     integer("threads", "", "threads of the pool"),
-    integer("images", "images", "images classified, from the start of the test set"),
+    integer("images", "images", "images classified, from the start of the test set; of a training the records that it learns from"),
     decimal("accuracy", "share", "images classified as labelled, 0 to 1"),
     decimal("agreement", "share", "images classified as the quantised plaintext model does, 0 to 1"),
-    truth("verified", "every logit equals the quantised plaintext model's (f32: every class is the collapsed map's but for rounding)"),
+    truth(
+        "verified",
+        "every logit equals the quantised plaintext model's (f32: every class is the collapsed map's but for rounding); of smlp: every parameter or class under \
+         encryption equals the simulator's, and no number of the simulator left its bounds (float: it ended)",
+    ),
     integer("products", "", "modular products of one encrypted matrix-vector product; empty in the clear"),
-    integer("bytes_up", "bytes", "to the server, all images once"),
-    integer("bytes_down", "bytes", "back, all images once"),
+    integer("bytes_up", "bytes", "to the server, all images once; of smlp from P1 to P2, all mini-batches"),
+    integer("bytes_down", "bytes", "back, all images once; of smlp from P2 to P1"),
     integer("rounds", "", "messages to the server and back, all images once"),
     integer(
         "peak_rss_bytes",
@@ -111,7 +123,8 @@ pub const OUTCOMES: [Column; 50] = [
     integer("security_bits", "bits", "estimated strength of the key by NIST SP 800-57; empty in the clear"),
     text(
         "digest",
-        "16 hexadecimal digits of the SHA-256 of all result ciphertexts; equal on every backend for equal seeds and batches; empty in the clear",
+        "16 hexadecimal digits of the SHA-256 of all result ciphertexts; equal on every backend for equal seeds and batches; empty in the clear. Of a training, of its \
+         final parameters: equal under encryption and in the simulator",
     ),
     ADAPTER,
     text("adapter_type", "cpu, gpu or software (a GPU interface run by the processor)"),
@@ -120,7 +133,7 @@ pub const OUTCOMES: [Column; 50] = [
     REVISION,
     text("row_id", "16 hexadecimal digits: identity of the row by what defines it, the program and the number of threads"),
     text("rerandomisation", "how the server re-randomises results: auto, bases, standard; none where nothing is encrypted"),
-    integer("batch", "images", "images worked on at once"),
+    integer("batch", "images", "images worked on at once; records of a mini-batch"),
     integer("samples", "", "batches whose times were kept, after the warm-up"),
     integer("timed_images", "images", "images of those batches; images that were repeated count again"),
     integer("batches_ns", "ns", "wall time of those batches, harness between stages included; minus the stages' wall_ns it is the harness' own time"),
@@ -145,6 +158,81 @@ pub const OUTCOMES: [Column; 50] = [
     ),
 ];
 
+/// The columns of `curve.csv`, in order: one row per point of a training.
+pub const CURVE: [Column; 8] = [
+    SPEC,
+    decimal("epoch", "", "passes over the records so far"),
+    integer("step", "", "mini-batches so far; 0: the initial parameters"),
+    decimal("loss", "", "mean over the training records of the squared error, summed over the outputs"),
+    decimal("train_accuracy", "share", "training records classified as labelled, 0 to 1; the first 10,000 where there are more"),
+    decimal("test_accuracy", "share", "test records classified as labelled, 0 to 1"),
+    RUN_ID,
+    REVISION,
+];
+
+/// The columns of `operations.csv`, in order: one row per operation and party.
+pub const OPERATIONS: [Column; 12] = [
+    SPEC,
+    text(
+        "operation",
+        "forward product, backward product, gradient product, division, comparison, selection, argmax, upload; local: what needs no message",
+    ),
+    text("party", "p1 (ciphertexts, public key) or p2 (secret key)"),
+    integer("calls", "", "how often it ran in all mini-batches or groups"),
+    integer("values", "", "numbers that came out of it"),
+    integer("rounds", "", "messages to P2 and back; entered at p1"),
+    integer("bytes_up", "bytes", "from P1 to P2; entered at p1"),
+    integer("bytes_down", "bytes", "from P2 to P1; entered at p1"),
+    integer("wall_ns", "ns", "wall time of the party's part; both parties ran in one process, one after the other"),
+    integer("cpu_ns", "ns", "processor time of all threads meanwhile"),
+    RUN_ID,
+    REVISION,
+];
+
+/// The columns of `eivhe-training.csv`, `eivhe-attack.csv` and `eivhe-leakage.csv`, in order: one row per setting, network and seed.
+pub const LEAKAGE: [Column; 36] = [
+    text("sweep", "what is varied along the rows that belong together"),
+    text("setting", "how the images are protected: clear (not at all), integers-fixed, integers-fresh, absolute, modular-fixed, modular-fresh, lwe"),
+    text("dataset", "mnist or digits; empty where no image is involved"),
+    text("network", "what learns: softmax, mlp, conv; empty where nothing does"),
+    integer("seed", "", "seed of key, encryption and training"),
+    integer("dimension", "", "numbers of a plaintext"),
+    integer("key_columns", "", "numbers of a ciphertext beyond those of the plaintext; empty in the clear"),
+    integer("a_bound", "", "entries of the public A are below this; empty where they are uniform modulo q"),
+    integer("e_bound", "", "bound of the noise E; empty in the clear"),
+    integer("t_bound", "", "bound of the entries of the key T; empty in the clear"),
+    integer("w_bits", "bits", "size of the factor w that lifts a plaintext above the noise"),
+    integer("q_bits", "bits", "size of the modulus; empty over the integers"),
+    integer("training_images", "images", "learnt from, labels in clear; empty where nothing learns"),
+    integer("test_images", "images", "classified, or decrypted by the attack"),
+    integer("epochs", "", "passes over the training images"),
+    integer("inputs", "", "coordinates of a ciphertext that the network sees"),
+    decimal("training_accuracy", "share", "training images classified as labelled during the last pass, 0 to 1"),
+    decimal("accuracy", "share", "test images classified as labelled, 0 to 1: what was learnt from ciphertexts is what they leak"),
+    decimal("owner_decrypts", "share", "test images that the owner of the key decrypts to the last pixel"),
+    integer("key_entries", "", "entries of the key that the attack is after; empty where nothing is attacked"),
+    decimal("key_rounded", "share", "of them exact as least squares rounds them"),
+    decimal("key_recovered", "share", "of them exact after corrections that need no key"),
+    decimal(
+        "key_consistent",
+        "share",
+        "rows of the key whose residuals all lie in the range of the noise: with thousands of columns only the true row's do",
+    ),
+    decimal("images_recovered", "share", "test images that the attack decrypts to the last pixel with the key that it found"),
+    decimal("images_without_key", "share", "test images read off the ciphertexts to the last pixel, with nothing but the published bounds"),
+    integer("attack_samples", "", "equations of the attack: columns of the public matrix, or images that are taken to be known"),
+    integer("keygen_ns", "ns", "wall time of key and public matrix"),
+    integer("encrypt_ns", "ns", "wall time of the encryption of all images"),
+    integer("train_ns", "ns", "wall time of scaling and training"),
+    integer("attack_ns", "ns", "wall time of the attack up to the key"),
+    integer("ciphertext_bytes", "bytes", "one ciphertext, each coordinate in the fewest whole bytes"),
+    text("unsound", "why the setting is no protection; empty where nothing is known against it"),
+    integer("threads", "", "threads of the pool"),
+    text("cpu", "processor model"),
+    RUN_ID,
+    REVISION,
+];
+
 /// The columns of one file as a table in Markdown.
 #[must_use]
 pub fn markdown(columns: &[Column]) -> String {
@@ -155,7 +243,8 @@ pub fn markdown(columns: &[Column]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Outcome, Sample};
+    use crate::record::leakage::Leak;
+    use crate::record::{CurvePoint, Operation, Outcome, Sample};
 
     fn header(row: impl serde::Serialize) -> Vec<String> {
         let mut writer = csv::Writer::from_writer(Vec::new());
@@ -169,7 +258,16 @@ mod tests {
         let outcome = Outcome::default();
         assert_eq!(header(Sample::blank(&outcome, "")), SAMPLES.map(|c| c.name));
         assert_eq!(header(outcome), OUTCOMES.map(|c| c.name));
-        for column in SAMPLES.iter().chain(&OUTCOMES) {
+        assert_eq!(header(Leak::default()), LEAKAGE.map(|c| c.name));
+        let text = String::new;
+        let point =
+            CurvePoint { spec: text(), epoch: 0.0, step: 0, loss: 0.0, train_accuracy: 0.0, test_accuracy: 0.0, run_id: text(), revision: text() };
+        assert_eq!(header(point), CURVE.map(|c| c.name));
+        let (spec, operation, party, run_id, revision) = (text(), text(), text(), text(), text());
+        let (calls, values, rounds, bytes_up, bytes_down, wall_ns, cpu_ns) = (0, 0, 0, 0, 0, 0, 0);
+        let cost = Operation { spec, operation, party, calls, values, rounds, bytes_up, bytes_down, wall_ns, cpu_ns, run_id, revision };
+        assert_eq!(header(cost), OPERATIONS.map(|c| c.name));
+        for column in SAMPLES.iter().chain(&OUTCOMES).chain(&CURVE).chain(&OPERATIONS).chain(&LEAKAGE) {
             assert!(!column.meaning.is_empty() && !column.meaning.contains('|'), "{column:?}");
             for (ending, unit) in [("_ns", "ns"), ("_bytes", "bytes"), ("_bits", "bits"), ("_khz", "kHz"), ("_uj", "microjoules")] {
                 assert!(!column.name.ends_with(ending) || column.unit == unit, "{column:?}");
@@ -183,7 +281,14 @@ mod tests {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("results/README.md");
         let Ok(page) = std::fs::read_to_string(&path) else { return };
         let mut wanted = page.clone();
-        for (name, columns) in [("samples", &SAMPLES[..]), ("outcomes", &OUTCOMES[..])] {
+        let documented = [
+            ("samples", &SAMPLES[..]),
+            ("outcomes", &OUTCOMES[..]),
+            ("curve", &CURVE[..]),
+            ("operations", &OPERATIONS[..]),
+            ("leakage", &LEAKAGE[..]),
+        ];
+        for (name, columns) in documented {
             let (begin, end) = (format!("<!-- columns:{name} -->\n"), format!("<!-- end:{name} -->"));
             let (before, rest) = wanted.split_once(&begin).unwrap();
             let (_, after) = rest.split_once(&end).unwrap();

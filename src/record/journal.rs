@@ -7,7 +7,7 @@
 //! ```text
 //! DIR/rows/<row_id>.json     a finished row, with its samples; failed rows too
 //! DIR/runs/<run_id>.toml     where the rows of one process come from
-//! DIR/samples.csv, outcomes.csv, run.toml      put together from them
+//! DIR/samples.csv, outcomes.csv, run.toml (and curve.csv, operations.csv)      put together from them
 //! DIR/.lock, .lock-<shard>   held while a process works
 //! ```
 //!
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Outcome, Phase, Sample, Stage, TEMPORARY, sync_folder, write_whole};
+use super::{CurvePoint, Operation, Outcome, Phase, Sample, Stage, TEMPORARY, sync_folder, write_whole};
 use crate::error::{Error, Result};
 
 const ROWS: &str = "rows";
@@ -37,6 +37,10 @@ pub struct Entry {
     pub samples: Vec<Sample>,
     /// What other rows must agree with.
     pub first_digest: Option<FirstDigest>,
+    /// Its rows of `curve.csv`.
+    pub curve: Vec<CurvePoint>,
+    /// Its rows of `operations.csv`.
+    pub operations: Vec<Operation>,
 }
 
 /// Digest of the first set of result ciphertexts, which is the same for every backend and every plan.
@@ -59,6 +63,10 @@ struct Stored {
     cpu: String,
     first_digest: Option<FirstDigest>,
     times: Vec<StoredTime>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    curve: Vec<CurvePoint>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    operations: Vec<Operation>,
 }
 
 /// Stage, phase, sample, items, wall, processor and device time.
@@ -77,6 +85,8 @@ impl Entry {
             cpu: self.samples.first().map_or_else(String::new, |s| s.cpu.clone()),
             first_digest: self.first_digest.clone(),
             times: self.samples.iter().map(|s| (s.stage, s.phase, s.sample, s.items, s.wall_ns, s.cpu_ns, s.device_ns)).collect(),
+            curve: self.curve.clone(),
+            operations: self.operations.clone(),
         };
         let line = serde_json::to_string(&stored).map_err(|e| Error::file(path, "a row that can be written", e.to_string()))?;
         let checksum = checksum(&line);
@@ -100,7 +110,13 @@ impl Entry {
             device_ns,
             ..Sample::blank(&stored.outcome, &stored.cpu)
         });
-        Ok(Self { samples: samples.collect(), first_digest: stored.first_digest, outcome: stored.outcome })
+        Ok(Self {
+            samples: samples.collect(),
+            first_digest: stored.first_digest,
+            curve: stored.curve,
+            operations: stored.operations,
+            outcome: stored.outcome,
+        })
     }
 }
 
@@ -186,14 +202,7 @@ impl Journal {
 
     /// What a process that was killed had not finished. Nobody else writes here: the lock is this process' alone.
     fn remove_temporary(&self) -> Result<()> {
-        for folder in [self.dir.clone(), self.dir.join(ROWS), self.dir.join(RUNS)] {
-            for path in files(&folder)? {
-                if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY)) {
-                    fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-                }
-            }
-        }
-        Ok(())
+        [self.dir.clone(), self.dir.join(ROWS), self.dir.join(RUNS)].iter().try_for_each(|folder| remove_temporary(folder))
     }
 
     /// All rows that are there.
@@ -254,6 +263,19 @@ impl Journal {
     }
 }
 
+/// Removes what a process that was killed had not finished writing in a folder. For whoever holds the folder's lock.
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be read or written.
+pub fn remove_temporary(dir: &Path) -> Result<()> {
+    for path in files(dir)? {
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY)) {
+            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
 fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(dir).map_err(Error::io("read", dir))?;
     entries.map(|entry| entry.map(|e| e.path()).map_err(Error::io("read", dir))).collect()
@@ -263,8 +285,11 @@ fn open_lock(path: &Path) -> Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(Error::io("create", path))
 }
 
-/// Takes a lock that ends with the process, however it ends. The file says who holds it, for people.
-fn lock(dir: &Path, name: &str, shared: bool) -> Result<File> {
+/// Takes a lock in a folder that ends with the process, however it ends. The file says who holds it, for people.
+///
+/// # Errors
+/// [`Error::Busy`] when another process holds it, [`Error::Io`] when the file cannot be made.
+pub fn lock(dir: &Path, name: &str, shared: bool) -> Result<File> {
     let path = dir.join(name);
     let mut file = open_lock(&path)?;
     match if shared { file.try_lock_shared() } else { file.try_lock() } {
@@ -292,7 +317,17 @@ mod tests {
         let outcome = Outcome { row_id: id.into(), spec: format!("spec of {id}"), images: 3, accuracy: Some(0.1 + 0.2), ..Outcome::default() };
         let blank = Sample::blank(&outcome, "a processor");
         let samples = (0..3).map(|sample| Sample { sample, wall_ns: u64::MAX - 1, items: 7, stage: Stage::Evaluate, ..blank.clone() }).collect();
-        Entry { outcome, samples, first_digest: None }
+        let curve = vec![CurvePoint {
+            spec: outcome.spec.clone(),
+            epoch: 0.1 + 0.2,
+            step: 3,
+            loss: 1e-9 / 3.0,
+            train_accuracy: 2.0 / 3.0,
+            test_accuracy: 1.0,
+            run_id: "a run".into(),
+            revision: "a revision".into(),
+        }];
+        Entry { outcome, samples, first_digest: None, curve, operations: Vec::new() }
     }
 
     #[test]

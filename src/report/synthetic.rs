@@ -128,7 +128,7 @@ impl Case {
 
 /// The records of some cases.
 pub fn records(cases: &[Case]) -> Records {
-    Records { samples: cases.iter().flat_map(Case::samples).collect(), outcomes: cases.iter().map(Case::outcome).collect() }
+    Records { samples: cases.iter().flat_map(Case::samples).collect(), outcomes: cases.iter().map(Case::outcome).collect(), ..Records::default() }
 }
 
 /// Four backends, two plaintext baselines, one key size.

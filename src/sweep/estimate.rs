@@ -13,9 +13,11 @@ use crate::model;
 use crate::plan::matvec::Method;
 use crate::quantise::Precision;
 use crate::record::Stage;
+use crate::scheme::eivhe::{Route, Setting};
 use crate::scheme::paillier::{Encryption, Rerandomisation};
+use crate::scheme::smlp::Comparison;
 use crate::workload::inference::{Bench, Size};
-use crate::workload::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec};
+use crate::workload::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec, training as learning};
 
 /// Bits of the key that speeds are measured with.
 const MEASURED_BITS: u32 = 512;
@@ -39,12 +41,16 @@ pub struct Estimate {
 pub struct Speeds(HashMap<BackendId, f64>);
 
 impl Speeds {
-    /// Times every backend among `specs` once, each in less than a second. A backend that is not there has no speed; its rows fail at once.
+    /// Times every backend among `specs` and `trainings` once, each in less than a second. A backend that is not there has no speed; its rows fail at once.
     ///
     /// # Errors
     /// When the embedded digits cannot be read.
-    pub fn measure(specs: &[Spec], keep_going: fn() -> bool) -> Result<Self> {
-        let mut wanted: Vec<BackendId> = specs.iter().filter_map(backend_of).collect();
+    pub fn measure(specs: &[Spec], trainings: &[learning::Spec], keep_going: fn() -> bool) -> Result<Self> {
+        let of_training = |spec: &learning::Spec| match spec.protection {
+            learning::Protection::Smlp { backend, .. } => Some(backend),
+            learning::Protection::Float | learning::Protection::Simulated => None,
+        };
+        let mut wanted: Vec<BackendId> = specs.iter().filter_map(backend_of).chain(trainings.iter().filter_map(of_training)).collect();
         wanted.sort_unstable();
         wanted.dedup();
         let features = FeatureMap::Pixels;
@@ -93,6 +99,14 @@ impl Speeds {
         // A pass over all images, what comes before it, and the check of each image, in seconds.
         let (pass, setup, memory, wire) = match spec.protection {
             Protection::ClearFloat | Protection::ClearInteger => (images * 2e-5 / threads, 0.05, 50e6, images * size.inputs as f64),
+            // Roughly 10^9 steps a second of a thread: a switch over the integers or modulo q, or none; encryption by tables or by k columns of key.
+            Protection::Eivhe { setting, route } => {
+                let (encrypt, switch, memory, bytes) = match setting {
+                    Setting::Integers(_) => (2e-4, 2e-3, 2e8, 6e3),
+                    Setting::Lwe => (2e-3, 3e-2, 6e8, 4e4),
+                };
+                (images * (encrypt + if route == Route::Switch { switch } else { 0.0 }) / threads, 2.0, memory, images * bytes)
+            }
             Protection::Paillier { backend, key_bits, method, encryption, rerandomisation, table_mib, .. } => {
                 let Some(measured) = self.0.get(&backend) else { return Estimate::default() };
                 let scale = f64::from(key_bits) / f64::from(MEASURED_BITS);
@@ -137,9 +151,33 @@ impl Speeds {
     }
 }
 
+impl Speeds {
+    /// What a training costs: steps by what masking, decrypting and encrypting the numbers of a mini-batch takes.
+    #[must_use]
+    pub fn estimate_training(&self, spec: &learning::Spec, threads: usize) -> Estimate {
+        let threads = spec.threads.unwrap_or(threads).max(1) as f64;
+        let (steps, batch) = (spec.total_steps() as f64, spec.batch as f64);
+        let (parameters, widths) = (spec.network.parameters() as f64, spec.network.as_slice());
+        let units: f64 = widths.iter().map(|&width| width as f64).sum();
+        let hidden: f64 = widths[1..widths.len() - 1].iter().map(|&width| width as f64).sum();
+        let products = steps * batch * parameters * 3.0;
+        let learning::Protection::Smlp { backend, key_bits, comparison } = spec.protection else {
+            return Estimate { seconds: 0.2 + products * 3e-9 / threads, memory_bytes: 500e6, wire_bytes: 0 };
+        };
+        let Some(measured) = self.0.get(&backend) else { return Estimate::default() };
+        let power = measured * 1e-9 * (f64::from(key_bits) / f64::from(MEASURED_BITS)).powf(GROWTH);
+        // Powers by masks of a tenth of the key, shared by the slots; a comparison needs a ciphertext for each number, an exact one for each bit.
+        let slots = (f64::from(key_bits) / 210.0).floor().max(1.0);
+        let each = if comparison == Comparison::Exact { 12.0 } else { 1.5 };
+        let powers = steps * (3.0 * batch * parameters / slots * 0.06 + 3.0 * (parameters + batch * units) / slots + batch * hidden * each);
+        let wire = steps * (4.0 * (parameters + batch * units) / slots + batch * hidden * each * 2.0) * f64::from(2 * key_bits).div_euclid(8.0);
+        Estimate { seconds: 2.0 + powers * power / threads + products * 3e-9, memory_bytes: 500e6, wire_bytes: wire as u64 }
+    }
+}
+
 fn backend_of(spec: &Spec) -> Option<BackendId> {
     match spec.protection {
         Protection::Paillier { backend, .. } => Some(backend),
-        Protection::ClearFloat | Protection::ClearInteger => None,
+        Protection::ClearFloat | Protection::ClearInteger | Protection::Eivhe { .. } => None,
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
 
+use super::training::TrainingTable;
 use super::{Excluded, Grid, Plan, once};
 use crate::backend::{self, BackendId};
 use crate::dataset::DatasetChoice;
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::plan::matvec::Method;
 use crate::quantise::Precision;
+use crate::scheme::eivhe::{Route, Setting};
 use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
 use crate::toml_file::{self, line_of, mistake};
 use crate::workload::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec, method_choice};
@@ -42,6 +44,7 @@ pub struct Sweep {
     /// Whether a grid that names more images than there are takes all there are.
     at_most: bool,
     grids: Vec<GridTable>,
+    trainings: Vec<TrainingTable>,
     rules: Vec<Rule>,
 }
 
@@ -60,7 +63,10 @@ struct Document {
     paper: bool,
     #[serde(default)]
     sampling: SamplingTable,
+    #[serde(default)]
     grid: Vec<GridTable>,
+    #[serde(default)]
+    training: Vec<TrainingTable>,
     #[serde(default)]
     exclude: Vec<Spanned<RuleTable>>,
 }
@@ -91,7 +97,7 @@ impl Default for SamplingTable {
 }
 
 /// A list of choices under one key; empty when the key is not there.
-type List<T> = Option<Vec<Word<T>>>;
+pub(super) type List<T> = Option<Vec<Word<T>>>;
 
 /// One `[[grid]]`. What is not named has the default of `cipherlane run`.
 #[derive(Clone, Debug, Deserialize)]
@@ -113,6 +119,8 @@ struct GridTable {
     batch: List<OrWord<Auto>>,
     threads: List<Threads>,
     pool: List<PoolChoice>,
+    eivhe: List<Setting>,
+    eivhe_route: List<Route>,
     plaintext: Option<bool>,
 }
 
@@ -137,6 +145,8 @@ struct RuleTable {
     batch: List<OrWord<Auto>>,
     threads: List<Threads>,
     pool: List<PoolChoice>,
+    eivhe: List<Setting>,
+    eivhe_route: List<Route>,
 }
 
 #[derive(Clone, Debug)]
@@ -147,7 +157,7 @@ struct Rule {
 
 /// A value with one text form, written as a string or as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Word<T>(T);
+pub(super) struct Word<T>(pub(super) T);
 
 impl<'de, T: FromStr> Deserialize<'de> for Word<T>
 where
@@ -193,7 +203,7 @@ fn whole(text: &str, least: u32, most: u32, what: &str) -> std::result::Result<u
 macro_rules! number {
     ($name:ident, $least:expr, $most:expr, $what:literal) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        struct $name(u32);
+        pub(super) struct $name(pub(super) u32);
 
         impl FromStr for $name {
             type Err = String;
@@ -225,7 +235,7 @@ impl FromStr for Milliseconds {
 
 /// A backend, or all of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BackendChoice {
+pub(super) enum BackendChoice {
     All,
     One(BackendId),
 }
@@ -271,7 +281,7 @@ impl FromStr for Inputs {
 
 /// Threads of the pool, or those of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Threads(Option<usize>);
+pub(super) struct Threads(pub(super) Option<usize>);
 
 impl FromStr for Threads {
     type Err = String;
@@ -336,8 +346,9 @@ impl Sweep {
     pub fn parse(path: &Path, text: String) -> Result<Self> {
         let document: Document = toml_file::parse(path, &text)?;
         let wrong = |at: usize, problem: String| mistake(path, &text, at, problem);
-        for grid in &document.grid {
-            for bits in grid.key_bits.iter().flatten() {
+        let keys = document.grid.iter().map(|grid| &grid.key_bits).chain(document.training.iter().map(|training| &training.key_bits));
+        for key_bits in keys {
+            for bits in key_bits.iter().flatten() {
                 check_bits(bits.get_ref().0.0, document.toy).map_err(|e| match e {
                     Error::KeyTooSmall { bits: key, minimum } => {
                         wrong(bits.span().start, format!("a {key}-bit key is a toy: at least {minimum} bits are needed, or `toy = true` for tests"))
@@ -346,8 +357,12 @@ impl Sweep {
                 })?;
             }
         }
-        if document.grid.is_empty() {
-            return Err(Error::SweepFile { path: path.into(), line: 1, key: "grid".into(), problem: "there is no [[grid]]".into() });
+        if document.grid.is_empty() && document.training.is_empty() {
+            let problem = "there is neither a [[grid]] nor a [[training]]".into();
+            return Err(Error::SweepFile { path: path.into(), line: 1, key: "grid".into(), problem });
+        }
+        for training in &document.training {
+            training.specs(document.seed).map_err(|e| wrong(training.place(), e.to_string()))?;
         }
         let rules = document.exclude.into_iter().map(|rule| (rule.span().start, rule.into_inner()));
         let rules = rules.map(|(at, table)| {
@@ -368,6 +383,7 @@ impl Sweep {
             paper: document.paper,
             at_most: false,
             grids: document.grid,
+            trainings: document.training,
             rules,
             path: path.into(),
             text,
@@ -399,6 +415,12 @@ impl Sweep {
         Self { dataset, at_most: true, ..self }
     }
 
+    /// Whether any table is about images of the dataset; trainings name their own data.
+    #[must_use]
+    pub fn has_grids(&self) -> bool {
+        !self.grids.is_empty()
+    }
+
     /// The feature maps that any grid names.
     #[must_use]
     pub fn features(&self) -> Vec<FeatureMap> {
@@ -422,9 +444,13 @@ impl Sweep {
             grid.images.iter_mut().flatten().for_each(|images| *images = (*images).min(available));
             specs.extend(grid.specs(dataset, available, self.seed));
         }
-        let all = specs.len();
-        let specs = once(specs);
-        let repeated = all - specs.len();
+        let mut trainings = Vec::new();
+        for table in &self.trainings {
+            trainings.extend(table.specs(self.seed).map_err(|e| self.wrong(table.place(), e.to_string()))?);
+        }
+        let all = specs.len() + trainings.len();
+        let (specs, trainings) = (once(specs), once(trainings));
+        let repeated = all - specs.len() - trainings.len();
         let mut excluded: Vec<Excluded> =
             self.rules.iter().map(|rule| Excluded { line: rule.line, reason: rule.table.reason.clone(), count: 0 }).collect();
         let mut kept = Vec::new();
@@ -434,11 +460,11 @@ impl Sweep {
                 None => kept.push(spec),
             }
         }
-        Ok(Plan { specs: kept, excluded, repeated })
+        Ok(Plan { specs: kept, trainings, excluded, repeated })
     }
 }
 
-fn all<T: Copy, U>(list: &List<T>, default: Vec<U>, convert: impl Fn(T) -> U) -> Vec<U> {
+pub(super) fn all<T: Copy, U>(list: &List<T>, default: Vec<U>, convert: impl Fn(T) -> U) -> Vec<U> {
     list.as_ref().map_or(default, |list| list.iter().map(|word| convert(word.0)).collect())
 }
 
@@ -470,6 +496,8 @@ impl GridTable {
             batches: all(&self.batch, default.batches, |n| n.0),
             threads: all(&self.threads, default.threads, |n| n.0),
             pools: all(&self.pool, default.pools, |p| p),
+            eivhe: all(&self.eivhe, default.eivhe, |s| s),
+            eivhe_routes: all(&self.eivhe_route, default.eivhe_routes, |r| r),
         }
     }
 }
@@ -498,6 +526,8 @@ impl RuleTable {
             self.batch.is_none(),
             self.threads.is_none(),
             self.pool.is_none(),
+            self.eivhe.is_none(),
+            self.eivhe_route.is_none(),
         ];
         lists.into_iter().all(|none| none)
     }
@@ -505,9 +535,13 @@ impl RuleTable {
     fn matches(&self, spec: &Spec) -> bool {
         let Precision { feature_bits, weight_bits } = spec.precision;
         let single = spec.scenario == Scenario::Single;
+        let (setting, route) = match spec.protection {
+            Protection::Eivhe { setting, route } => (Some(setting), Some(route)),
+            _ => (None, None),
+        };
         // In the clear there is no key, no backend and so on: a rule that names one of them leaves plaintext rows alone.
         let encrypted = match spec.protection {
-            Protection::ClearFloat | Protection::ClearInteger => {
+            Protection::ClearFloat | Protection::ClearInteger | Protection::Eivhe { .. } => {
                 allows(&self.backend, None, |b| b)
                     && allows(&self.key_bits, None, |b| b.0)
                     && allows(&self.method, None, |m| m.0)
@@ -529,6 +563,8 @@ impl RuleTable {
             }
         };
         encrypted
+            && allows(&self.eivhe, setting.as_ref(), |s| s)
+            && allows(&self.eivhe_route, route.as_ref(), |r| r)
             && allows(&self.features, Some(&spec.features), |f| f)
             && allows(&self.feature_bits, Some(&feature_bits), |b| b.0)
             && allows(&self.weight_bits, Some(&weight_bits), |b| b.0)
@@ -558,7 +594,13 @@ mod tests {
     #[test]
     fn errors_name_line_and_key() {
         refused("", 1, &["grid"]);
-        refused("grid = []", 1, &["[[grid]]"]);
+        refused("grid = []", 1, &["[[grid]]", "[[training]]"]);
+        refused("[[training]]\nkey_bits = [2048]", 1, &["training", "data"]);
+        refused("[[training]]\ndata = [\"xor\"]\nkey_bits = [1024]", 3, &["training.key_bits", "1024-bit key is a toy"]);
+        refused("[[training]]\ndata = [\"xnor\"]", 2, &["training.data", "xnor", "parity-K"]);
+        refused("[[training]]\ndata = [\"xor\"]\nnetwork = [\"3-4-2\"]", 2, &["training.data", "expected 2, got 3"]);
+        refused("[[training]]\ndata = [\"xor\"]\nsteps = [0]", 3, &["training.steps", "`0`"]);
+        refused("[[training]]\ndata = [\"xor\"]\nbach = [1]", 3, &["training.bach", "did you mean `batch`?"]);
         refused("[[grid]]\nkey_bitz = [2048]", 2, &["grid.key_bitz", "unknown key `key_bitz`", "key_bits, method", "did you mean `key_bits`?"]);
         refused("qestion = \"\"\n[[grid]]", 1, &["qestion", "did you mean `question`?"]);
         refused("[sampling]\nmin_sample = 3\n[[grid]]", 2, &["sampling.min_sample", "did you mean `min_samples`?"]);
@@ -649,6 +691,47 @@ mod tests {
     }
 
     #[test]
+    fn settings_of_integer_vectors_are_rows_of_their_own() {
+        let text = "
+            [[grid]]
+            backend = []
+            features = [\"pixels\"]
+            images = [5]
+            eivhe = [\"integers\", \"lwe\", \"payor\"]
+            eivhe_route = [\"switch\", \"direct\"]
+            [[exclude]]
+            reason = \"its matrix is large\"
+            eivhe = [\"lwe\"]
+            eivhe_route = [\"switch\"]
+        ";
+        let plan = parse(text).unwrap().plan("digits", 599).unwrap();
+        // Two in the clear, two settings by two routes but one; `integers` is another word for `payor`.
+        assert_eq!((plan.specs.len(), plan.excluded[0].count, plan.repeated), (2 + 3, 1, 2));
+        refused("[[grid]]\neivhe = [\"fast\"]", 2, &["grid.eivhe", "fast", "integers, payor, secureldata, trask, lwe"]);
+    }
+
+    #[test]
+    fn trainings_are_every_combination_once() {
+        let text = "
+            toy = true
+            seed = 7
+            [[training]]
+            data = [\"xor\", \"parity-3\"]
+            comparison = [\"blinded\", \"exact\"]
+            key_bits = [512, 2048]
+            batch = [10, 20]
+            [[training]]
+            data = [\"xor\"]
+            run = [\"float\"]
+            batch = [10]
+        ";
+        let plan = parse(text).unwrap().plan("none", 0).unwrap();
+        // In the clear twice, and two comparisons by two keys, each with two batches, of two datasets.
+        assert_eq!((plan.specs.len(), plan.trainings.len(), plan.repeated), (0, 2 * (2 + 4) * 2, 1));
+        assert!(plan.trainings.iter().all(|spec| spec.seed == 7));
+    }
+
+    #[test]
     fn the_sweep_files_of_this_repository_are_good() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/sweeps");
         let mut count = 0;
@@ -656,7 +739,7 @@ mod tests {
         for path in files(&dir).into_iter().chain(files(&dir.join("quick"))).filter(|path| path.is_file()) {
             let sweep = Sweep::read(&path).unwrap();
             let plan = sweep.plan("mnist", 10_000).unwrap();
-            assert!(plan.specs.len() >= 2 && plan.excluded.iter().all(|rule| rule.count > 0), "{}: {plan:?}", path.display());
+            assert!(plan.specs.len() + plan.trainings.len() >= 2 && plan.excluded.iter().all(|rule| rule.count > 0), "{}: {plan:?}", path.display());
             assert!(sweep.text.starts_with("# Question: ") && !sweep.expected().is_empty() && !sweep.question.is_empty(), "{}", path.display());
             count += 1;
         }

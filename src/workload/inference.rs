@@ -3,12 +3,13 @@
 //! Timed is what each party does with its data, stage by stage; not timed are the check of the results and the bookkeeping. Wrong results give an error and no
 //! times.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
 use super::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec};
-use crate::backend::{self, BackendId, Device};
+use crate::backend::{self, Backend, BackendId, Device};
 use crate::dataset::Images;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
@@ -19,6 +20,7 @@ use crate::quantise::{IntegerModel, Precision};
 use crate::randomness::Tape;
 use crate::record::{Phase, Stage};
 use crate::scheme::clear::Clear;
+use crate::scheme::eivhe::Eivhe;
 use crate::scheme::paillier::{Encryption, Evaluator, Layout, Options, Paillier, SecretKey};
 use crate::scheme::{Inputs, LinearInference, LinearMap};
 use crate::stopwatch::{Elapsed, Stopwatch};
@@ -36,6 +38,27 @@ pub struct StageTime {
     pub images: u32,
     /// How long it took.
     pub elapsed: Elapsed,
+    /// Nanoseconds of the device's kernels in that time, by its own clock; none where it has none or ran nothing.
+    pub device_ns: Option<u64>,
+}
+
+/// Reads a backend's own clock stage by stage, outside of what is timed.
+struct DeviceClock<'a> {
+    backend: Option<&'a dyn Backend>,
+    read: Cell<u64>,
+}
+
+impl<'a> DeviceClock<'a> {
+    /// A clock that starts now; without a backend, or one without a clock, it tells nothing.
+    fn start(backend: Option<&'a dyn Backend>) -> Self {
+        Self { backend, read: Cell::new(backend.and_then(Backend::device_ns).unwrap_or(0)) }
+    }
+
+    /// Nanoseconds of kernels since the last reading, where there were any.
+    fn lap(&self) -> Option<u64> {
+        let now = self.backend?.device_ns()?;
+        Some(now.saturating_sub(self.read.replace(now))).filter(|&ns| ns > 0)
+    }
 }
 
 /// What came of a spec.
@@ -63,6 +86,8 @@ pub struct Measured {
     pub slot_bits: Option<u32>,
     /// What the encrypted product came to.
     pub product: Option<Product>,
+    /// Bytes of what the owner publishes and of the ciphertext of an image, where the spec alone does not tell.
+    pub sizes: Option<Sizes>,
     /// What did the arithmetic.
     pub device: Device,
     /// Products of the plan a second that the multipliers of the row's threads allow, where that is known ([`bound`]).
@@ -97,6 +122,15 @@ pub struct Product {
     pub slots: usize,
     /// Inputs of one image in one ciphertext.
     pub inputs_per_ciphertext: usize,
+}
+
+/// Bytes of public keys and ciphertexts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Everything that the server or the public gets before the first query.
+    pub key_bytes: u64,
+    /// The ciphertext of one image.
+    pub ciphertext_bytes: u64,
 }
 
 /// How far a spec is.
@@ -232,8 +266,25 @@ impl Bench {
             Protection::ClearInteger => {
                 let map = self.linear_map(spec, &model)?;
                 let batch = batch(spec, spec.images);
-                let job = Job { batch, set: None, slot_bits: map.result_bits(), times: Vec::new(), product: None, device: clear_device() };
+                let (times, device) = (Vec::new(), plain_device());
+                let job = Job { batch, set: None, slot_bits: map.result_bits(), times, product: None, sizes: None, device, backend: None };
                 self.drive(spec, sampling, &model, Clear::new(map), job, report)
+            }
+            Protection::Eivhe { setting, route } => {
+                report(Progress { stage: Stage::Prepare, done: 0, images: spec.images })?;
+                let map = self.linear_map(spec, &model)?;
+                let slot_bits = map.result_bits();
+                let (service, prepare) = Stopwatch::time(|| Eivhe::new(map, setting, route, Tape::replayable(spec.seed)));
+                let service = service?;
+                let sizes = Sizes { key_bytes: service.key_bytes(), ciphertext_bytes: service.ciphertext_bytes() };
+                let inputs_per_ciphertext = service.parameters().dimension;
+                let product = Product { method: setting.method(route), multiplications: service.products(), slots: 1, inputs_per_ciphertext };
+                let prepare =
+                    StageTime { stage: Stage::Prepare, phase: Phase::Setup, batch: 0, images: spec.images as u32, elapsed: prepare, device_ns: None };
+                let (batch, times) = (batch(spec, VECTORS_PER_BATCH), vec![prepare]);
+                let (product, device) = (Some(product), plain_device());
+                let job = Job { batch, set: Some(1), slot_bits, times, product, sizes: Some(sizes), device, backend: None };
+                self.drive(spec, sampling, &model, service, job, report)
             }
             Protection::Paillier { backend, key_bits, method, encryption, packing, rerandomisation, table_mib } => {
                 let start = Progress { stage: Stage::Keygen, done: 0, images: spec.images };
@@ -244,9 +295,11 @@ impl Bench {
                 let map = self.linear_map(spec, &model)?;
                 let layout = layout(spec.scenario, packing)?;
                 let options = Options { encryption, method, layout, rerandomisation, images: spec.images, table_bytes: u64::from(table_mib) << 20 };
+                let clock = DeviceClock::start(Some(backend.as_ref()));
                 let (service, prepare) = Stopwatch::time(|| Paillier::new(backend.as_ref(), &secret, map, options, Tape::replayable(spec.seed)));
-                let service = service?;
-                let setup = |stage, elapsed| StageTime { stage, phase: Phase::Setup, batch: 0, images: spec.images as u32, elapsed };
+                let (service, prepare_device) = (service?, clock.lap());
+                let setup =
+                    |stage, elapsed, device_ns| StageTime { stage, phase: Phase::Setup, batch: 0, images: spec.images as u32, elapsed, device_ns };
                 let arrangement = service.arrangement();
                 let slots = arrangement.images();
                 let product = Product {
@@ -256,9 +309,10 @@ impl Bench {
                     inputs_per_ciphertext: arrangement.inputs_per_ciphertext(),
                 };
                 let batch = batch(spec, slots * sets_per_batch(backend.id(), encryption));
-                let times = vec![setup(Stage::Keygen, keygen), setup(Stage::Prepare, prepare)];
+                let times = vec![setup(Stage::Keygen, keygen, None), setup(Stage::Prepare, prepare, prepare_device)];
                 let slot_bits = arrangement.result_bits();
-                let job = Job { batch, set: Some(slots), slot_bits, times, product: Some(product), device: backend.device() };
+                let (product, device) = (Some(product), backend.device());
+                let job = Job { batch, set: Some(slots), slot_bits, times, product, sizes: None, device, backend: Some(backend) };
                 let bound = bound(service.evaluator());
                 let measured = self.drive(spec, sampling, &model, service, job, report)?;
                 Ok(Measured { bound_products_per_second: bound, ..measured })
@@ -301,7 +355,7 @@ impl Bench {
         let network = &self.model(spec.features)?.network;
         let collapsed = network.collapse();
         let batch = batch(spec, spec.images);
-        let mut result = Measured::empty(clear_device(), batch);
+        let mut result = Measured::empty(plain_device(), batch);
         let mut pace = Pace::new(sampling);
         for (pass, first) in passes(spec.images, batch) {
             if pass > 0 && pace.is_enough() {
@@ -315,7 +369,8 @@ impl Bench {
             let (classes, evaluate) = Stopwatch::time(|| network.classify(&features));
             let sample = pace.sample();
             if pace.end(whole, images.len()) {
-                let stage = |stage, elapsed| StageTime { stage, phase: Phase::Online, batch: sample, images: images.len() as u32, elapsed };
+                let stage =
+                    |stage, elapsed| StageTime { stage, phase: Phase::Online, batch: sample, images: images.len() as u32, elapsed, device_ns: None };
                 result.times.extend([stage(Stage::Encode, encode), stage(Stage::Evaluate, evaluate)]);
             }
             let truth = model.classify(&spec.precision.features(&features)?)?;
@@ -341,10 +396,16 @@ impl Bench {
         job: Job,
         report: &mut Report<'_>,
     ) -> Result<Measured> {
-        let mut result =
-            Measured { times: job.times, product: job.product, slot_bits: Some(job.slot_bits), ..Measured::empty(job.device, job.batch) };
+        let mut result = Measured {
+            times: job.times,
+            product: job.product,
+            sizes: job.sizes,
+            slot_bits: Some(job.slot_bits),
+            ..Measured::empty(job.device, job.batch)
+        };
         let mut digest = Sha256::new();
         let classes = model.classes();
+        let clock = DeviceClock::start(job.backend.as_deref());
         let mut pace = Pace::new(sampling);
         for (number, (pass, first)) in passes(spec.images, job.batch).enumerate() {
             if pass > 0 && pace.is_enough() {
@@ -360,18 +421,18 @@ impl Bench {
             };
             let mut done = |stage: Stage, watch: Stopwatch| {
                 let elapsed = watch.elapsed();
-                times.push(StageTime { stage, phase: Phase::Online, batch: sample, images: count as u32, elapsed });
+                times.push(StageTime { stage, phase: Phase::Online, batch: sample, images: count as u32, elapsed, device_ns: clock.lap() });
             };
             // Ahead of the images, each party what it can: fresh randomisers for this batch alone.
             if spec.pool == PoolChoice::Both {
                 let watch = step(Stage::Encrypt, report)?;
                 service.prepare_query(count)?;
-                ahead.push((Stage::Encrypt, watch.elapsed()));
+                ahead.push((Stage::Encrypt, watch.elapsed(), clock.lap()));
             }
             if spec.pool != PoolChoice::None {
                 let watch = step(Stage::Evaluate, report)?;
                 service.prepare_answer(count)?;
-                ahead.push((Stage::Evaluate, watch.elapsed()));
+                ahead.push((Stage::Evaluate, watch.elapsed(), clock.lap()));
             }
             let whole = pace.begin();
             let watch = step(Stage::Encode, report)?;
@@ -409,7 +470,8 @@ impl Bench {
             let logits = service.decode(decrypted, count)?;
             done(Stage::Decode, watch);
             if pace.end(whole, count) {
-                let offline = |(stage, elapsed)| StageTime { stage, phase: Phase::Offline, batch: sample, images: count as u32, elapsed };
+                let offline =
+                    |(stage, elapsed, device_ns)| StageTime { stage, phase: Phase::Offline, batch: sample, images: count as u32, elapsed, device_ns };
                 result.times.extend(ahead.into_iter().map(offline));
                 result.times.append(&mut times);
             }
@@ -447,8 +509,12 @@ impl Bench {
     pub fn size(&self, spec: &Spec) -> Result<Size> {
         let map = linear_map(&self.integer_model(spec.features, spec.precision)?)?;
         let inputs = map.weights().cols();
-        let Protection::Paillier { backend, key_bits, encryption, packing, .. } = spec.protection else {
-            return Ok(Size { inputs, ciphertexts: 0, results: 0, set: 1, batch: batch(spec, spec.images) });
+        let (backend, key_bits, encryption, packing) = match spec.protection {
+            Protection::Paillier { backend, key_bits, encryption, packing, .. } => (backend, key_bits, encryption, packing),
+            Protection::Eivhe { .. } => return Ok(Size { inputs, ciphertexts: 1, results: 1, set: 1, batch: batch(spec, VECTORS_PER_BATCH) }),
+            Protection::ClearFloat | Protection::ClearInteger => {
+                return Ok(Size { inputs, ciphertexts: 0, results: 0, set: 1, batch: batch(spec, spec.images) });
+            }
         };
         let arrangement = layout(spec.scenario, packing)?.arrange(key_bits, &map)?;
         let set = arrangement.images();
@@ -456,6 +522,9 @@ impl Bench {
         Ok(Size { inputs, ciphertexts: arrangement.ciphertexts(&map), results: arrangement.results(&map), set, batch })
     }
 }
+
+/// Images of integer-vector ciphertexts worked on at once: enough to read a key-switching matrix seldom, few enough that progress shows and Ctrl-C is heard.
+const VECTORS_PER_BATCH: usize = 500;
 
 /// How large a spec is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -509,7 +578,7 @@ fn batch(spec: &Spec, default: usize) -> usize {
 }
 
 /// A pool of its own for a spec that names its number of threads.
-fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
+pub(super) fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
@@ -525,7 +594,10 @@ struct Job {
     slot_bits: u32,
     times: Vec<StageTime>,
     product: Option<Product>,
+    sizes: Option<Sizes>,
     device: Device,
+    /// What did the arithmetic and may have a clock of its own.
+    backend: Option<Box<dyn Backend>>,
 }
 
 impl Measured {
@@ -542,6 +614,7 @@ impl Measured {
             first_digest: None,
             slot_bits: None,
             product: None,
+            sizes: None,
             device,
             bound_products_per_second: None,
             batch,
@@ -601,7 +674,7 @@ fn sets_per_batch(backend: BackendId, encryption: Encryption) -> usize {
     }
 }
 
-fn clear_device() -> Device {
+fn plain_device() -> Device {
     Device { name: crate::machine::processor(), kind: backend::DeviceKind::Cpu, detail: "plain Rust".into() }
 }
 

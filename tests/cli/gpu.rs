@@ -64,6 +64,12 @@ fn encrypted_digits_agree_and_software_is_recorded_as_such() {
     let software = gpu["adapter_type"] == "software";
     assert!(software || gpu["adapter_type"] == "gpu");
     assert_eq!(run.out.contains("software adapter, not a GPU"), software, "{}", run.out);
+    // Time by the device's own clock where it did something, and nowhere else.
+    let samples = place.rows("r/samples.csv");
+    for row in &samples {
+        let on_device = row["backend"] == "gpu" && ["prepare", "encrypt", "upload", "evaluate", "download", "decrypt"].contains(&&*row["stage"]);
+        assert_eq!(row["device_ns"].is_empty(), !on_device, "{row:?}");
+    }
     // A run over all backends takes a GPU, but no imitation.
     place.does("run --dataset digits --toy --key-bits 256 --images 1 --features gradients --out all");
     assert_eq!(place.outcomes("all").iter().any(|row| row["backend"] == "gpu"), !software);

@@ -2,12 +2,15 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test ends at the first error")]
 
+mod eivhe;
 mod gpu;
 mod paper;
+mod parties;
 mod pipeline;
 mod run;
 #[cfg(unix)]
 mod signals;
+mod smlp;
 mod sweep;
 mod usage;
 
@@ -94,7 +97,12 @@ impl Place {
 
     /// Rows of `outcomes.csv` by column.
     fn outcomes(&self, dir: &str) -> Vec<BTreeMap<String, String>> {
-        csv::Reader::from_path(self.path(dir).join("outcomes.csv")).unwrap().deserialize().map(Result::unwrap).collect()
+        self.rows(&format!("{dir}/outcomes.csv"))
+    }
+
+    /// Rows of a CSV by column.
+    fn rows(&self, name: &str) -> Vec<BTreeMap<String, String>> {
+        csv::Reader::from_path(self.path(name)).unwrap().deserialize().map(Result::unwrap).collect()
     }
 
     /// Changes one byte of a file, runs `action` and puts the file back.

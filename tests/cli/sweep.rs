@@ -231,7 +231,7 @@ fn one_process_at_a_time() {
     for shard in ["", " --shard 1/2"] {
         let done = place.ends(&format!("sweep long.toml --out r{shard}"), 1);
         let last = done.err.lines().last().unwrap();
-        assert!(last.starts_with("error: r: in use by another sweep") && last.contains("choose another --out"), "{last}");
+        assert!(last.starts_with("error: r: in use by another process") && last.contains("choose another --out"), "{last}");
         assert!(last.contains(&format!("process {}", child.id())), "{last}");
     }
     // Ctrl-C leaves complete CSVs of what is done, and says how to go on.

@@ -141,9 +141,10 @@ fn facts_are_printed_in_both_forms() {
     for line in ["--version", "--help", "help"] {
         assert!(place.does(line).out.contains("cipherlane"), "{line}");
     }
-    for name in
-        ["run", "sweep", "compare", "report", "plot", "verify", "doctor", "list", "fetch", "train", "keygen", "encrypt", "evaluate", "decrypt"]
-    {
+    for name in [
+        "run", "sweep", "compare", "report", "plot", "verify", "doctor", "list", "fetch", "train", "keygen", "encrypt", "evaluate", "decrypt",
+        "eivhe",
+    ] {
         let help = place.does(&format!("{name} --help")).out;
         assert!(help.contains(&format!("Usage: cipherlane {name}")) && help.contains("--json") && help.contains("--threads"), "{help}");
         assert!(place.does("--help").out.contains(&format!("  {name} ")), "{name}");

@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rug::Integer;
 
+use super::bound::Multipliers;
 use super::code::{Code, Kind, Place, Step};
 use super::device::{Adapter, Context, adapters, choose};
 use super::engine::{Check, Engine, Job, Picks};
 use super::form::Form;
 use super::generate::GROUP;
-use super::ring::GpuRing;
+use super::ring::{GpuRing, GpuRings};
 use super::shape::{Arithmetic, Communication, Shape, Variant};
 use super::{fused, unavailable};
-use crate::backend::{Backend, BackendId, Device, DeviceKind, KernelRate, Ring};
+use crate::backend::{Backend, BackendId, Device, DeviceKind, KernelRate, Ring, Rings};
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
@@ -131,27 +132,27 @@ impl Gpu {
 
     /// Products per second of a shape, in chains that fill the device; by wall clock, and by the device's own where it has one.
     pub(super) fn rate(&self, modulus: &Modulus, shape: Shape) -> Result<(f64, Option<f64>)> {
-        let engine = Engine::new(Arc::clone(&self.context), Form::new(modulus.clone(), shape))?;
+        let engine = Engine::new(Arc::clone(&self.context), vec![Form::new(modulus.clone(), shape)])?;
         let items = 2 * self.context.limits.lanes.div_ceil(shape.lanes as usize);
         let values = Limbs::from_integers(&vec![modulus.value() - Integer::from(3); items], modulus.width())?;
-        let inputs = engine.enter(&values)?;
+        let inputs = engine.enter(&[values])?;
         let mut steps = 4;
         loop {
             let first = Step { kind: Kind::Product, a: Place::Input(0), b: Place::Input(0), to: 0 };
             let chain = (0..steps).map(|step| if step == 0 { first } else { Step { a: Place::Slot(0), ..first } }).collect();
             let code = Code::chain(chain, 1);
-            let job = |check| Job { code: &code, inputs: &inputs, items, table: None, digits: Picks::None, check };
+            let job = |check| Job { code: &code, inputs: &inputs, items, table: None, digits: Picks::None, check, modulus: None };
             // A sample is checked before anything is timed.
             let (rows, elapsed) = Stopwatch::time(|| engine.run(&job(Check::Code)));
             rows?;
             if elapsed.wall_ns > 50_000_000 || steps > 1 << 20 {
                 // Once more: the first run of a kernel compiles it.
-                self.context.read_device_clock(true);
+                let before = self.context.device_ns();
                 let (rows, again) = Stopwatch::time(|| engine.run(&job(Check::Left)));
-                let device_ns = self.context.read_device_clock(false);
                 rows?;
-                let per_second = |ns: f64| (items * steps) as f64 / (ns / 1e9);
-                return Ok((per_second(again.wall_ns as f64), device_ns.filter(|&ns| ns > 0.0).map(per_second)));
+                let device_ns = self.context.device_ns().zip(before).map(|(after, before)| after - before);
+                let per_second = |ns: u64| (items * steps) as f64 / (ns as f64 / 1e9);
+                return Ok((per_second(again.wall_ns), device_ns.filter(|&ns| ns > 0).map(per_second)));
             }
             steps *= 2;
         }
@@ -166,9 +167,15 @@ impl Gpu {
         format!("{name}, {driver}; subgroups of {subgroups}; kernels {variants}{refused}")
     }
 
-    pub(super) fn engine(&self, modulus: Modulus) -> Result<Engine> {
-        let shape = self.shape(&modulus)?;
-        Ok(Engine::new(Arc::clone(&self.context), Form::new(modulus, shape))?)
+    /// An engine for moduli that are all squares of known roots, or none is: they take the shape of the largest.
+    pub(super) fn engine(&self, moduli: Vec<Modulus>) -> Result<Engine> {
+        let digit_bits = |modulus: &Modulus| modulus.root().unwrap_or_else(|| modulus.value()).significant_bits();
+        let largest = moduli.iter().max_by_key(|modulus| digit_bits(modulus)).ok_or(Error::Size { what: "moduli", expected: 1, actual: 0 })?;
+        if moduli.iter().any(|modulus| modulus.root().is_some() != largest.root().is_some()) {
+            return Err(Error::Unsupported { subject: BackendId::Gpu.name().into(), feature: "squares together with other moduli".into() });
+        }
+        let shape = self.shape(largest)?;
+        Ok(Engine::new(Arc::clone(&self.context), moduli.into_iter().map(|modulus| Form::new(modulus, shape)).collect())?)
     }
 }
 
@@ -186,22 +193,17 @@ pub(super) fn variants(adapter: &Adapter, wanted: Option<&str>) -> Result<Vec<Va
     }
 }
 
-/// Wide multiplications per second of adapters whose rate is known: multiprocessors * 32 per cycle * sustained cycles per second.
-fn wide_products_per_second(adapter: &str) -> Option<f64> {
-    // H100 SXM and H200: 132 multiprocessors at 1.755 GHz. The 32 per cycle are measured on an RTX 4090 and assumed for these.
-    ["H100", "H200"].iter().any(|name| adapter.contains(name)).then_some(132.0 * 32.0 * 1.755e9)
-}
-
 /// Measures every kernel; see [`crate::backend::kernel_rates`].
 pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Result<()>) -> Result<String> {
     let Handle(gpu) = open_handle()?;
     let adapter = &gpu.context.adapter;
+    let multipliers = Multipliers::of(&adapter.name).filter(|_| !adapter.is_software());
     for &bits in key_bits {
         let modulus = Modulus::square((Integer::from(1) << bits) - 1u32)?;
         let gmp_per_second = gmp_rate(&modulus);
         let chosen = gpu.shape(&modulus)?;
         for shape in gpu.candidates(&modulus) {
-            let bound = wide_products_per_second(&adapter.name).filter(|_| !adapter.is_software() && shape.variant.arithmetic == Arithmetic::U64);
+            let bound = multipliers.and_then(|multipliers| multipliers.limb_products_per_second(shape.variant));
             let (products_per_second, device_per_second) = gpu.rate(&modulus, shape)?;
             report(&KernelRate {
                 key_bits: bits,
@@ -217,7 +219,12 @@ pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Res
     let lacking = |&variant: &Variant| (variant, adapter.lacks(variant));
     let missing = Variant::ALL.iter().map(lacking).filter(|(_, lacking)| !lacking.is_empty());
     let missing: String = missing.map(|(variant, lacking)| format!("\n{variant}: the adapter lacks {}", lacking.join(" and "))).collect();
-    Ok(gpu.detail() + &missing)
+    let bound = match multipliers {
+        Some(multipliers) => format!("\nbound: {multipliers}, by published figures"),
+        None if adapter.is_software() => "\nbound: none, the processor computes".into(),
+        None => format!("\nbound: not known for {}", adapter.name),
+    };
+    Ok(gpu.detail() + &missing + &bound)
 }
 
 /// Products per second of GMP's multiplication and remainder, one thread.
@@ -257,6 +264,14 @@ impl Backend for Handle {
     }
 
     fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
-        Ok(Arc::new(GpuRing::new(self.0.engine(modulus)?)))
+        Ok(Arc::new(GpuRing::new(self.0.engine(vec![modulus])?)))
+    }
+
+    fn rings(&self, moduli: Vec<Modulus>) -> Result<Arc<dyn Rings>> {
+        Ok(Arc::new(GpuRings::new(self.0.engine(moduli)?)))
+    }
+
+    fn device_ns(&self) -> Option<u64> {
+        self.0.context.device_ns()
     }
 }

@@ -154,15 +154,38 @@ impl Code {
         self.steps.iter().flat_map(|step| step.words()).collect()
     }
 
-    /// The steps that an output needs, in order.
-    pub(super) fn cone(&self, output: Place) -> Vec<Step> {
+    /// The product of all inputs, over a tree.
+    pub(super) fn product(inputs: usize) -> Self {
+        let mut code = Self::chain(Vec::new(), inputs.saturating_sub(1).max(1));
+        code.inputs = inputs;
+        let mut level: Vec<Place> = (0..inputs as u32).map(Place::Input).collect();
+        while level.len() > 1 {
+            level = level
+                .chunks(2)
+                .map(|pair| match *pair {
+                    [a, b] => {
+                        let to = code.steps.len() as u32;
+                        code.steps.push(Step { kind: Kind::Product, a, b, to });
+                        Place::Slot(to)
+                    }
+                    _ => pair[0],
+                })
+                .collect();
+            code.level_ends.push(code.steps.len());
+        }
+        code.outputs = level;
+        code
+    }
+
+    /// The steps that outputs need, in order.
+    pub(super) fn cone(&self, outputs: &[Place]) -> Vec<Step> {
         let mut wanted = vec![false; self.slots];
         let want = |wanted: &mut [bool], place: Place| {
             if let Place::Slot(slot) = place {
                 wanted[slot as usize] = true;
             }
         };
-        want(&mut wanted, output);
+        outputs.iter().for_each(|&output| want(&mut wanted, output));
         let mut steps = Vec::new();
         for step in self.steps.iter().rev() {
             if std::mem::take(&mut wanted[step.to as usize]) {

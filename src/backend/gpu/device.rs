@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use super::clock::{Clock, Stamps};
 use super::generate::{Entry, GROUP, module};
 use super::shape::{Arithmetic, Communication, Shape, Variant};
 use crate::error::Error;
@@ -110,7 +111,7 @@ pub(super) struct Bindings {
 }
 
 /// The counts and strides of a dispatch; the names are those of `prelude.wgsl`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub(super) struct Params {
     pub(super) count: u32,
@@ -124,9 +125,18 @@ pub(super) struct Params {
     pub(super) input_base: u32,
     pub(super) slot_base: u32,
     pub(super) table_base: u32,
-    pub(super) minus_inverse: [u32; 2],
     pub(super) together: u32,
-    pub(super) spare: [u32; 2],
+    pub(super) first_item: u32,
+    pub(super) per_modulus: u32,
+    pub(super) constant_rows: u32,
+    pub(super) table_rows: u32,
+}
+
+impl Default for Params {
+    /// Nothing to do, and one modulus for all items.
+    fn default() -> Self {
+        Self { per_modulus: u32::MAX, ..bytemuck::Zeroable::zeroed() }
+    }
 }
 
 /// One dispatch.
@@ -159,9 +169,11 @@ pub(super) struct Pending {
     index: wgpu::SubmissionIndex,
     limb_products: u64,
     watch: Stopwatch,
-    /// Where the device's clock at the start and at the end will stand.
-    stamps: Option<wgpu::Buffer>,
+    stamps: Option<Stamps>,
 }
+
+/// Stamps that may wait to be read.
+const STAMPS_WAITING: usize = 256;
 
 /// Facts about an adapter that choices rest on.
 #[derive(Clone, Debug, PartialEq)]
@@ -253,8 +265,7 @@ pub(super) struct Context {
     rates: Mutex<HashMap<Shape, f64>>,
     lost: Arc<Mutex<Option<String>>>,
     nothing: wgpu::Buffer,
-    /// Nanoseconds of kernels by the device's own clock, counted from [`Context::read_device_clock`] on; none where it is not read.
-    device_ns: Mutex<Option<f64>>,
+    clock: Option<Mutex<Clock>>,
     /// Buffers that are still to be made before one fails for lack of memory, once.
     #[cfg(test)]
     pub(super) buffers_left: std::sync::atomic::AtomicI64,
@@ -336,6 +347,7 @@ impl Context {
             team: facts.subgroup.0.clamp(1, GROUP),
             alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(4),
         };
+        let clock = facts.features.contains(wgpu::Features::TIMESTAMP_QUERY).then(Mutex::default);
         Ok(Self {
             adapter: facts,
             limits,
@@ -347,7 +359,7 @@ impl Context {
             rates: Mutex::default(),
             lost,
             nothing,
-            device_ns: Mutex::new(None),
+            clock,
             #[cfg(test)]
             buffers_left: i64::MAX.into(),
             #[cfg(test)]
@@ -480,10 +492,12 @@ impl Context {
         }
         let kernels = work.dispatches.iter().map(|d| self.kernel(d.entry, shape)).collect::<Result<Vec<_>, _>>()?;
         let watch = Stopwatch::start();
-        let is_timed = lock(&self.device_ns).is_some() && !work.dispatches.is_empty();
+        let clock = self.clock.as_ref().filter(|_| !work.dispatches.is_empty());
         let (index, stamps) = self.guarded(|| {
-            let queries =
-                is_timed.then(|| self.device.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty: wgpu::QueryType::Timestamp, count: 2 }));
+            let stamps = clock.map(|clock| {
+                let free = lock(clock).free.pop();
+                free.unwrap_or_else(|| self.stamps())
+            });
             let parameters = self.written(&parameters, wgpu::BufferUsages::UNIFORM);
             let group = |bindings: &Bindings| {
                 let storage = [&bindings.code, &bindings.constants, &bindings.inputs, &bindings.table, &bindings.digits, &bindings.slots];
@@ -504,8 +518,8 @@ impl Context {
                 encoder.copy_buffer_to_buffer(&from.buffer, from.offset, to, *offset, from.bytes);
             }
             if !work.dispatches.is_empty() {
-                let timestamp_writes = queries.as_ref().map(|query_set| wgpu::ComputePassTimestampWrites {
-                    query_set,
+                let timestamp_writes = stamps.as_ref().map(|stamps| wgpu::ComputePassTimestampWrites {
+                    query_set: &stamps.queries,
                     beginning_of_pass_write_index: Some(0),
                     end_of_pass_write_index: Some(1),
                 });
@@ -518,17 +532,10 @@ impl Context {
                     pass.dispatch_workgroups(x as u32, groups_needed.div_ceil(x) as u32, 1);
                 }
             }
-            let stamps = queries.as_ref().map(|queries| {
-                let buffer = |usage| {
-                    let usage = usage | wgpu::BufferUsages::COPY_DST;
-                    self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 16, usage, mapped_at_creation: false })
-                };
-                let resolved = buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
-                let stamps = buffer(wgpu::BufferUsages::MAP_READ);
-                encoder.resolve_query_set(queries, 0..2, &resolved, 0);
-                encoder.copy_buffer_to_buffer(&resolved, 0, &stamps, 0, 16);
-                stamps
-            });
+            if let Some(stamps) = &stamps {
+                encoder.resolve_query_set(&stamps.queries, 0..2, &stamps.resolved, 0);
+                encoder.copy_buffer_to_buffer(&stamps.resolved, 0, &stamps.staging, 0, 16);
+            }
             for (from, to) in &work.copies {
                 encoder.copy_buffer_to_buffer(&from.buffer, from.offset, to, 0, from.bytes);
             }
@@ -549,13 +556,11 @@ impl Context {
             Err(error) => return Err(Fault::Refused(error.to_string())),
         }
         let elapsed = pending.watch.elapsed();
-        if let Some(stamps) = pending.stamps {
-            let told = self.map(&stamps)?;
-            let words = self.mapped(&stamps, &told)?;
-            let stamp = |at: usize| u64::from(words[at]) | u64::from(words[at + 1]) << 32;
-            let ticks = stamp(2).saturating_sub(stamp(0)) as f64;
-            if let Some(sum) = lock(&self.device_ns).as_mut() {
-                *sum += ticks * f64::from(self.queue.get_timestamp_period());
+        if let (Some(stamps), Some(clock)) = (pending.stamps, &self.clock) {
+            let mut clock = lock(clock);
+            clock.ended.push(stamps);
+            if clock.ended.len() >= STAMPS_WAITING {
+                self.read_stamps(&mut clock)?;
             }
         }
         let seconds = elapsed.wall_ns as f64 / 1e9;
@@ -622,10 +627,38 @@ impl Context {
         Ok(words)
     }
 
-    /// Starts to add up the time of kernels by the device's own clock, where it has one; ends it and gives the nanoseconds.
-    pub(super) fn read_device_clock(&self, on: bool) -> Option<f64> {
-        let start = (on && self.adapter.features.contains(wgpu::Features::TIMESTAMP_QUERY)).then_some(0.0);
-        std::mem::replace(&mut *lock(&self.device_ns), start)
+    fn stamps(&self) -> Stamps {
+        let buffer = |usage| {
+            let usage = usage | wgpu::BufferUsages::COPY_DST;
+            self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 16, usage, mapped_at_creation: false })
+        };
+        Stamps {
+            queries: self.device.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty: wgpu::QueryType::Timestamp, count: 2 }),
+            resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
+            staging: buffer(wgpu::BufferUsages::MAP_READ),
+        }
+    }
+
+    /// Adds up what the stamps of ended submissions say.
+    fn read_stamps(&self, clock: &mut Clock) -> Result<(), Fault> {
+        let ended = std::mem::take(&mut clock.ended);
+        let told = ended.iter().map(|stamps| self.map(&stamps.staging)).collect::<Result<Vec<_>, _>>()?;
+        let mut intervals = Vec::with_capacity(ended.len());
+        for (stamps, told) in ended.iter().zip(&told) {
+            let words = self.mapped(&stamps.staging, told)?;
+            let stamp = |at: usize| u64::from(words[at]) | u64::from(words[at + 1]) << 32;
+            intervals.push((stamp(0), stamp(2)));
+        }
+        clock.busy.add(intervals);
+        clock.free.extend(ended);
+        Ok(())
+    }
+
+    /// Nanoseconds in which kernels ran, of all submissions that were waited for, by the device's own clock; none where it has none or was lost.
+    pub(super) fn device_ns(&self) -> Option<u64> {
+        let mut clock = lock(self.clock.as_ref()?);
+        self.read_stamps(&mut clock).ok()?;
+        Some((clock.busy.ticks as f64 * f64::from(self.queue.get_timestamp_period())) as u64)
     }
 
     /// Fills a buffer with zeros. On a lost device there is nothing left to wipe.

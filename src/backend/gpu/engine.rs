@@ -1,17 +1,18 @@
-//! Runs code over batches: cuts batches into chunks and chunks into dispatches, keeps several chunks in flight, and checks samples against the processor.
+//! Runs code over batches: cuts batches into chunks and chunks into dispatches, and keeps several chunks in flight.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rayon::prelude::*;
 use rug::Integer;
 use zeroize::Zeroizing;
 
-use super::check::Sample;
 use super::code::{Code, Kind, Piece, Place, Step, pieces};
 use super::device::{Bindings, Context, Dispatch, Fault, Params, Pending, View, Work};
 use super::form::{ENTER, ENTER_SECOND, Form, PLAIN_ONE};
 use super::generate::Entry;
+use super::shape::Shape;
 use crate::limbs::Limbs;
 use crate::modulus::wipe;
 
@@ -21,6 +22,8 @@ type Result<T> = std::result::Result<T, Fault>;
 const CHECK_EVERY: usize = 256;
 /// Bytes that one reading brings back.
 const READ_BYTES: u64 = 64 << 20;
+/// Values of an upload or a download that are compared.
+const VALUES_COMPARED: usize = 16;
 
 /// Residues on the device. Wiped when dropped.
 pub(super) struct Rows {
@@ -46,7 +49,7 @@ impl Rows {
 }
 
 /// Residues on the host; wiped when dropped.
-struct Values(Vec<Integer>);
+pub(super) struct Values(pub(super) Vec<Integer>);
 
 impl Drop for Values {
     fn drop(&mut self) {
@@ -63,7 +66,7 @@ pub(super) enum Picks<'a> {
 }
 
 impl Picks<'_> {
-    fn of(&self, item: usize, windows: usize) -> &[u16] {
+    pub(super) fn of(&self, item: usize, windows: usize) -> &[u16] {
         match self {
             Self::None => &[],
             Self::Shared(digits) => digits,
@@ -72,12 +75,16 @@ impl Picks<'_> {
     }
 }
 
-/// What a run's samples are compared with.
+/// What a run's results are compared with.
 pub(super) enum Check<'a> {
     /// The code itself, computed by GMP.
     Code,
-    /// A function of the item's number and its only input.
-    Function(&'a dyn Fn(usize, &Integer) -> Integer),
+    /// A power: a function of the item's number and its only input.
+    Power {
+        of: &'a (dyn Fn(usize, &Integer) -> Integer + Sync),
+        /// Whether all items of a modulus have one exponent.
+        alike: bool,
+    },
     /// Nothing: the caller compares.
     Left,
 }
@@ -87,18 +94,25 @@ pub(super) struct Job<'a> {
     pub(super) code: &'a Code,
     pub(super) inputs: &'a Rows,
     pub(super) items: usize,
+    /// The table of modulus after modulus.
     pub(super) table: Option<&'a Rows>,
     pub(super) digits: Picks<'a>,
     pub(super) check: Check<'a>,
+    /// The number of the modulus of all items; where none is given, each modulus has equally many, one after the other.
+    pub(super) modulus: Option<usize>,
 }
 
-/// A modulus on a device.
+/// One modulus on a device, or several of one shape: every batch then has equally many residues of each, those of the first modulus first.
 pub(super) struct Engine {
     context: Arc<Context>,
-    form: Form,
+    forms: Vec<Form>,
+    /// For each modulus its limbs and -1/n, then for each the residues that are constants.
     constants: wgpu::Buffer,
     /// Numbers samples, so that they are taken here and there.
     samples: AtomicU64,
+    /// A row of the results of the next run that is checked, and the one that takes its place.
+    #[cfg(test)]
+    pub(super) fault: std::sync::Mutex<Option<(usize, usize)>>,
 }
 
 impl Drop for Engine {
@@ -108,22 +122,53 @@ impl Drop for Engine {
 }
 
 impl Engine {
-    pub(super) fn new(context: Arc<Context>, form: Form) -> Result<Self> {
-        let constants = context.filled(&Zeroizing::new(form.constants()))?;
-        Ok(Self { context, form, constants, samples: AtomicU64::new(0) })
+    /// Input: one form or more, all of one shape.
+    pub(super) fn new(context: Arc<Context>, forms: Vec<Form>) -> Result<Self> {
+        let words = Self::constants(&forms);
+        Self::with_constants(context, forms, &words)
     }
 
     /// An engine whose modulus on the device is another one: every product is wrong.
     #[cfg(test)]
-    pub(super) fn with_fault(context: Arc<Context>, form: Form) -> Result<Self> {
-        let mut words = form.constants();
+    pub(super) fn with_fault(context: Arc<Context>, forms: Vec<Form>) -> Result<Self> {
+        let mut words = Self::constants(&forms);
         words[1] ^= 2;
-        let constants = context.filled(&words)?;
-        Ok(Self { context, form, constants, samples: AtomicU64::new(0) })
+        Self::with_constants(context, forms, &words)
     }
 
+    fn constants(forms: &[Form]) -> Zeroizing<Vec<u32>> {
+        // Nothing is left behind by a list that grows.
+        let row_words: usize = forms.iter().map(|form| form.shape().row_bytes() as usize / 4).sum();
+        let mut words = Zeroizing::new(Vec::with_capacity(row_words * (2 + forms.first().map_or(0, Form::constant_rows))));
+        forms.iter().for_each(|form| form.put_modulus(&mut words));
+        forms.iter().for_each(|form| form.put_constants(&mut words));
+        words
+    }
+
+    fn with_constants(context: Arc<Context>, forms: Vec<Form>, words: &[u32]) -> Result<Self> {
+        let constants = context.filled(words)?;
+        Ok(Self {
+            context,
+            forms,
+            constants,
+            samples: AtomicU64::new(0),
+            #[cfg(test)]
+            fault: std::sync::Mutex::default(),
+        })
+    }
+
+    /// The forms of all moduli.
+    pub(super) fn forms(&self) -> &[Form] {
+        &self.forms
+    }
+
+    /// The form of the first modulus, or the only one.
     pub(super) fn form(&self) -> &Form {
-        &self.form
+        &self.forms[0]
+    }
+
+    pub(super) fn shape(&self) -> &Shape {
+        self.form().shape()
     }
 
     pub(super) fn context(&self) -> &Arc<Context> {
@@ -131,7 +176,7 @@ impl Engine {
     }
 
     fn row_bytes(&self) -> u64 {
-        self.form.shape().row_bytes()
+        self.shape().row_bytes()
     }
 
     /// Room for residues, all zero.
@@ -144,7 +189,7 @@ impl Engine {
         let start = first as u64 * self.row_bytes();
         let offset = start / self.context.limits.alignment * self.context.limits.alignment;
         let bytes = start - offset + count as u64 * self.row_bytes();
-        let limb_bytes = 4 * self.form.shape().variant.arithmetic.limb_words() as u64;
+        let limb_bytes = 4 * self.shape().variant.arithmetic.limb_words() as u64;
         (View { buffer: buffer.clone(), offset, bytes: bytes.max(16).min(buffer.size() - offset) }, ((start - offset) / limb_bytes) as u32)
     }
 
@@ -153,18 +198,39 @@ impl Engine {
         (self.context.limits.binding_bytes.saturating_sub(self.context.limits.alignment) / self.row_bytes()) as usize
     }
 
-    fn params(&self) -> Params {
-        let minus_inverse = self.form.minus_inverse();
-        Params { minus_inverse: [minus_inverse as u32, (minus_inverse >> 32) as u32], ..Params::default() }
+    /// Residues among the constants of all moduli.
+    fn constant_rows(&self) -> usize {
+        self.forms.len() * self.form().constant_rows()
+    }
+
+    /// The number of the first item of a job among the items of all moduli, and how many each modulus has.
+    fn share(&self, items: usize, modulus: Option<usize>) -> (usize, usize) {
+        let per_modulus = if modulus.is_some() { items } else { items / self.forms.len() }.max(1);
+        (modulus.unwrap_or(0) * per_modulus, per_modulus)
+    }
+
+    /// The number of the modulus of an item.
+    pub(super) fn modulus_of(&self, job: &Job<'_>, item: usize) -> usize {
+        let (first, per_modulus) = self.share(job.items, job.modulus);
+        (first + item) / per_modulus
+    }
+
+    /// A number here and there.
+    pub(super) fn mixed(&self) -> u64 {
+        let state = self.samples.fetch_add(1, Ordering::Relaxed).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // The finaliser of SplitMix64.
+        let state = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let state = (state ^ state >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        state ^ state >> 31
     }
 
     /// Items of a chunk. Fails when not even one fits.
     fn chunk(&self, code: &Code, items: usize) -> Result<usize> {
-        let shape = self.form.shape();
+        let shape = self.shape();
         let limits = &self.context.limits;
         let row = self.row_bytes();
         // Scratch holds constants once, and inputs and slots of every item.
-        let constants = self.form.constant_rows() as u64 * row;
+        let constants = self.constant_rows() as u64 * row;
         let scratch = (code.inputs + code.slots) as u64 * row;
         self.context.check_size(constants + scratch, limits.binding_bytes)?;
         self.context.check_size(code.outputs.len() as u64 * row + limits.alignment, limits.binding_bytes)?;
@@ -189,34 +255,52 @@ impl Engine {
             return Ok(outputs);
         }
         let words = self.context.filled(&code.words())?;
-        let mut flight = Flight::new(&self.context, &self.form);
-        let mut samples = Vec::new();
+        let mut flight = Flight::new(&self.context, self.shape());
+        let mut checked = Vec::new();
         let (mut first, mut number) = (0, 0);
         while first < job.items {
             let count = (self.chunk(code, job.items - first)? / divisor).max(1);
             self.run_chunk(job, &words, first, count, &outputs, &mut flight)?;
             if number % CHECK_EVERY == 0 {
-                let mixed = self.samples.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                samples.push((first + (mixed >> 32) as usize % count, (mixed & 0xffff_ffff) as usize % code.outputs.len()));
+                checked.push(first..first + count);
             }
             first += count;
             number += 1;
         }
         flight.land()?;
-        for (item, output) in samples {
-            self.check(job, item, output, &outputs)?;
-        }
+        #[cfg(test)]
+        self.plant(job, &outputs)?;
+        checked.into_iter().try_for_each(|chunk| self.check(job, chunk, &outputs))?;
         Ok(outputs)
     }
 
+    /// Puts one result in the place of another, as a device might.
+    #[cfg(test)]
+    fn plant(&self, job: &Job<'_>, outputs: &Rows) -> Result<()> {
+        let planted = if matches!(job.check, Check::Left) { None } else { self.fault.lock().ok().and_then(|mut fault| fault.take()) };
+        let Some((row, other)) = planted else { return Ok(()) };
+        let taken = self.rows(1)?;
+        let mut work = Work::default();
+        self.copy(View::whole(&outputs.buffer), 0, View::whole(&taken.buffer), 0, &[other as u32, 0], &mut work)?;
+        let mut flight = Flight::new(&self.context, self.shape());
+        flight.send(&work)?;
+        let mut work = Work::default();
+        self.copy(View::whole(&taken.buffer), 0, View::whole(&outputs.buffer), 0, &[0, row as u32], &mut work)?;
+        flight.send(&work)?;
+        flight.land()
+    }
+
     fn run_chunk(&self, job: &Job<'_>, words: &wgpu::Buffer, first: usize, count: usize, outputs: &Rows, flight: &mut Flight<'_>) -> Result<()> {
-        let (code, shape, limits) = (job.code, self.form.shape(), &self.context.limits);
-        let constants = self.form.constant_rows();
+        let (code, shape, limits) = (job.code, self.shape(), &self.context.limits);
+        let constants = self.constant_rows();
+        let (share_first, per_modulus) = self.share(job.items, job.modulus);
+        let moduli = self.forms.len();
         let (input_rows, slot_rows) = (count * code.inputs, count * code.slots);
         let scratch = self.context.buffer((constants + input_rows + slot_rows) as u64 * self.row_bytes())?;
         let row_bytes = self.row_bytes();
         let piece = |buffer: &wgpu::Buffer, offset: u64, rows: usize| View { buffer: buffer.clone(), offset, bytes: rows as u64 * row_bytes };
-        let mut loads = vec![(piece(&self.constants, row_bytes / u64::from(shape.halves), constants), scratch.clone(), 0)];
+        let header = (moduli * (shape.half() + 1) * 4 * shape.variant.arithmetic.limb_words()) as u64;
+        let mut loads = vec![(piece(&self.constants, header, constants), scratch.clone(), 0)];
         if input_rows > 0 {
             let from = piece(&job.inputs.buffer, (first * code.inputs) as u64 * row_bytes, input_rows);
             loads.push((from, scratch.clone(), constants as u64 * row_bytes));
@@ -255,7 +339,11 @@ impl Engine {
             input_base: constants as u32,
             slot_base: (constants + input_rows) as u32,
             table_base,
-            ..self.params()
+            first_item: (share_first + first) as u32,
+            per_modulus: per_modulus as u32,
+            constant_rows: (constants / moduli) as u32,
+            table_rows: job.table.map_or(0, |table| table.count / moduli) as u32,
+            ..Params::default()
         };
         let products = self.context.budget(shape) / shape.limb_products() as f64;
         // Each step is an iteration, and so are the blocks of each body and the entries of a scanned table; leaving a loop counts as one more.
@@ -281,7 +369,7 @@ impl Engine {
         let per_item = code.outputs.len();
         let (to, slot_base) = self.part(&outputs.buffer, first * per_item, count * per_item);
         let row_of = |item: usize, place: Place| match place {
-            Place::Constant(at) => at,
+            Place::Constant(at) => ((share_first + first + item) / per_modulus * (constants / moduli)) as u32 + at,
             Place::Input(at) => (constants + item * code.inputs) as u32 + at,
             // No table entry is an output.
             Place::Slot(at) | Place::Table(at) => (constants + input_rows + item * code.slots) as u32 + at,
@@ -307,50 +395,19 @@ impl Engine {
             return Ok(());
         }
         let code = self.context.filled(pairs)?;
-        let words = (pairs.len() / 2 * self.form.shape().row()) as u64;
+        let words = (pairs.len() / 2 * self.shape().row()) as u64;
         work.bindings.push(Bindings { code: View::whole(&code), inputs: from, ..self.context.bindings(to) });
         work.dispatches.push(Dispatch {
             entry: Entry::Gather,
             bindings: work.bindings.len() - 1,
-            params: Params { count: words as u32, input_base, slot_base, ..self.params() },
+            params: Params { count: words as u32, input_base, slot_base, ..Params::default() },
             invocations: words,
         });
         Ok(())
     }
 
-    /// Compares one output of one item with what GMP makes of the same inputs.
-    fn check(&self, job: &Job<'_>, item: usize, output: usize, outputs: &Rows) -> Result<()> {
-        let code = job.code;
-        let modulus = self.form.modulus().value();
-        let output_row = item * code.outputs.len() + output;
-        let [expected, actual] = &mut match &job.check {
-            Check::Left => return Ok(()),
-            Check::Function(function) => {
-                let values = self.values(&[(job.inputs, &[item]), (outputs, &[output_row])])?;
-                [function(item, &values.0[0]), values.0[1].clone()]
-            }
-            Check::Code => {
-                let sample = Sample::of(code, code.outputs[output], job.digits.of(item, code.windows));
-                let inputs: Vec<usize> = sample.inputs.iter().map(|&at| item * code.inputs + at as usize).collect();
-                let entries: Vec<usize> = sample.entries.iter().map(|&at| at as usize).collect();
-                let table = job.table.unwrap_or(job.inputs);
-                let values = self.values(&[(job.inputs, &inputs), (table, &entries), (outputs, &[output_row])])?;
-                let (inputs, rest) = values.0.split_at(inputs.len());
-                let (entries, actual) = rest.split_at(entries.len());
-                [sample.value(inputs, entries, modulus), actual.first().cloned().unwrap_or_default()]
-            }
-        };
-        let same = expected == actual;
-        let name = |value: &Integer| format!("a residue of {} bits", value.significant_bits());
-        let names = [name(expected), format!("another one, {}, as output {output} of item {item}", name(actual))];
-        [expected, actual].into_iter().for_each(wipe);
-        // The numbers may be secret; which of them differs says enough.
-        let [expected, actual] = names;
-        if same { Ok(()) } else { Err(Fault::Wrong { what: "a sample of the results", expected, actual }) }
-    }
-
-    /// Reads single residues back.
-    fn values(&self, wanted: &[(&Rows, &[usize])]) -> Result<Values> {
+    /// Reads single residues back: `words`, a row for each.
+    fn read(&self, wanted: &[(&Rows, &[usize])]) -> Result<Zeroizing<Vec<u32>>> {
         let total = wanted.iter().map(|(_, rows)| rows.len()).sum::<usize>();
         let sample = self.context.buffer(total as u64 * self.row_bytes())?;
         let mut work = Work::default();
@@ -366,32 +423,66 @@ impl Engine {
                 self.copy(from, base, View::whole(&sample), 0, &pairs, &mut work)?;
             }
         }
-        let shape = self.form.shape();
-        let words = Zeroizing::new(self.context.read(shape, work, View { buffer: sample.clone(), offset: 0, bytes: sample.size() })?);
+        let words = Zeroizing::new(self.context.read(self.shape(), work, View { buffer: sample.clone(), offset: 0, bytes: sample.size() })?);
         self.context.wipe(&sample);
-        Ok(Values(words.chunks_exact(shape.row_bytes() as usize / 4).take(total).map(|row| self.form.value(row)).collect()))
+        Ok(words)
     }
 
-    /// Brings integers below the modulus to the device.
-    pub(super) fn enter(&self, values: &Limbs) -> Result<Rows> {
-        let shape = self.form.shape();
-        let raw = self.rows(values.len())?;
-        let width = 2 * values.width();
+    /// Single residues, each with the number of its modulus: first those of the first batch.
+    pub(super) fn values(&self, wanted: &[(&Rows, &[usize])], modulus_of: &(dyn Fn(usize) -> usize + Sync)) -> Result<Values> {
+        let words = self.read(wanted)?;
+        let total = wanted.iter().map(|(_, rows)| rows.len()).sum::<usize>();
+        let value = |(at, row): (usize, &[u32])| self.forms[modulus_of(at)].value(row);
+        let rows = words.par_chunks_exact(self.row_bytes() as usize / 4).take(total).enumerate().with_min_len(16);
+        Ok(Values(rows.map(value).collect()))
+    }
+
+    /// Compares residues here and there with integers: a batch of each modulus.
+    fn compare(&self, what: &'static str, rows: &Rows, values: &[Limbs]) -> Result<()> {
+        let per_modulus = rows.count / self.forms.len();
+        if per_modulus == 0 {
+            return Ok(());
+        }
+        // Below that all of them, else a draw for each, which may meet twice.
+        let all: Vec<usize> = (0..rows.count).collect();
+        let some = || (0..VALUES_COMPARED).map(|_| self.mixed() as usize % rows.count).collect();
+        let picks = if rows.count <= VALUES_COMPARED { all } else { some() };
+        let found = self.values(&[(rows, &picks)], &|at| picks[at] / per_modulus)?;
+        for (&at, found) in picks.iter().zip(&found.0) {
+            let mut expected = values[at / per_modulus].integer(at % per_modulus);
+            let same = expected == *found;
+            wipe(&mut expected);
+            if !same {
+                return Err(Fault::Wrong { what, expected: format!("value {} of the batch", at % per_modulus), actual: "another one".into() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings integers below the moduli to the device: a batch for each, of one length.
+    pub(super) fn enter(&self, values: &[Limbs]) -> Result<Rows> {
+        let shape = self.shape();
+        let total = values.iter().map(Limbs::len).sum();
+        let raw = self.rows(total)?;
+        let width = values.iter().map(|batch| 2 * batch.width()).max().unwrap_or(2);
         let per_chunk = self.rows_per_binding().min((self.context.limits.binding_bytes / (4 * width) as u64) as usize).max(1);
-        let mut flight = Flight::new(&self.context, &self.form);
-        for first in (0..values.len()).step_by(per_chunk) {
-            let count = per_chunk.min(values.len() - first);
-            let words = &values.words()[first * values.width()..(first + count) * values.width()];
-            let words = Zeroizing::new(words.iter().flat_map(|&word| [word as u32, (word >> 32) as u32]).collect::<Vec<_>>());
+        let mut flight = Flight::new(&self.context, shape);
+        let integers: Vec<&[u64]> = values.iter().flat_map(Limbs::iter).collect();
+        for (number, integers) in integers.chunks(per_chunk).enumerate() {
+            let mut words = Zeroizing::new(Vec::with_capacity(integers.len() * width));
+            for (to, integer) in (1..).zip(integers) {
+                words.extend(integer.iter().flat_map(|&word| [word as u32, (word >> 32) as u32]));
+                words.resize(to * width, 0);
+            }
             let code = self.context.filled(&words)?;
-            let (slots, slot_base) = self.part(&raw.buffer, first, count);
-            let limbs = (count * shape.row()) as u64;
+            let (slots, slot_base) = self.part(&raw.buffer, number * per_chunk, integers.len());
+            let limbs = (integers.len() * shape.row()) as u64;
             flight.send(&Work {
                 bindings: vec![Bindings { code: View::whole(&code), ..self.context.bindings(slots) }],
                 dispatches: vec![Dispatch {
                     entry: Entry::Unpack,
                     bindings: 0,
-                    params: Params { count: limbs as u32, inputs: width as u32, slot_base, ..self.params() },
+                    params: Params { count: limbs as u32, inputs: width as u32, slot_base, ..Params::default() },
                     invocations: limbs,
                 }],
                 wiped: vec![code],
@@ -405,74 +496,63 @@ impl Engine {
         } else {
             vec![times(Kind::Product, Place::Input(0), ENTER)]
         };
-        let job = Job { code: &Code::chain(steps, 1), inputs: &raw, items: values.len(), table: None, digits: Picks::None, check: Check::Left };
-        let rows = self.run(&job)?;
-        if !values.is_empty() {
-            let at = self.samples.fetch_add(1, Ordering::Relaxed) as usize % values.len();
-            let entered = self.values(&[(&rows, &[at])])?;
-            if entered.0[0] != values.integer(at) {
-                return Err(Fault::Wrong {
-                    what: "a sample of the upload",
-                    expected: format!("value {at} of the batch"),
-                    actual: "another one".into(),
-                });
-            }
-        }
+        let rows = self.run(&self.conversion(&Code::chain(steps, 1), &raw))?;
+        self.compare("a sample of the upload", &rows, values)?;
         Ok(rows)
     }
 
-    /// Canonical residues as integers of the modulus' width. Time depends on the values.
-    pub(super) fn leave(&self, rows: &Rows) -> Result<Limbs> {
-        let shape = self.form.shape();
-        let width = self.form.modulus().width();
-        let mut values = Limbs::zeros(rows.count, width);
-        if rows.count == 0 {
+    /// Work on every row alone, which the caller checks.
+    fn conversion<'a>(&self, code: &'a Code, inputs: &'a Rows) -> Job<'a> {
+        Job { code, inputs, items: inputs.count, table: None, digits: Picks::None, check: Check::Left, modulus: None }
+    }
+
+    /// Canonical residues as integers of their moduli's widths, a batch for each. Time depends on the values.
+    pub(super) fn leave(&self, rows: &Rows) -> Result<Vec<Limbs>> {
+        let shape = self.shape();
+        let count = rows.count / self.forms.len();
+        let mut values: Vec<Limbs> = self.forms.iter().map(|form| Limbs::zeros(count, form.modulus().width())).collect();
+        if count == 0 {
             return Ok(values);
         }
         let step = Step { kind: Kind::Product, a: Place::Input(0), b: Place::Constant(PLAIN_ONE), to: 0 };
-        let code = Code::chain(vec![step], 1);
-        let job = Job { code: &code, inputs: rows, items: rows.count, table: None, digits: Picks::None, check: Check::Left };
-        let plain = self.run(&job)?;
+        let plain = self.run(&self.conversion(&Code::chain(vec![step], 1), rows))?;
         let per_chunk = self.rows_per_binding().min((READ_BYTES / self.row_bytes()) as usize).max(1);
-        for (number, words) in values.words_mut().chunks_mut(per_chunk * width).enumerate() {
-            let count = words.len() / width;
-            let (inputs, input_base) = self.part(&plain.buffer, number * per_chunk, count);
-            let joined = self.context.buffer(count as u64 * self.row_bytes())?;
+        let row_words = self.row_bytes() as usize / 4;
+        for first in (0..rows.count).step_by(per_chunk) {
+            let here = first..rows.count.min(first + per_chunk);
+            let (inputs, input_base) = self.part(&plain.buffer, first, here.len());
+            let joined = self.context.buffer(here.len() as u64 * self.row_bytes())?;
+            let params = Params { count: here.len() as u32, input_base, first_item: first as u32, per_modulus: count as u32, ..Params::default() };
             let work = Work {
                 bindings: vec![Bindings { constants: View::whole(&self.constants), inputs, ..self.context.bindings(View::whole(&joined)) }],
-                dispatches: vec![Dispatch {
-                    entry: Entry::Join,
-                    bindings: 0,
-                    params: Params { count: count as u32, input_base, ..self.params() },
-                    invocations: count as u64 * u64::from(shape.lanes),
-                }],
+                dispatches: vec![Dispatch { entry: Entry::Join, bindings: 0, params, invocations: here.len() as u64 * u64::from(shape.lanes) }],
                 ..Work::default()
             };
-            let limbs =
-                Zeroizing::new(self.context.read(shape, work, View { buffer: joined.clone(), offset: 0, bytes: count as u64 * self.row_bytes() })?);
+            let bytes = here.len() as u64 * self.row_bytes();
+            let limbs = Zeroizing::new(self.context.read(shape, work, View { buffer: joined.clone(), offset: 0, bytes })?);
             self.context.wipe(&joined);
-            let in_range = self.canonical(&limbs, words);
-            if !in_range {
-                let (expected, actual) = ("integers below four times the modulus".into(), "a larger one".into());
-                return Err(Fault::Wrong { what: "the range of the download", expected, actual });
+            for (number, (form, values)) in self.forms.iter().zip(&mut values).enumerate() {
+                // The part of this modulus that is in the chunk.
+                let (from, to) = (here.start.max(number * count), here.end.min((number + 1) * count));
+                if from >= to {
+                    continue;
+                }
+                let width = values.width();
+                let words = &mut values.words_mut()[(from - number * count) * width..(to - number * count) * width];
+                if !self.canonical(form, &limbs[(from - first) * row_words..(to - first) * row_words], words) {
+                    let (expected, actual) = ("integers below four times the modulus".into(), "a larger one".into());
+                    return Err(Fault::Wrong { what: "the range of the download", expected, actual });
+                }
             }
         }
-        let at = self.samples.fetch_add(1, Ordering::Relaxed) as usize % rows.count;
-        if self.values(&[(rows, &[at])])?.0[0] != values.integer(at) {
-            return Err(Fault::Wrong {
-                what: "a sample of the download",
-                expected: format!("value {at} of the batch"),
-                actual: "another one".into(),
-            });
-        }
+        self.compare("a sample of the download", rows, &values)?;
         Ok(values)
     }
 
     /// Canonical residues of joined limbs, over threads where it pays; whether all were in range.
-    fn canonical(&self, limbs: &[u32], words: &mut [u64]) -> bool {
-        use rayon::prelude::*;
-        let (row, width) = (self.row_bytes() as usize / 4, self.form.modulus().width());
-        let one = |(limbs, words): (&[u32], &mut [u64])| self.form.canonical(limbs, words);
+    fn canonical(&self, form: &Form, limbs: &[u32], words: &mut [u64]) -> bool {
+        let (row, width) = (self.row_bytes() as usize / 4, form.modulus().width());
+        let one = |(limbs, words): (&[u32], &mut [u64])| form.canonical(limbs, words);
         // Below that the threads cost more than they save.
         if words.len() / width < 64 {
             limbs.chunks_exact(row).zip(words.chunks_exact_mut(width)).all(one)
@@ -481,11 +561,11 @@ impl Engine {
         }
     }
 
-    /// Copies residues of several batches into a new one.
+    /// Copies residues of several batches into a new one. Picks are rows, whatever their modulus.
     pub(super) fn gather(&self, sources: &[&Rows], picks: &[(usize, usize)]) -> Result<Rows> {
         let rows = self.rows(picks.len())?;
         let per_binding = self.rows_per_binding().max(1);
-        let mut flight = Flight::new(&self.context, &self.form);
+        let mut flight = Flight::new(&self.context, self.shape());
         for to in (0..picks.len()).step_by(per_binding) {
             let picks = &picks[to..picks.len().min(to + per_binding)];
             let (slots, slot_base) = self.part(&rows.buffer, to, picks.len());
@@ -508,13 +588,13 @@ impl Engine {
 /// Submissions on their way.
 struct Flight<'a> {
     context: &'a Context,
-    form: &'a Form,
+    shape: &'a Shape,
     pending: VecDeque<(Pending, bool)>,
 }
 
 impl<'a> Flight<'a> {
-    fn new(context: &'a Context, form: &'a Form) -> Self {
-        Self { context, form, pending: VecDeque::new() }
+    fn new(context: &'a Context, shape: &'a Shape) -> Self {
+        Self { context, shape, pending: VecDeque::new() }
     }
 
     /// Submits; waits for the oldest when too many are on their way.
@@ -523,13 +603,13 @@ impl<'a> Flight<'a> {
             self.take_down()?;
         }
         let alone = self.pending.is_empty();
-        self.pending.push_back((self.context.submit(self.form.shape(), work)?, alone));
+        self.pending.push_back((self.context.submit(self.shape, work)?, alone));
         Ok(())
     }
 
     fn take_down(&mut self) -> Result<()> {
         match self.pending.pop_front() {
-            Some((pending, alone)) => self.context.wait(self.form.shape(), pending, alone),
+            Some((pending, alone)) => self.context.wait(self.shape, pending, alone),
             None => Ok(()),
         }
     }

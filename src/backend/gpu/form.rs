@@ -7,7 +7,7 @@ use zeroize::Zeroize;
 use super::shape::{ROOM_BITS, Shape};
 use crate::modulus::{Modulus, minus_inverse};
 
-/// Places of the constants behind the modulus in the buffer `constants`.
+/// Places of a modulus' constants.
 pub(super) const ONE: u32 = 0;
 /// The plain 1, which takes a number out of Montgomery form.
 pub(super) const PLAIN_ONE: u32 = 1;
@@ -53,11 +53,6 @@ impl Form {
         &self.shape
     }
 
-    /// -1/n modulo 2^W.
-    pub(super) fn minus_inverse(&self) -> u64 {
-        self.minus_inverse
-    }
-
     /// Appends a digit below R in memory order, as 32-bit words.
     pub(super) fn put_half(&self, value: &Integer, words: &mut Vec<u32>) {
         let (lanes, limbs) = (self.shape.lanes as usize, self.shape.limbs as usize);
@@ -94,21 +89,25 @@ impl Form {
         self.shape.halves as usize + 2
     }
 
-    /// The modulus of the digits, then 1, the plain 1 and what enters.
-    pub(super) fn constants(&self) -> Vec<u32> {
+    /// Appends the modulus of the digits and -1/n modulo 2^W, a limb.
+    pub(super) fn put_modulus(&self, words: &mut Vec<u32>) {
+        self.put_half(&self.digit_modulus, words);
+        let minus_inverse = [self.minus_inverse as u32, (self.minus_inverse >> 32) as u32];
+        words.extend(&minus_inverse[..self.shape.variant.arithmetic.limb_words()]);
+    }
+
+    /// Appends 1, the plain 1 and what enters.
+    pub(super) fn put_constants(&self, words: &mut Vec<u32>) {
         let r = Integer::from(1) << (self.shape.bits() * self.shape.half() as u32);
         let power = |exponent: u32| (0..exponent).fold(Integer::from(1), |product, _| product * &r % self.modulus.value());
-        let mut words = Vec::new();
-        self.put_half(&self.digit_modulus, &mut words);
-        self.put_plain(&power(1), &mut words);
-        self.put_plain(&Integer::from(1), &mut words);
+        self.put_plain(&power(1), words);
+        self.put_plain(&Integer::from(1), words);
         if self.shape.halves == 1 {
-            self.put_plain(&power(2), &mut words);
+            self.put_plain(&power(2), words);
         } else {
-            self.put_plain(&power(1), &mut words);
-            self.put_plain(&power(3), &mut words);
+            self.put_plain(&power(1), words);
+            self.put_plain(&power(3), words);
         }
-        words
     }
 
     /// The integer that a residue in memory order and Montgomery form stands for. Time depends on the value.

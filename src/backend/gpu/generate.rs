@@ -67,9 +67,7 @@ pub(super) fn module(entry: Entry, shape: &Shape) -> String {
         Communication::Workgroup => "group, groups, place",
     };
     let wide_limbs = arithmetic == Arithmetic::F64;
-    let minus_inverse =
-        if wide_limbs { "(Limb(params.minus_inverse_high) << 32u) | Limb(params.minus_inverse_low)" } else { "params.minus_inverse_low" };
-    let holes: [(&str, String); 15] = [
+    let holes: [(&str, String); 14] = [
         ("T", shape.lanes.to_string()),
         ("L", shape.limbs.to_string()),
         ("W", shape.bits().to_string()),
@@ -84,7 +82,6 @@ pub(super) fn module(entry: Entry, shape: &Shape) -> String {
         ("LIMB_BITS", if wide_limbs { "64" } else { "32" }.into()),
         ("BUILTINS", builtins.into()),
         ("TEAM_ARGUMENTS", team_arguments.into()),
-        ("MINUS_INVERSE", minus_inverse.into()),
     ];
     for (name, value) in holes {
         text = text.replace(&format!("{{{{{name}}}}}"), &value);

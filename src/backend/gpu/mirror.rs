@@ -174,6 +174,12 @@ fn digit_at(words: &[u32], from: usize, shape: &Shape) -> Lanes {
     (0..lanes).map(|lane| (0..shape.limbs as usize).map(|limb| get(words, from + limb * lanes + lane, shape)).collect()).collect()
 }
 
+/// A modulus and its -1/n mod 2^W.
+fn modulus_at(memory: &Memory, modulus: u32, shape: &Shape) -> (Lanes, u64) {
+    let home = modulus as usize * (shape.half() + 1);
+    (digit_at(&memory.constants, home, shape), get(&memory.constants, home + shape.half(), shape) as u64)
+}
+
 fn residue_at(words: &[u32], from: usize, shape: &Shape) -> Residue {
     let low = digit_at(words, from, shape);
     let high = if shape.halves == 2 { digit_at(words, from + shape.half(), shape) } else { digit_at(words, from, shape) };
@@ -193,12 +199,12 @@ fn put_residue(words: &mut [u32], to: usize, shape: &Shape, residue: &Residue) {
 
 fn machine(shape: &Shape, memory: &mut Memory) {
     let params = memory.params;
-    let n = digit_at(&memory.constants, 0, shape);
-    let minus_inverse = u64::from(params.minus_inverse[0]) | u64::from(params.minus_inverse[1]) << 32;
     let row = shape.row();
     let strands = params.count / params.items;
     for team in 0..params.count {
         let (item, strand) = ((team % params.items) as usize, team / params.items);
+        let modulus = (params.first_item + item as u32) / params.per_modulus;
+        let (n, minus_inverse) = modulus_at(memory, modulus, shape);
         let slot = params.slot_base as usize + item * params.slots as usize;
         let input = params.input_base as usize + item * params.inputs as usize;
         for step in 0..params.steps {
@@ -212,8 +218,8 @@ fn machine(shape: &Shape, memory: &mut Memory) {
                 match word >> 29 {
                     0 => residue_at(&memory.slots, (input + place) * row, shape),
                     1 => residue_at(&memory.slots, (slot + place) * row, shape),
-                    2 => residue_at(&memory.slots, place * row, shape),
-                    _ => residue_at(&memory.table, params.table_base as usize + place * row, shape),
+                    2 => residue_at(&memory.slots, ((modulus * params.constant_rows) as usize + place) * row, shape),
+                    _ => residue_at(&memory.table, params.table_base as usize + ((modulus * params.table_rows) as usize + place) * row, shape),
                 }
             };
             let (mut a, b) = (operand(words[1], 0), operand(words[2], digit));
@@ -248,7 +254,7 @@ fn join(shape: &Shape, memory: &mut Memory) {
         let limbs = if shape.halves == 1 {
             low.concat()
         } else {
-            let n = digit_at(&memory.constants, 0, shape);
+            let (n, _) = modulus_at(memory, (params.first_item + team as u32) / params.per_modulus, shape);
             let mut sums = Sums::new(shape, &low);
             let mut limbs = Vec::new();
             for y in high.concat() {

@@ -7,7 +7,9 @@ use zeroize::Zeroizing;
 use super::code::{Code, Kind, Place, Step};
 use super::device::Fault;
 use super::engine::{Check, Engine, Job, Picks, Rows};
-use crate::backend::{BackendId, Exponents, Lookup, Resident, Ring, Secrecy, check_picks, check_reduced, items_of};
+use super::form::Form;
+use crate::backend::rings::{check_batches, check_count};
+use crate::backend::{BackendId, Exponents, Lookup, Lookups, Resident, Ring, Rings, Secrecy, check_picks, check_reduced, items_of, one_plus};
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::modulus::{Modulus, wipe};
@@ -18,30 +20,43 @@ const MAX_WINDOW: u32 = 6;
 /// Widest window where every entry is read for every digit.
 const MAX_SCANNED_WINDOW: u32 = 5;
 
-/// A batch and the modulus that it belongs to.
+/// A batch and the moduli that it belongs to.
 struct Batch {
     rows: Rows,
-    modulus: Modulus,
+    moduli: Vec<Modulus>,
 }
 
-/// Arithmetic modulo one number on a device.
+/// Arithmetic modulo one number on a device; within [`GpuRings`] modulo several.
 pub(super) struct GpuRing {
     engine: Engine,
 }
+
+/// Arithmetic modulo several numbers of one shape at once: their items share dispatches.
+pub(super) struct GpuRings(GpuRing);
 
 impl GpuRing {
     pub(super) fn new(engine: Engine) -> Self {
         Self { engine }
     }
 
-    fn resident(&self, rows: Rows) -> Resident {
-        Resident::new(rows.len(), Batch { rows, modulus: self.modulus().clone() })
+    #[cfg(test)]
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
-    /// The rows of a batch, if a ring of this modulus on this device made it.
+    fn moduli(&self) -> impl ExactSizeIterator<Item = &Modulus> {
+        self.engine.forms().iter().map(Form::modulus)
+    }
+
+    fn resident(&self, rows: Rows) -> Resident {
+        let moduli: Vec<Modulus> = self.moduli().cloned().collect();
+        Resident::new(rows.len() / moduli.len(), Batch { rows, moduli })
+    }
+
+    /// The rows of a batch, if a ring of these moduli on this device made it.
     fn rows<'a>(&self, values: &'a Resident) -> Result<&'a Rows> {
         let batch = values.storage::<Batch>(BackendId::Gpu)?;
-        if batch.modulus != *self.modulus() {
+        if !batch.moduli.iter().eq(self.moduli()) {
             return Err(Error::Unsupported { subject: BackendId::Gpu.name().into(), feature: "a batch made for another modulus".into() });
         }
         if !std::sync::Arc::ptr_eq(batch.rows.context(), self.engine.context()) {
@@ -51,15 +66,67 @@ impl GpuRing {
     }
 
     fn run_code(&self, code: &Code, inputs: &Rows, items: usize) -> Result<Rows> {
-        Ok(self.engine.run(&Job { code, inputs, items, table: None, digits: Picks::None, check: Check::Code })?)
+        Ok(self.engine.run(&Job { code, inputs, items, table: None, digits: Picks::None, check: Check::Code, modulus: None })?)
+    }
+
+    /// A program over `items` items of each modulus, with digits for all of them.
+    fn run_program(&self, program: &Program, inputs: &Resident, items: usize, lookup: Option<(&Resident, &[u16])>) -> Result<Resident> {
+        let (table, digits) = match lookup {
+            Some((table, digits)) => (Some(self.rows(table)?), Picks::Each(digits)),
+            None => (None, Picks::None),
+        };
+        let (code, inputs) = (Code::of(program), self.rows(inputs)?);
+        let items = items * self.moduli().len();
+        Ok(self.resident(self.engine.run(&Job { code: &code, inputs, items, table, digits, check: Check::Code, modulus: None })?))
+    }
+
+    /// Fixed windows. `exponents`: one for all bases, one for each, or one for each modulus. The steps depend on the length of the longest exponent only; table
+    /// entries are picked by address for public exponents, by reading all of them for secret ones.
+    fn power(&self, bases: &Resident, exponents: &[Integer], secrecy: Secrecy) -> Result<Resident> {
+        let rows = self.rows(bases)?;
+        let bits = exponents.iter().map(Integer::significant_bits).max().unwrap_or(0);
+        let window = window_bits(bits, secrecy);
+        let code = Code::power(bits.div_ceil(window), window, secrecy == Secrecy::Secret);
+        // Items for which one exponent stands.
+        let each = rows.len() / exponents.len().max(1);
+        let one_for_all = exponents.len() == 1;
+        let digits = digits(exponents, code.windows, window, if one_for_all { 1 } else { each });
+        let moduli: Vec<&Integer> = self.moduli().map(Modulus::value).collect();
+        let of = |item: usize, base: &Integer| {
+            let (exponent, modulus) = (&exponents[item / each.max(1)], moduli[item / bases.len().max(1)]);
+            match secrecy {
+                Secrecy::Secret if !exponent.is_zero() => Integer::from(base.secure_pow_mod_ref(exponent, modulus)),
+                // The exponent is not negative, so the power exists.
+                _ => base.pow_mod_ref(exponent, modulus).map(Integer::from).unwrap_or_default(),
+            }
+        };
+        let digits = match code.windows {
+            0 => Picks::None,
+            _ if one_for_all => Picks::Shared(&digits),
+            _ => Picks::Each(&digits),
+        };
+        let check = Check::Power { of: &of, alike: exponents.len() == moduli.len() };
+        Ok(self.resident(self.engine.run(&Job { code: &code, inputs: rows, items: rows.len(), table: None, digits, check, modulus: None })?))
     }
 
     /// The first value that shares a factor with the modulus.
     fn first_not_invertible(&self, values: &Rows) -> Result<Error> {
         let modulus = self.modulus();
-        let values = self.engine.leave(values)?.to_integers();
+        let values = self.leave(values)?.to_integers();
         let index = values.iter().position(|value| Integer::from(value.gcd_ref(modulus.value())) != 1).unwrap_or(0);
         Ok(Error::NotInvertible { index, bits: modulus.bits() })
+    }
+
+    fn enter(&self, values: &Limbs) -> Result<Rows> {
+        Ok(self.engine.enter(std::slice::from_ref(values))?)
+    }
+
+    fn leave(&self, rows: &Rows) -> Result<Limbs> {
+        Ok(self.engine.leave(rows)?.swap_remove(0))
+    }
+
+    fn busy_batch(&self) -> usize {
+        if self.engine.context().adapter.is_software() { 128 } else { 8192 }
     }
 }
 
@@ -69,54 +136,25 @@ impl Ring for GpuRing {
     }
 
     fn batch(&self) -> usize {
-        if self.engine.context().adapter.is_software() { 128 } else { 8192 }
+        self.busy_batch()
     }
 
     fn upload(&self, values: &Limbs) -> Result<Resident> {
         check_reduced(values, self.modulus())?;
-        Ok(self.resident(self.engine.enter(values)?))
+        Ok(self.resident(self.enter(values)?))
     }
 
     fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident> {
         let items = items_of(program, inputs, lookup)?;
-        let (table, digits) = match lookup {
-            Some(Lookup { table, digits }) => (Some(self.rows(table)?), Picks::Each(&digits.values)),
-            None => (None, Picks::None),
-        };
-        let code = Code::of(program);
-        let job = Job { code: &code, inputs: self.rows(inputs)?, items, table, digits, check: Check::Code };
-        Ok(self.resident(self.engine.run(&job)?))
+        self.run_program(program, inputs, items, lookup.map(|Lookup { table, digits }| (table, &digits.values[..])))
     }
 
-    /// Fixed windows. The steps depend on the length of the longest exponent only; table entries are picked by address for public exponents, by reading all of
-    /// them for secret ones.
     fn pow(&self, bases: &Resident, exponents: Exponents<'_>, secrecy: Secrecy) -> Result<Resident> {
         exponents.check(bases.len())?;
-        let rows = self.rows(bases)?;
-        let list = match exponents {
-            Exponents::Shared(exponent) => std::slice::from_ref(exponent),
-            Exponents::Each(each) => each,
-        };
-        let bits = list.iter().map(Integer::significant_bits).max().unwrap_or(0);
-        let window = window_bits(bits, secrecy);
-        let code = Code::power(bits.div_ceil(window), window, secrecy == Secrecy::Secret);
-        let digits = digits(list, code.windows, window);
-        let modulus = self.modulus().value();
-        let power = |item: usize, base: &Integer| {
-            let exponent = exponents.of(item);
-            match secrecy {
-                Secrecy::Secret if !exponent.is_zero() => Integer::from(base.secure_pow_mod_ref(exponent, modulus)),
-                // The exponent is not negative, so the power exists.
-                _ => base.pow_mod_ref(exponent, modulus).map(Integer::from).unwrap_or_default(),
-            }
-        };
-        let digits = match exponents {
-            _ if code.windows == 0 => Picks::None,
-            Exponents::Shared(_) => Picks::Shared(&digits),
-            Exponents::Each(_) => Picks::Each(&digits),
-        };
-        let job = Job { code: &code, inputs: rows, items: bases.len(), table: None, digits, check: Check::Function(&power) };
-        Ok(self.resident(self.engine.run(&job)?))
+        match exponents {
+            Exponents::Shared(exponent) => self.power(bases, std::slice::from_ref(exponent), secrecy),
+            Exponents::Each(exponents) => self.power(bases, exponents, secrecy),
+        }
     }
 
     /// Montgomery's trick over a tree: products of neighbours up to one number, its inverse by GMP, and down again. Three products for each value.
@@ -129,11 +167,11 @@ impl Ring for GpuRing {
         let tree = Tree::of(count);
         let products = self.run_code(&tree.up, rows, 1)?;
         let root = if count == 1 { rows } else { &self.engine.gather(&[&products], &[(0, count - 2)])? };
-        let root = match self.engine.leave(root)?.integer(0).invert(self.modulus().value()) {
+        let root = match self.leave(root)?.integer(0).invert(self.modulus().value()) {
             Ok(mut inverse) => {
                 let words = Limbs::from_integers([&inverse], self.modulus().width())?;
                 wipe(&mut inverse);
-                self.engine.enter(&words)?
+                self.enter(&words)?
             }
             Err(_) => return Err(self.first_not_invertible(rows)?),
         };
@@ -149,7 +187,66 @@ impl Ring for GpuRing {
     }
 
     fn download(&self, values: &Resident) -> Result<Limbs> {
-        Ok(self.engine.leave(self.rows(values)?)?)
+        self.leave(self.rows(values)?)
+    }
+}
+
+impl GpuRings {
+    pub(super) fn new(engine: Engine) -> Self {
+        Self(GpuRing::new(engine))
+    }
+}
+
+impl Rings for GpuRings {
+    fn moduli(&self) -> Vec<&Modulus> {
+        self.0.moduli().collect()
+    }
+
+    fn batch(&self) -> usize {
+        self.0.busy_batch()
+    }
+
+    fn upload(&self, values: &[Limbs]) -> Result<Resident> {
+        check_batches(self.0.moduli().len(), values)?;
+        values.iter().zip(self.0.moduli()).try_for_each(|(values, modulus)| check_reduced(values, modulus))?;
+        Ok(self.0.resident(self.0.engine.enter(values)?))
+    }
+
+    fn one_plus(&self, values: &Limbs, factors: &[Integer]) -> Result<Resident> {
+        check_count("factors", self.0.moduli().len(), factors.len())?;
+        let residues = self.0.moduli().zip(factors).map(|(modulus, factor)| one_plus(modulus, values, factor));
+        self.upload(&residues.collect::<Result<Vec<_>>>()?)
+    }
+
+    fn run(&self, program: &Program, inputs: &Resident, lookups: Option<Lookups<'_>>) -> Result<Resident> {
+        let Some(Lookups { table, digits }) = lookups else {
+            return self.0.run_program(program, inputs, items_of(program, inputs, None)?, None);
+        };
+        check_count("digits of all moduli", self.0.moduli().len(), digits.len())?;
+        let mut items = 0;
+        for digits in digits {
+            items = items_of(program, inputs, Some(Lookup { table, digits }))?;
+        }
+        let all = Zeroizing::new(digits.iter().map(|digits| &digits.values[..]).collect::<Vec<_>>().concat());
+        self.0.run_program(program, inputs, items, Some((table, &all)))
+    }
+
+    fn pow(&self, bases: &Resident, exponents: &[Integer], secrecy: Secrecy) -> Result<Resident> {
+        check_count("exponents", self.0.moduli().len(), exponents.len())?;
+        exponents.iter().try_for_each(|exponent| Exponents::Shared(exponent).check(bases.len()))?;
+        self.0.power(bases, exponents, secrecy)
+    }
+
+    fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident> {
+        check_picks(sources, picks)?;
+        let rows = sources.iter().map(|source| self.0.rows(source)).collect::<Result<Vec<_>>>()?;
+        let of_modulus = |number: usize| picks.iter().map(move |&(source, index)| (source, number * sources[source].len() + index));
+        let picks: Vec<(usize, usize)> = (0..self.0.moduli().len()).flat_map(of_modulus).collect();
+        Ok(self.0.resident(self.0.engine.gather(&rows, &picks)?))
+    }
+
+    fn download(&self, values: &Resident) -> Result<Vec<Limbs>> {
+        Ok(self.0.engine.leave(self.0.rows(values)?)?)
     }
 }
 
@@ -162,9 +259,9 @@ fn window_bits(bits: u32, secrecy: Secrecy) -> u32 {
     (1..=widest).min_by_key(|&window| (1 << window) + bits.div_ceil(window)).unwrap_or(1)
 }
 
-/// The digits of all exponents, lowest first, `count` of `window` bits for each. Addresses depend on the lengths only.
-fn digits(exponents: &[Integer], count: usize, window: u32) -> Zeroizing<Vec<u16>> {
-    let mut digits = Zeroizing::new(Vec::with_capacity(exponents.len() * count));
+/// The digits of all exponents, lowest first, `count` of `window` bits for each, each list `times` times over. Addresses depend on the lengths only.
+fn digits(exponents: &[Integer], count: usize, window: u32, times: usize) -> Zeroizing<Vec<u16>> {
+    let mut digits = Zeroizing::new(Vec::with_capacity(exponents.len() * count * times));
     for exponent in exponents {
         let words = Zeroizing::new(exponent.to_digits::<u64>(Order::Lsf));
         let word = |index: usize| u128::from(words.get(index).copied().unwrap_or(0));
@@ -173,6 +270,8 @@ fn digits(exponents: &[Integer], count: usize, window: u32) -> Zeroizing<Vec<u16
             let pair = word(bit / 64) | word(bit / 64 + 1) << 64;
             (pair >> (bit % 64)) as u16 & ((1 << window) - 1)
         }));
+        let start = digits.len() - count;
+        (1..times).for_each(|_| digits.extend_from_within(start..start + count));
     }
     digits
 }

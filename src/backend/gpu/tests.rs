@@ -8,6 +8,9 @@ use std::sync::atomic::Ordering;
 use rug::Integer;
 
 use super::adapter::{Gpu, variants};
+use super::bound::Multipliers;
+use super::check::times;
+use super::clock::Busy;
 use super::code::{Code, Kind, Piece, Place, Step, pieces};
 use super::device::{Adapter, Bindings, Context, Dispatch, Params, View, Work, adapters, choose};
 use super::engine::Engine;
@@ -15,9 +18,9 @@ use super::form::Form;
 use super::fused::{is_fused, split};
 use super::generate::{Entry, GROUP, module};
 use super::mirror::{self, Memory};
-use super::ring::GpuRing;
+use super::ring::{GpuRing, GpuRings};
 use super::shape::{Arithmetic, Communication, MAX_LIMBS, ROOM_BITS, Shape, Variant};
-use crate::backend::{BackendId, Digits, Exponents, Lookup, Ring, Secrecy, open};
+use crate::backend::{BackendId, Digits, Exponents, Lookup, Ring, Rings, Secrecy, open};
 use crate::error::Error;
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
@@ -121,6 +124,13 @@ fn shapes_have_room_for_every_modulus() {
     }
 }
 
+/// The moduli as the kernels read them.
+fn constants(forms: &[&Form]) -> Vec<u32> {
+    let mut words = Vec::new();
+    forms.iter().for_each(|form| form.put_modulus(&mut words));
+    words
+}
+
 /// Two-factor products of edge operands, as the machine takes them.
 struct Products {
     form: Form,
@@ -212,11 +222,10 @@ impl Products {
                 inputs: 2,
                 slots: 1,
                 slot_base: 2 * pairs as u32,
-                minus_inverse: [form.minus_inverse() as u32, (form.minus_inverse() >> 32) as u32],
                 ..Params::default()
             },
             code: Code::chain(vec![step], 1).words(),
-            constants: form.constants(),
+            constants: constants(&[&form]),
             slots: inputs.into_iter().chain(std::iter::repeat_n(0, pairs * shape.row_bytes() as usize / 4)).collect(),
             ..Memory::default()
         };
@@ -326,11 +335,10 @@ fn shader_equals_mirror(context: &Context, shape: Shape, rounds: usize, word_for
         let pairs: Vec<u32> = (0..rows as u32).flat_map(|i| [i, rows as u32 - 1 - i]).collect();
         let words: Vec<u32> = (0..3 * rows as u32).map(|i| i.wrapping_mul(0x9e37_79b9)).collect();
         let limbs = (rows * shape.row()) as u32;
-        let of = |params: Params| Params { minus_inverse: products.memory.params.minus_inverse, ..params };
         for (entry, params, code, invocations) in [
-            (Entry::Join, of(Params { count: rows as u32, ..Params::default() }), Vec::new(), teams),
-            (Entry::Gather, of(Params { count: limbs, ..Params::default() }), pairs, u64::from(limbs)),
-            (Entry::Unpack, of(Params { count: limbs, inputs: 3, ..Params::default() }), words, u64::from(limbs)),
+            (Entry::Join, Params { count: rows as u32, ..Params::default() }, Vec::new(), teams),
+            (Entry::Gather, Params { count: limbs, ..Params::default() }, pairs, u64::from(limbs)),
+            (Entry::Unpack, Params { count: limbs, inputs: 3, ..Params::default() }, words, u64::from(limbs)),
         ] {
             let mut memory = Memory { params, code, ..base.clone() };
             let slots = on_device(context, entry, &shape, &memory, invocations);
@@ -342,6 +350,43 @@ fn shader_equals_mirror(context: &Context, shape: Shape, rounds: usize, word_for
             assert!(same, "{shape}: {} differs from its mirror", entry.name());
         }
     }
+}
+
+/// Items of two moduli in one dispatch, each modulus at the end of its range; then the second one's alone.
+#[test]
+fn two_moduli_in_one_dispatch_equal_the_mirror() {
+    let Some(gpu) = gpu() else { return };
+    let shape = Shape { variant: U64, lanes: 4, limbs: 9, halves: 2, squares: false };
+    let mut stream = stream();
+    let moduli = edge_moduli(&shape, &mut stream);
+    let both = [&moduli[0], &moduli[1]].map(|n| Products::edges(n, shape, &mut stream));
+    let pairs = both[0].pairs.min(both[1].pairs);
+    let row = shape.row_bytes() as usize / 4;
+    let inputs = both.iter().flat_map(|products| &products.memory.slots[..2 * pairs * row]).copied();
+    let count = 2 * pairs as u32;
+    let memory = Memory {
+        params: Params { count, items: count, slot_base: 2 * count, per_modulus: pairs as u32, ..both[0].memory.params },
+        constants: constants(&[&both[0].form, &both[1].form]),
+        slots: inputs.chain(std::iter::repeat_n(0, 2 * pairs * row)).collect(),
+        ..both[0].memory.clone()
+    };
+    let teams = |params: &Params| u64::from(params.count) * u64::from(shape.lanes);
+    let slots = on_device(&gpu.context, Entry::Machine, &shape, &memory, teams(&memory.params));
+    let mut mirrored = memory.clone();
+    mirror::run(Entry::Machine, &shape, &mut mirrored);
+    assert!(slots == mirrored.slots);
+    let at = |number: usize| &slots[number * row..(number + 1) * row];
+    for item in 0..2 * pairs {
+        let form = &both[item / pairs].form;
+        let product = form.value(at(2 * item)) * form.value(at(2 * item + 1)) % form.modulus().value();
+        assert_eq!(form.value(at(4 * pairs + item)), product, "item {item}");
+    }
+    // The results of the second modulus leave by themselves.
+    let params = Params { count: pairs as u32, first_item: pairs as u32, per_modulus: pairs as u32, ..Params::default() };
+    let mut memory = Memory { params, inputs: slots[5 * pairs * row..].to_vec(), slots: vec![0; pairs * row], ..memory };
+    let joined = on_device(&gpu.context, Entry::Join, &shape, &memory, teams(&params));
+    mirror::run(Entry::Join, &shape, &mut memory);
+    assert!(joined == memory.slots);
 }
 
 /// The kernels in doubles on an adapter whose fma is not fused: the three functions that need it are replaced by exact ones in integers.
@@ -371,7 +416,7 @@ fn squares_by_their_own_body_give_the_same_bits() {
     for n in edge_moduli(&shape, &mut stream()) {
         let modulus = Modulus::square(n).unwrap();
         let values = residues(&modulus, 11);
-        let ring = GpuRing::new(Engine::new(std::sync::Arc::clone(&gpu.context), Form::new(modulus.clone(), shape)).unwrap());
+        let ring = GpuRing::new(Engine::new(std::sync::Arc::clone(&gpu.context), vec![Form::new(modulus.clone(), shape)]).unwrap());
         let oracle = open(BackendId::Gmp).unwrap().ring(modulus).unwrap();
         let chain = |length: u32| {
             let ops: Vec<Op> =
@@ -434,7 +479,7 @@ fn programs_are_cut_into_pieces_that_cover_them() {
 }
 
 fn ring(gpu: &Gpu, modulus: &Modulus) -> GpuRing {
-    GpuRing::new(gpu.engine(modulus.clone()).unwrap())
+    GpuRing::new(gpu.engine(vec![modulus.clone()]).unwrap())
 }
 
 fn residues(modulus: &Modulus, count: usize) -> Limbs {
@@ -468,6 +513,7 @@ fn narrow_limits_give_the_same_bits() {
     (limits.binding_bytes, limits.scratch_bytes, limits.groups, limits.iterations, limits.in_flight) = (33 * 144 + 256, 2048, 3, Some(60), 2);
     limits.seconds = 1e-4;
     let rows = work_without_large_table(&ring(&gpu, &modulus), &values);
+    assert_eq!(two_moduli(&gpu), two_moduli_by_gmp());
     assert!(rows == work_without_large_table(open(BackendId::Gmp).unwrap().ring(modulus.clone()).unwrap().as_ref(), &values));
     // What no binding can hold is refused in one line.
     let base = ring(&gpu, &modulus).upload(&Limbs::from_integers(&[3u32, 1, 5].map(Integer::from), modulus.width()).unwrap()).unwrap();
@@ -481,6 +527,123 @@ fn work_without_large_table(ring: &dyn Ring, values: &Limbs) -> Vec<Limbs> {
     let picks: Vec<(usize, usize)> = (0..values.len()).rev().flat_map(|i| [(0, i), (1, values.len() - 1 - i)]).collect();
     let gathered = ring.gather(&[&inputs, &powers], &picks).unwrap();
     [&inputs, &powers, &gathered].map(|batch| ring.download(batch).unwrap()).into()
+}
+
+/// Items of two moduli of which one is longer, in numbers that no limit divides.
+fn two_moduli_of(rings: &dyn Rings) -> Vec<Limbs> {
+    let values: Vec<Limbs> = rings.moduli().into_iter().map(|modulus| residues(modulus, 23)).collect();
+    let inputs = rings.upload(&values).unwrap();
+    let powers = rings.pow(&inputs, &[0x1_0001u32, 0xdead_beef].map(Integer::from), Secrecy::Secret).unwrap();
+    let picks: Vec<(usize, usize)> = (0..23).rev().flat_map(|i| [(0, i), (1, 22 - i)]).collect();
+    let products = rings.run(&Program::single_product().unwrap(), &rings.gather(&[&inputs, &powers], &picks).unwrap(), None).unwrap();
+    [&inputs, &powers, &products].iter().flat_map(|batch| rings.download(batch).unwrap()).collect()
+}
+
+fn two_squares() -> Vec<Modulus> {
+    [all_ones(512), all_ones(447)].map(|n| Modulus::square(n).unwrap()).into()
+}
+
+fn two_moduli(gpu: &Gpu) -> Vec<Limbs> {
+    two_moduli_of(&GpuRings::new(gpu.engine(two_squares()).unwrap()))
+}
+
+fn two_moduli_by_gmp() -> Vec<Limbs> {
+    two_moduli_of(open(BackendId::Gmp).unwrap().rings(two_squares()).unwrap().as_ref())
+}
+
+#[test]
+fn moduli_that_do_not_go_together_are_refused() {
+    let Some(gpu) = gpu() else { return };
+    let mixed = vec![Modulus::square(all_ones(256)).unwrap(), Modulus::new(all_ones(512)).unwrap()];
+    assert!(matches!(gpu.engine(mixed), Err(Error::Unsupported { .. })));
+    assert!(matches!(gpu.engine(Vec::new()), Err(Error::Size { .. })));
+    // A batch of two moduli is none of one of them.
+    let rings = GpuRings::new(gpu.engine(two_squares()).unwrap());
+    let batch = rings.upload(&two_squares().iter().map(|modulus| residues(modulus, 2)).collect::<Vec<_>>()).unwrap();
+    assert_eq!(batch.len(), 2);
+    assert!(ring(gpu, &two_squares()[0]).download(&batch).is_err());
+}
+
+/// One wrong result at any place of a chunk: found surely where all are compared, with the probability that is stated where products of them are.
+#[test]
+fn one_wrong_result_is_found_wherever_it_is() {
+    let Some(gpu) = gpu() else { return };
+    let modulus = Modulus::square(all_ones(256)).unwrap();
+    let ring = ring(gpu, &modulus);
+    let plant = |row: usize, other: usize| *ring.engine().fault.lock().unwrap() = Some((row, other));
+    let is_found = |result: Result<crate::backend::Resident, Error>| match result {
+        Ok(_) => false,
+        Err(Error::Disagreement { .. }) => true,
+        Err(other) => panic!("{other}"),
+    };
+    // Both outputs of few items.
+    let ops = vec![Op::Mul { dst: 2, a: 0, b: 1 }, Op::Sqr { dst: 3, a: 2 }];
+    let program = Program::new(2, ops, vec![1, 2], vec![2, 3], 0, 0).unwrap();
+    let few = ring.upload(&residues(&modulus, 2 * 12)).unwrap();
+    for row in 0..24 {
+        plant(row, (row + 1) % 24);
+        assert!(is_found(ring.run(&program, &few, None)), "{row}");
+    }
+    // Many powers with one exponent: eight products of halves.
+    let many = ring.upload(&residues(&modulus, 300)).unwrap();
+    let exponent = all_ones(128);
+    for row in (0..300).step_by(43).chain([299]) {
+        plant(row, (row + 1) % 300);
+        assert!(is_found(ring.pow(&many, Exponents::Shared(&exponent), Secrecy::Public)), "{row}");
+    }
+    assert!(!is_found(ring.pow(&many, Exponents::Shared(&exponent), Secrecy::Public)));
+    // Many short programs: one product of a half, so every other fault. More than five standard deviations would be wrong.
+    let single = Program::single_product().unwrap();
+    let count = 1500;
+    let many = ring.upload(&residues(&modulus, 2 * count)).unwrap();
+    let trials = 40;
+    let found = (0..trials)
+        .filter(|trial| {
+            let row = trial * 37 % count;
+            plant(row, (row + 1) % count);
+            is_found(ring.run(&single, &many, None))
+        })
+        .count();
+    assert!((5..=35).contains(&found), "{found} of {trials}");
+    assert!(!is_found(ring.run(&single, &many, None)));
+    // Exponents of their own: results here and there, and a batch of wrong ones does not get through.
+    let each: Vec<Integer> = (0..300u32).map(|i| Integer::from(&exponent - i)).collect();
+    let bases = ring.upload(&residues(&modulus, 300)).unwrap();
+    assert!(!is_found(ring.pow(&bases, Exponents::Each(&each), Secrecy::Public)));
+}
+
+#[test]
+fn checks_cost_a_part_of_the_work() {
+    let chain = |steps: usize| Code::chain(vec![Step { kind: Kind::Product, a: Place::Input(0), b: Place::Input(0), to: 0 }; steps], 1);
+    assert_eq!([1, 16, 31, 32, 63, 64, 128, 5000].map(|steps| times(&chain(steps))), [1, 2, 3, 4, 7, 8, 8, 8]);
+    // The product of items reads each of them once.
+    for inputs in 1..40 {
+        let code = Code::product(inputs);
+        assert_eq!((code.steps.len(), code.outputs.len()), (inputs - 1, 1));
+        assert_eq!(code.cone(&code.outputs), code.steps);
+        assert_eq!(code.level_ends.last().copied().unwrap_or(0), inputs - 1);
+    }
+}
+
+#[test]
+fn time_of_the_device_is_a_union_of_intervals() {
+    let mut busy = Busy::default();
+    busy.add(vec![(10, 20), (15, 30), (40, 50), (42, 45)]);
+    assert_eq!(busy.ticks, 30);
+    // What comes later overlaps, too; a clock that was set back adds nothing.
+    busy.add(vec![(45, 60), (70, 65)]);
+    assert_eq!(busy.ticks, 40);
+    let Some(gpu) = gpu() else { return };
+    let Some(before) = gpu.context.device_ns() else { return println!("skipped: {} has no clock", gpu.context.adapter.name) };
+    let modulus = Modulus::square(all_ones(256)).unwrap();
+    let ring = ring(gpu, &modulus);
+    let (_, elapsed) = crate::stopwatch::Stopwatch::time(|| {
+        let values = ring.upload(&residues(&modulus, 40)).unwrap();
+        ring.pow(&values, Exponents::Shared(&all_ones(200)), Secrecy::Public).unwrap()
+    });
+    let passed = gpu.context.device_ns().unwrap() - before;
+    // Other tests may be at work on the same device meanwhile.
+    assert!(passed > 0, "{passed} of {elapsed:?}");
 }
 
 /// More operations in a row than the loops of one dispatch may run on a software adapter, in the widest teams.
@@ -504,8 +667,8 @@ fn a_device_that_computes_wrong_is_found_out() {
     let good = ring(gpu, &modulus);
     let values = residues(&modulus, 20);
     let batch = good.upload(&values).unwrap();
-    let shape = *gpu.engine(modulus.clone()).unwrap().form().shape();
-    let faulty = GpuRing::new(Engine::with_fault(std::sync::Arc::clone(&gpu.context), Form::new(modulus, shape)).unwrap());
+    let shape = *gpu.engine(vec![modulus.clone()]).unwrap().shape();
+    let faulty = GpuRing::new(Engine::with_fault(std::sync::Arc::clone(&gpu.context), vec![Form::new(modulus, shape)]).unwrap());
     let is_caught = |what: &str, result: Result<(), Error>| assert!(matches!(result, Err(Error::Disagreement { .. })), "{what}: {result:?}");
     is_caught("upload", faulty.upload(&values).map(drop));
     is_caught("run", faulty.run(&Program::single_product().unwrap(), &batch, None).map(drop));
@@ -560,6 +723,42 @@ fn a_software_adapter_is_the_last_choice_and_named_as_one() {
     assert!(choose(&[], None).unwrap_err().contains("no Vulkan"));
     assert!(list[0].is_software() && !list[1].is_software());
     assert_ne!(crate::backend::fastest().unwrap().id(), BackendId::Gpu);
+}
+
+#[test]
+fn bounds_are_known_by_exact_names() {
+    let bound = |name: &str, variant| Multipliers::of(name).and_then(|multipliers| multipliers.limb_products_per_second(variant));
+    // The issue rates of gpu-base-n: 132 multiprocessors, 32 wide products a cycle, 1.755 GHz, and 5 half-size products of 72 limbs.
+    let h200 = bound("NVIDIA H200", U64).unwrap();
+    assert!((h200 / (5.0 * 72.0 * 72.0) / 286e6 - 1.0).abs() < 0.01, "{h200}");
+    assert_eq!(bound("NVIDIA H100 80GB HBM3", U64), Some(h200));
+    assert!(bound("NVIDIA H100 PCIe", U64).unwrap() < h200);
+    for name in [
+        "NVIDIA A100-SXM4-40GB",
+        "NVIDIA A100 80GB PCIe",
+        "NVIDIA L40S",
+        "NVIDIA GeForce RTX 4090",
+        "NVIDIA GeForce RTX 3090",
+        "Apple M1 Max",
+        "Apple M2",
+    ] {
+        let multipliers = Multipliers::of(name).unwrap();
+        let [wide, narrow] = [U64, U32].map(|variant| multipliers.limb_products_per_second(variant).unwrap());
+        assert!(narrow > wide && wide > 1e11 && !multipliers.to_string().is_empty(), "{name}");
+        assert_eq!(bound(name, F64).is_some(), name.starts_with("NVIDIA"), "{name}");
+    }
+    // Other cards have other numbers of multiprocessors.
+    for name in [
+        "NVIDIA GeForce RTX 4090 Laptop GPU",
+        "NVIDIA GeForce RTX 4090 D",
+        "NVIDIA GeForce RTX 3090 Ti",
+        "Apple M3",
+        "AMD Radeon RX 7900 XTX",
+        "llvmpipe (LLVM 15.0.6, 256 bits)",
+        "",
+    ] {
+        assert!(Multipliers::of(name).is_none(), "{name}");
+    }
 }
 
 #[test]

@@ -6,16 +6,17 @@ use rayon::prelude::*;
 use rug::Integer;
 
 use super::cipher::{Ciphertexts, State};
-use super::key::SecretKey;
-use crate::backend::{Backend, Exponents, Ring, Secrecy};
+use super::key::{Half, SecretKey};
+use crate::backend::{Backend, Exponents, Ring, Rings, Secrecy};
 use crate::error::{Error, Result};
-use crate::limbs::Limbs;
-use crate::modulus::Modulus;
+use crate::limbs::{Limbs, words_for_bits};
+use crate::modulus::{Modulus, wipe};
 
 /// Decrypts on one backend.
 pub struct Decryptor {
     secret: SecretKey,
-    rings: [Arc<dyn Ring>; 2],
+    /// Modulo p^2 and q^2.
+    rings: Arc<dyn Rings>,
     verify: Option<Arc<dyn Ring>>,
 }
 
@@ -25,10 +26,9 @@ impl Decryptor {
     /// # Errors
     /// When the backend cannot handle the moduli.
     pub fn new(backend: &dyn Backend, secret: &SecretKey, verify: bool) -> Result<Self> {
-        let ring = |prime: &Integer| backend.ring(Modulus::square(prime.clone())?);
-        let [p, q] = secret.primes();
+        let moduli = secret.primes().into_iter().map(|prime| Modulus::square(prime.clone())).collect::<Result<_>>()?;
         let verify = if verify { Some(backend.ring(secret.public().modulus()?)?) } else { None };
-        Ok(Self { secret: secret.clone(), rings: [ring(p)?, ring(q)?], verify })
+        Ok(Self { secret: secret.clone(), rings: backend.rings(moduli)?, verify })
     }
 
     /// The signed plaintexts, in (-n/2, n/2).
@@ -43,12 +43,18 @@ impl Decryptor {
     pub fn decrypt<S: State>(&self, ciphertexts: &Ciphertexts<S>) -> Result<Vec<Integer>> {
         ciphertexts.check_key(self.secret.public())?;
         let values = ciphertexts.values().to_integers();
-        let half = |which: usize| -> Result<Vec<Integer>> {
-            let (ring, half) = (&self.rings[which], &self.secret.halves()[which]);
+        let halves = self.secret.halves();
+        let reduced = |half: &Half<'_>| -> Result<Limbs> {
             let reduced: Vec<Integer> = values.par_iter().map(|c| Integer::from(c % half.squared)).collect();
-            let bases = ring.upload(&Limbs::from_integers(&reduced, ring.modulus().width())?)?;
-            let exponent = Integer::from(half.prime - 1u32);
-            let powers = ring.download(&ring.pow(&bases, Exponents::Shared(&exponent), Secrecy::Secret)?)?;
+            Limbs::from_integers(&reduced, words_for_bits(half.squared.significant_bits()))
+        };
+        let mut exponents = halves.each_ref().map(|half| Integer::from(half.prime - 1u32));
+        // Both primes at once: a few ciphertexts fill the lanes of one thread, and few fill a GPU.
+        let bases = self.rings.upload(&halves.iter().map(reduced).collect::<Result<Vec<_>>>()?)?;
+        let powers = self.rings.pow(&bases, &exponents, Secrecy::Secret).and_then(|powers| self.rings.download(&powers));
+        exponents.iter_mut().for_each(wipe);
+        let powers = powers?;
+        let message = |(half, powers): (&Half<'_>, &Limbs)| -> Result<Vec<Integer>> {
             (0..values.len())
                 .into_par_iter()
                 .map(|index| {
@@ -63,9 +69,8 @@ impl Decryptor {
                 })
                 .collect()
         };
-        // A few ciphertexts fill the lanes of one thread: the other thread takes the other prime.
-        let (m_p, m_q) = rayon::join(|| half(0), || half(1));
-        let (m_p, m_q) = (m_p?, m_q?);
+        let parts = halves.iter().zip(&powers).map(message).collect::<Result<Vec<_>>>()?;
+        let (m_p, m_q) = (&parts[0], &parts[1]);
         let public = self.secret.public();
         let plain: Vec<Integer> = (0..values.len()).into_par_iter().map(|i| public.lift(self.secret.join_plaintext(&m_p[i], &m_q[i]))).collect();
         if let Some(ring) = &self.verify {

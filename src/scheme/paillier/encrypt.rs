@@ -32,7 +32,7 @@ use zeroize::Zeroize;
 
 use super::cipher::{Ciphertexts, Sendable};
 use super::key::{PublicKey, SecretKey, teichmueller};
-use crate::backend::{Backend, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
+use crate::backend::{Backend, Digits, Exponents, Lookups, Resident, Ring, Rings, Secrecy};
 use crate::error::{Error, Result};
 use crate::limbs::{Limbs, words_for_bits};
 use crate::modulus::{Modulus, wipe};
@@ -177,14 +177,15 @@ enum Mode {
     },
     /// One power of a base, or one of each of many bases.
     Table(Box<Table>),
+    /// A table modulo p^2 and one modulo q^2.
     Owner {
+        table: Box<Table>,
         halves: Box<[OwnerHalf; 2]>,
         secret: Box<SecretKey>,
     },
 }
 
 struct OwnerHalf {
-    table: Table,
     /// The order p - 1 of M_p: exponents are uniform below it.
     order: Integer,
     /// q mod p: 1 + m n = 1 + p (m q mod p) (mod p^2).
@@ -197,9 +198,9 @@ impl Drop for OwnerHalf {
     }
 }
 
-/// Powers of one base on a backend.
+/// Powers of one base, modulo one number or of one for each of several.
 struct Table {
-    ring: Arc<dyn Ring>,
+    rings: Arc<dyn Rings>,
     plan: FixedBase,
     table: Resident,
     exponent_bits: u32,
@@ -232,31 +233,60 @@ impl Tables {
 }
 
 impl Table {
-    /// `factor` times powers of one base, for exponents of `exponent_bits`.
-    fn new(ring: Arc<dyn Ring>, base: Integer, factor: Integer, exponent_bits: u32, tables: Tables) -> Result<Self> {
-        let plan = FixedBase::plan(exponent_bits, tables.window_bits(exponent_bits, ring.modulus().width()))?;
-        let inputs = ring.upload(&Limbs::from_integers(&[base, Integer::from(1), factor], ring.modulus().width())?)?;
-        let table = ring.table(ring.run(plan.build(), &inputs, None)?)?;
-        Ok(Self { ring, plan, table, exponent_bits })
+    /// `factors` times powers of one base each, for exponents of `exponent_bits`: a factor and a base for each modulus.
+    fn new(rings: Arc<dyn Rings>, bases: &[Integer], factors: &[Integer], exponent_bits: u32, tables: Tables) -> Result<Self> {
+        let moduli = rings.moduli();
+        let width = moduli.iter().map(|modulus| modulus.width()).max().unwrap_or(1);
+        let plan = FixedBase::plan(exponent_bits, tables.window_bits(exponent_bits, width))?;
+        let one = Integer::from(1);
+        let inputs =
+            bases.iter().zip(factors).zip(&moduli).map(|((base, factor), modulus)| Limbs::from_integers([base, &one, factor], modulus.width()));
+        let inputs = rings.upload(&inputs.collect::<Result<Vec<_>>>()?)?;
+        let table = rings.table(rings.run(plan.build(), &inputs, None)?)?;
+        Ok(Self { rings, plan, table, exponent_bits })
     }
 
-    /// Powers of uniform n-th residues, one for each window; the exponents together have `exponent_bits` or a little more.
-    fn of_random_bases(ring: Arc<dyn Ring>, n: &Integer, exponent_bits: u32, tables: Tables, stream: &mut Stream) -> Result<Self> {
-        let width = ring.modulus().width();
+    /// Powers of uniform n-th residues, one for each window; the exponents together have `exponent_bits` or a little more. `rings`: modulo n^2 alone.
+    fn of_random_bases(rings: Arc<dyn Rings>, n: &Integer, exponent_bits: u32, tables: Tables, stream: &mut Stream) -> Result<Self> {
+        let width = rings.moduli().first().map_or(1, |modulus| modulus.width());
         let window_bits = tables.window_bits(exponent_bits, width).min(8);
         let plan = FixedBase::plan_bases((exponent_bits.div_ceil(window_bits) as usize).next_multiple_of(PARTS), window_bits)?;
         let units: Vec<Integer> = (0..plan.windows()).map(|_| stream.unit(n)).collect();
-        let residues = ring.pow(&ring.upload(&Limbs::from_integers(&units, width)?)?, Exponents::Shared(n), Secrecy::Public)?;
-        let one = ring.upload(&Limbs::from_integers(&[Integer::from(1)], width)?)?;
+        let upload = |values: &[Integer]| rings.upload(&[Limbs::from_integers(values, width)?]);
+        let residues = rings.pow(&upload(&units)?, std::slice::from_ref(n), Secrecy::Public)?;
+        let one = upload(&[Integer::from(1)])?;
         let picks: Vec<(usize, usize)> = (0..plan.windows()).map(|k| (0, k)).chain([(1, 0), (1, 0)]).collect();
-        let table = ring.table(ring.run(plan.build(), &ring.gather(&[&residues, &one], &picks)?, None)?)?;
-        Ok(Self { ring, exponent_bits: plan.windows() as u32 * window_bits, plan, table })
+        let table = rings.table(rings.run(plan.build(), &rings.gather(&[&residues, &one], &picks)?, None)?)?;
+        Ok(Self { rings, exponent_bits: plan.windows() as u32 * window_bits, plan, table })
     }
 
-    /// start_i times the entries that e_i picks. Input: exponents below 2^exponent_bits.
-    fn times_power<'a>(&self, starts: &Resident, exponents: impl Iterator<Item = &'a Integer>) -> Result<Resident> {
+    /// start_i times the entries that item i's exponents pick, one for each modulus. Input: exponents below 2^exponent_bits.
+    fn times_power(&self, starts: &Resident, exponents: &[Drawn]) -> Result<Resident> {
+        let moduli = self.rings.moduli().len();
+        let digits = (0..moduli).map(|which| self.digits(exponents.iter().map(|drawn| &drawn.0[which]))).collect::<Result<Vec<_>>>()?;
+        let Some(parts) = self.plan.parts().filter(|_| starts.len() <= LANES) else {
+            return self.rings.run(self.plan.apply(), starts, Some(Lookups { table: &self.table, digits: &digits }));
+        };
+        // Few powers fill the lanes in parts. Part 0 begins with the start, the others with 1.
+        let one = self.rings.one_plus(&Limbs::zeros(1, 1), &vec![Integer::new(); moduli])?;
+        let picks: Vec<(usize, usize)> =
+            (0..starts.len()).flat_map(|i| std::iter::once((0, i)).chain(std::iter::repeat_n((1, 0), PARTS - 1))).collect();
+        let inputs = self.rings.gather(&[starts, &one], &picks)?;
         let bits = self.plan.window_bits();
-        let mut values = Vec::with_capacity(starts.len() * self.plan.windows());
+        let of_parts = |digits: &Digits| {
+            let part =
+                |power: usize, part: usize| digits.item(power).iter().skip(part).step_by(PARTS).map(move |&digit| ((part as u16) << bits) + digit);
+            Digits::new(self.plan.windows() / PARTS, (0..starts.len() * PARTS).flat_map(|item| part(item / PARTS, item % PARTS)).collect())
+        };
+        let part_digits = digits.iter().map(of_parts).collect::<Result<Vec<_>>>()?;
+        let products = self.rings.run(&parts.apply, &inputs, Some(Lookups { table: &self.table, digits: &part_digits }))?;
+        self.rings.run(&parts.join, &products, None)
+    }
+
+    /// The digits of exponents, lowest window first.
+    fn digits<'a>(&self, exponents: impl ExactSizeIterator<Item = &'a Integer>) -> Result<Digits> {
+        let bits = self.plan.window_bits();
+        let mut values = Vec::with_capacity(exponents.len() * self.plan.windows());
         let mut words = vec![0u64; words_for_bits(self.plan.windows() as u32 * bits) + 1];
         for exponent in exponents {
             words.fill(0);
@@ -268,20 +298,7 @@ impl Table {
             }));
         }
         words.zeroize();
-        let digits = Digits::new(self.plan.windows(), values)?;
-        let Some(parts) = self.plan.parts().filter(|_| starts.len() <= LANES) else {
-            return self.ring.run(self.plan.apply(), starts, Some(Lookup { table: &self.table, digits: &digits }));
-        };
-        // Few powers fill the lanes in parts. Part 0 begins with the start, the others with 1.
-        let one = self.ring.one_plus(&Limbs::zeros(1, 1), &Integer::new())?;
-        let picks: Vec<(usize, usize)> =
-            (0..starts.len()).flat_map(|i| std::iter::once((0, i)).chain(std::iter::repeat_n((1, 0), PARTS - 1))).collect();
-        let inputs = self.ring.gather(&[starts, &one], &picks)?;
-        let part = |power: usize, part: usize| digits.item(power).iter().skip(part).step_by(PARTS).map(move |&digit| ((part as u16) << bits) + digit);
-        let part_digits = (0..starts.len() * PARTS).flat_map(|item| part(item / PARTS, item % PARTS)).collect();
-        let part_digits = Digits::new(self.plan.windows() / PARTS, part_digits)?;
-        let products = self.ring.run(&parts.apply, &inputs, Some(Lookup { table: &self.table, digits: &part_digits }))?;
-        self.ring.run(&parts.join, &products, None)
+        Digits::new(self.plan.windows(), values)
     }
 }
 
@@ -309,7 +326,8 @@ impl Encryptor {
             subject: "a public key without hs".into(),
             feature: "djn encryption; use --encryption standard".into(),
         })?;
-        let table = Table::new(backend.ring(public.modulus()?)?, base.clone(), Integer::from(1), exponent_bits, tables)?;
+        let rings = backend.rings(vec![public.modulus()?])?;
+        let table = Table::new(rings, std::slice::from_ref(base), &[Integer::from(1)], exponent_bits, tables)?;
         Ok(Self { public: public.clone(), mode: Mode::Table(Box::new(table)), purpose })
     }
 
@@ -318,9 +336,9 @@ impl Encryptor {
     /// # Errors
     /// When the backend cannot handle the modulus.
     pub fn own_bases(backend: &dyn Backend, public: &PublicKey, tables: Tables, purpose: Purpose, tape: &Tape) -> Result<Self> {
-        let ring = backend.ring(public.modulus()?)?;
+        let rings = backend.rings(vec![public.modulus()?])?;
         let mut stream = tape.stream(purpose, BASES_STREAM);
-        let table = Table::of_random_bases(ring, public.n(), public.bits() + 2 * STATISTICAL_BITS, tables, &mut stream)?;
+        let table = Table::of_random_bases(rings, public.n(), public.bits() + 2 * STATISTICAL_BITS, tables, &mut stream)?;
         Ok(Self { public: public.clone(), mode: Mode::Table(Box::new(table)), purpose })
     }
 
@@ -329,18 +347,17 @@ impl Encryptor {
     /// # Errors
     /// [`Error::Unsupported`] for a key whose factors of p - 1 are unknown; when the backend cannot handle the moduli.
     pub fn owner(backend: &dyn Backend, secret: &SecretKey, tables: Tables, purpose: Purpose) -> Result<Self> {
-        let generators = secret.generators()?;
-        let build = |which: usize| -> Result<OwnerHalf> {
-            let half = &secret.halves()[which];
-            let ring = backend.ring(Modulus::square(half.prime.clone())?)?;
-            let base = teichmueller(&generators[which], half)?;
-            let order = Integer::from(half.prime - 1u32);
-            let factor = secret.crt_factors()?[which].clone();
-            let table = Table::new(ring, base, factor, order.significant_bits(), tables.share(2))?;
-            Ok(OwnerHalf { table, order, cofactor: Integer::from(secret.public().n() / half.prime) % half.prime })
-        };
-        let halves = Box::new([build(0)?, build(1)?]);
-        Ok(Self { public: secret.public().clone(), mode: Mode::Owner { halves, secret: Box::new(secret.clone()) }, purpose })
+        let halves = secret.halves();
+        let moduli = secret.primes().into_iter().map(|prime| Modulus::square(prime.clone())).collect::<Result<_>>()?;
+        let bases = secret.generators()?.iter().zip(&halves).map(|(generator, half)| teichmueller(generator, half)).collect::<Result<Vec<_>>>()?;
+        let owned = halves.each_ref().map(|half| OwnerHalf {
+            order: Integer::from(half.prime - 1u32),
+            cofactor: Integer::from(secret.public().n() / half.prime) % half.prime,
+        });
+        let exponent_bits = owned.iter().map(|half| half.order.significant_bits()).max().unwrap_or(0);
+        let table = Table::new(backend.rings(moduli)?, &bases, &secret.crt_factors()?, exponent_bits, tables.share(2))?;
+        let mode = Mode::Owner { table: Box::new(table), halves: Box::new(owned), secret: Box::new(secret.clone()) };
+        Ok(Self { public: secret.public().clone(), mode, purpose })
     }
 
     /// The way that `encryption` names, by the key owner.
@@ -358,11 +375,11 @@ impl Encryptor {
     /// Bytes of tables, as residues of plain words.
     #[must_use]
     pub fn table_bytes(&self) -> u64 {
-        let of = |t: &Table| (t.table.len() * t.ring.modulus().width() * 8) as u64;
         match &self.mode {
             Mode::Standard { .. } => 0,
-            Mode::Table(table) => of(table),
-            Mode::Owner { halves, .. } => halves.iter().map(|h| of(&h.table)).sum(),
+            Mode::Table(table) | Mode::Owner { table, .. } => {
+                table.rings.moduli().iter().map(|modulus| (table.table.len() * modulus.width() * 8) as u64).sum()
+            }
         }
     }
 
@@ -374,7 +391,7 @@ impl Encryptor {
     /// [`Error::OutOfRange`] for |m| >= n/2.
     pub fn encrypt(&self, messages: &[Integer], tape: &Tape, first: u64) -> Result<Ciphertexts<Sendable>> {
         // Chunks keep all threads at work in the host's part, too; what is drawn does not depend on them.
-        let size = messages.len().div_ceil(rayon::current_num_threads().max(1)).next_multiple_of(LANES).clamp(LANES, self.ring().batch().max(LANES));
+        let size = messages.len().div_ceil(rayon::current_num_threads().max(1)).next_multiple_of(LANES).clamp(LANES, self.batch().max(LANES));
         let chunk = |(number, messages): (usize, &[Integer])| {
             let first = first + (number * size) as u64;
             let draws: Vec<Drawn> = (0..messages.len()).map(|i| self.draw(&mut tape.stream(self.purpose, first + i as u64))).collect();
@@ -396,12 +413,11 @@ impl Encryptor {
         Ok(Pool { public: self.public.clone(), product: Program::single_product()?, zeros: ring.upload(zeros.values())?, ring })
     }
 
-    /// The ring that does most of the work.
-    fn ring(&self) -> &dyn Ring {
+    /// Ciphertexts of one call that keep the device busy.
+    fn batch(&self) -> usize {
         match &self.mode {
-            Mode::Standard { ring, .. } => ring.as_ref(),
-            Mode::Table(table) => table.ring.as_ref(),
-            Mode::Owner { halves, .. } => halves[0].table.ring.as_ref(),
+            Mode::Standard { ring, .. } => ring.batch(),
+            Mode::Table(table) | Mode::Owner { table, .. } => table.rings.batch(),
         }
     }
 
@@ -433,25 +449,27 @@ impl Encryptor {
 
     fn encrypt_drawn(&self, messages: &[Integer], draws: &[Drawn]) -> Result<Ciphertexts<Sendable>> {
         let public = &self.public;
-        let part = |which: usize| draws.iter().map(move |drawn: &Drawn| &drawn.0[which]);
         let messages = residues(public, messages)?;
         let one = Integer::from(1);
         let values = match &self.mode {
             Mode::Standard { ring, product } => {
                 let width = ring.modulus().width();
-                let r = ring.upload(&Limbs::from_integers(part(0), width)?)?;
+                let r = ring.upload(&Limbs::from_integers(draws.iter().map(|drawn| &drawn.0[0]), width)?)?;
                 let randomisers = ring.pow(&r, Exponents::Shared(public.n()), Secrecy::Public)?;
                 let starts = ring.one_plus(&messages, &one)?;
                 let pairs = ring.gather(&[&starts, &randomisers], &interleaved(messages.len()))?;
                 ring.download(&ring.run(product, &pairs, None)?)?
             }
-            Mode::Table(table) => table.ring.download(&table.times_power(&table.ring.one_plus(&messages, &one)?, part(0))?)?,
-            Mode::Owner { halves, secret } => {
-                let residue = |which: usize| -> Result<Limbs> {
-                    let OwnerHalf { table, cofactor, .. } = &halves[which];
-                    table.ring.download(&table.times_power(&table.ring.one_plus(&messages, cofactor)?, part(which))?)
-                };
-                let (x_p, x_q) = (residue(0)?, residue(1)?);
+            Mode::Table(table) => {
+                let starts = table.rings.one_plus(&messages, &[one])?;
+                table.rings.download(&table.times_power(&starts, draws)?)?.swap_remove(0)
+            }
+            Mode::Owner { table, halves, secret } => {
+                let mut cofactors = halves.each_ref().map(|half| half.cofactor.clone());
+                let starts = table.rings.one_plus(&messages, &cofactors);
+                cofactors.iter_mut().for_each(wipe);
+                let parts = table.rings.download(&table.times_power(&starts?, draws)?)?;
+                let (x_p, x_q) = (&parts[0], &parts[1]);
                 let joined: Vec<Integer> = (0..messages.len()).map(|i| secret.join_scaled_ciphertext(&x_p.integer(i), &x_q.integer(i))).collect();
                 Limbs::from_integers(&joined, words_for_bits(public.n_squared().significant_bits()))?
             }

@@ -1,0 +1,534 @@
+//! `eivhe`: what integer-vector ciphertexts teach, and how their keys fall.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::inference::open_dataset;
+use super::progress::Meter;
+use super::{check_folder, check_stop, note, out, out_json, shown};
+use crate::attack::table;
+use crate::dataset::{Dataset, DatasetChoice, Images};
+use crate::error::{Error, Result};
+use crate::measure::{Run, Source};
+use crate::plot::{self as figures, FileKind};
+use crate::record::leakage::{Experiment, Leak};
+use crate::scheme::eivhe::Encryption;
+use crate::stopwatch::timestamp;
+use crate::workload::leakage::{
+    Learner, Progress, Protected, Protection, Setting, Sizes, Sweep, attack, attack_matrix, attack_row, learn, protect, row, sizes_row,
+};
+
+/// Options of `eivhe`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct EivheArgs {
+    #[command(subcommand)]
+    command: EivheCommand,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum EivheCommand {
+    /// Train networks on ciphertexts, labels in clear, beside the same networks on plaintext
+    Train(TrainArgs),
+    /// Recover the key by least squares, and decrypt the test images with it
+    Attack(AttackArgs),
+    /// Vary one size until learning on ciphertexts falls to chance: utility and secrecy side by side
+    Leakage(LeakageArgs),
+}
+
+/// Runs one of the experiments.
+pub(super) fn eivhe(args: &EivheArgs, json: bool) -> Result<bool> {
+    match &args.command {
+        EivheCommand::Train(args) => train(args, json),
+        EivheCommand::Attack(args) => attack_keys(args, json),
+        EivheCommand::Leakage(args) => leakage(args, json),
+    }
+}
+
+/// Sizes of the scheme.
+#[derive(Args, Clone, Copy, Debug)]
+struct SizesArgs {
+    /// Columns of the key T; `lwe` has sizes of its own
+    #[arg(long, default_value_t = 16, value_name = "K")]
+    key_columns: usize,
+    /// Entries of A are below this
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    a_bound: u32,
+    /// Entries of the noise E are below this
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    e_bound: u32,
+    /// Entries of the key T are below this
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    t_bound: u32,
+    /// Bits of the factor w [default: 45 over the integers; modulo q as many as there is room for]
+    #[arg(long, value_name = "BITS")]
+    w_bits: Option<u32>,
+    /// Bits of q, for the settings that have one
+    #[arg(long, default_value_t = 54, value_name = "BITS")]
+    q_bits: u32,
+}
+
+impl From<SizesArgs> for Sizes {
+    fn from(args: SizesArgs) -> Self {
+        let SizesArgs { key_columns, a_bound, e_bound, t_bound, w_bits, q_bits } = args;
+        Self { key_columns, a_bound: Some(a_bound), e_bound, t_bound, w_bits, q_bits }
+    }
+}
+
+/// Options of `eivhe train`.
+#[derive(Args, Clone, Debug)]
+struct TrainArgs {
+    /// auto, mnist, digits, or a folder with IDX files, the training set included
+    #[arg(long, default_value = "auto")]
+    dataset: DatasetChoice,
+    /// How images are protected, beside plaintext, which is always there: integers-fixed, integers-fresh, absolute, modular-fixed, modular-fresh, lwe
+    #[arg(long, value_delimiter = ',', default_value = "integers-fixed,integers-fresh,absolute,lwe")]
+    setting: Vec<Setting>,
+    /// What learns: softmax, mlp, conv
+    #[arg(long, value_delimiter = ',', default_value = "softmax,mlp,conv")]
+    network: Vec<Learner>,
+    /// Seeds of key, encryption and training
+    #[arg(long, value_delimiter = ',', default_value = "1", value_name = "N")]
+    seeds: Vec<u64>,
+    /// Training images, from the start of the set [default: all]
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// Test images, from the start of the set [default: all]
+    #[arg(long, value_name = "N")]
+    test_images: Option<usize>,
+    /// Passes over the training images [default: by network and number of images]
+    #[arg(long, value_name = "N")]
+    epochs: Option<u32>,
+    #[command(flatten)]
+    sizes: SizesArgs,
+    /// Results folder; other experiments may be in it [default: results/DATE-TIME-eivhe-local]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Options of `eivhe attack`.
+#[derive(Args, Clone, Debug)]
+struct AttackArgs {
+    /// auto, mnist, digits, or a folder with IDX files: its test images are decrypted where their pixels are as many as --dimension
+    #[arg(long, default_value = "auto")]
+    dataset: DatasetChoice,
+    /// Numbers of a plaintext [default: the pixels of an image]
+    #[arg(long, value_name = "N")]
+    dimension: Option<usize>,
+    /// How they are protected; without a public matrix some training images are taken to be known
+    #[arg(long, value_delimiter = ',', default_value = "integers-fixed")]
+    setting: Vec<Setting>,
+    #[command(flatten)]
+    sizes: SizesArgs,
+    /// Training images that are known where there is no public matrix
+    #[arg(long, default_value_t = 6000, value_name = "N")]
+    known: usize,
+    /// Columns of the public matrix per number of a plaintext, where no image is involved [default: those that messages need]
+    #[arg(long, value_name = "N")]
+    digits: Option<usize>,
+    /// A table of dimensions and bounds as well
+    #[arg(long)]
+    table: bool,
+    /// Seed of key and encryption
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Results folder; other experiments may be in it [default: nothing is written]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Options of `eivhe leakage`.
+#[derive(Args, Clone, Debug)]
+struct LeakageArgs {
+    /// auto, mnist, digits, or a folder with IDX files, the training set included
+    #[arg(long, default_value = "auto")]
+    dataset: DatasetChoice,
+    /// What is varied: a-bound, q-bits, t-bound, key-columns
+    #[arg(long, value_delimiter = ',', default_value = "a-bound,q-bits,t-bound,key-columns")]
+    sweep: Vec<Sweep>,
+    /// What learns: softmax, mlp, conv
+    #[arg(long, default_value = "softmax")]
+    network: Learner,
+    /// Training images, from the start of the set; the attack knows them where there is no public matrix [default: 3000, or all]
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// Test images, from the start of the set [default: 1000, or all]
+    #[arg(long, value_name = "N")]
+    test_images: Option<usize>,
+    /// Passes over the training images [default: by network and number of images]
+    #[arg(long, value_name = "N")]
+    epochs: Option<u32>,
+    /// Seed of key, encryption and training
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Results folder; other experiments may be in it [default: results/DATE-TIME-eivhe-local]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// The folder for an experiment's rows, refused where such rows are there already or nothing can be written.
+fn folder(chosen: Option<&PathBuf>, experiment: Experiment) -> Result<PathBuf> {
+    let default = || PathBuf::from(format!("results/{}-eivhe-local", timestamp().trim_end_matches('Z').replace(':', "").replace('T', "-")));
+    let dir = chosen.cloned().unwrap_or_else(default);
+    if dir.join(experiment.file()).exists() {
+        let actual = format!("{} of another run; choose another --out or remove it", experiment.file());
+        return Err(Error::file(&dir, "a folder without rows of this experiment", actual));
+    }
+    check_folder(&dir, true)?;
+    Ok(dir)
+}
+
+/// The first images of a set, all where no number is given.
+fn first(images: Images, count: Option<usize>, option: &'static str) -> Result<Images> {
+    let Some(count) = count else { return Ok(images) };
+    if count == 0 || count > images.len() {
+        return Err(Error::OutOfRange { what: option, value: count.to_string(), allowed: format!("1 to {}", images.len()) });
+    }
+    let size = images.rows * images.cols;
+    let (pixels, labels) = (images.pixels[..count * size].to_vec(), images.labels[..count].to_vec());
+    Ok(Images { pixels, labels, ..images })
+}
+
+fn source(dataset: &Dataset, seed: u64) -> Source {
+    Source { dataset: dataset.id.to_string(), dataset_sha256: dataset.sha256.clone(), seed }
+}
+
+/// Says what breaks a setting, wherever it is used.
+fn warn(protection: &Protection) {
+    if let Some(reason) = protection.unsound() {
+        note(&format!("warning: {} protects nothing that matters: {reason}", protection.setting));
+    }
+}
+
+/// A list without repetitions, in its order.
+fn once<T: PartialEq + Copy>(list: &[T]) -> Vec<T> {
+    let mut seen = Vec::new();
+    list.iter().for_each(|item| {
+        if !seen.contains(item) {
+            seen.push(*item);
+        }
+    });
+    seen
+}
+
+/// Shows how far an experiment is, and ends it when the user asks for that.
+fn follow<'a>(meter: &'a Meter, epochs: Option<u32>) -> impl FnMut(Progress) -> Result<()> + 'a {
+    move |progress| {
+        match progress {
+            Progress::Encrypted(images) => meter.set("encrypting", images as u64),
+            Progress::Trained(epoch, share) => {
+                let of = epochs.map_or_else(String::new, |n| format!(" of {n}"));
+                meter.set(&format!("training, {epoch}{of} passes, {:.1} % of the training images right", 100.0 * share), 0);
+            }
+            Progress::Attacking => meter.set("least squares", 0),
+        }
+        check_stop()
+    }
+}
+
+fn encrypted(title: &str, training: &Images, test: &Images, protection: Protection, seed: u64) -> Result<Protected> {
+    let meter = Meter::start(title, (training.len() + test.len()) as u64, "images");
+    protect(training, test, protection, seed, &mut follow(&meter, None))
+}
+
+fn train(args: &TrainArgs, json: bool) -> Result<bool> {
+    let dir = folder(args.out.as_ref(), Experiment::Training)?;
+    let dataset = open_dataset(&args.dataset, true)?;
+    let training = first(dataset.training()?, args.images, "--images")?;
+    let test = first(dataset.test.clone(), args.test_images, "--test-images")?;
+    let size = training.rows * training.cols;
+    let settings = once(&[&[Setting::Clear], &args.setting[..]].concat());
+    let protections =
+        settings.iter().map(|&setting| Protection::new(setting, args.sizes.into(), size, training.max_pixel)).collect::<Result<Vec<_>>>()?;
+    protections.iter().for_each(warn);
+    let seeds = once(&args.seeds);
+    let run = Run::start(source(&dataset, seeds.first().copied().unwrap_or(1)));
+    let base = Leak { dataset: dataset.id.to_string(), ..run.leak() };
+    let mut rows = Vec::new();
+    for &seed in &seeds {
+        for &protection in &protections {
+            let title = format!("{}, seed {seed}", protection.setting);
+            let protected = encrypted(&title, &training, &test, protection, seed)?;
+            for &learner in &once(&args.network) {
+                let epochs = learner.recipe(training.len(), args.epochs, seed).epochs;
+                let meter = Meter::start(&format!("{title}, {learner}"), 0, "passes");
+                let learnt = learn(&protected, (&training.labels, &test.labels), learner, (args.epochs, seed), &mut follow(&meter, Some(epochs)))?;
+                drop(meter);
+                note(&format!("{title}, {learner}: {:.2} % of {} test images", 100.0 * learnt.accuracy, test.len()));
+                rows.push(row(&base, &protected, Some(&learnt), None, seed));
+            }
+        }
+    }
+    finish(&run, &dir, Experiment::Training, &rows, json, &training_table(&rows))?;
+    Ok(rows.iter().all(|row| row.owner_decrypts.is_none_or(|share| share >= 1.0)))
+}
+
+fn attack_keys(args: &AttackArgs, json: bool) -> Result<bool> {
+    let dir = args.out.as_ref().map(|dir| folder(Some(dir), Experiment::Attack)).transpose()?;
+    let settings: Vec<Setting> = once(&args.setting);
+    if let Some(setting) = settings.iter().find(|s| [Setting::Clear, Setting::Absolute].contains(s)) {
+        return Err(Error::Unsupported { subject: "the attack".into(), feature: format!("{setting}, which no key decrypts") });
+    }
+    let dataset = open_dataset(&args.dataset, true)?;
+    let (size, max_pixel) = (dataset.test.rows * dataset.test.cols, dataset.test.max_pixel);
+    let dimension = args.dimension.unwrap_or(size);
+    let protections =
+        settings.iter().map(|&setting| Protection::new(setting, args.sizes.into(), dimension, max_pixel)).collect::<Result<Vec<_>>>()?;
+    if let Some(protection) = protections.iter().find(|p| dimension != size && p.setting.encryption() != Some(Encryption::Fixed)) {
+        return Err(Error::Unsupported {
+            subject: format!("the attack on {}", protection.setting),
+            feature: format!("{dimension} numbers: it needs known images, of {size} pixels"),
+        });
+    }
+    protections.iter().for_each(warn);
+    let run = Run::start(source(&dataset, args.seed));
+    let base = Leak { seed: args.seed, ..run.leak() };
+    let mut rows = Vec::new();
+    for protection in protections {
+        let title = format!("{}, {dimension} numbers", protection.setting);
+        let Some(parameters) = protection.parameters.filter(|_| dimension != size) else {
+            let known = match protection.setting.encryption() {
+                Some(Encryption::Fresh) => first(dataset.training()?, Some(args.known), "--known")?,
+                _ => Images { pixels: Vec::new(), labels: Vec::new(), ..dataset.test.clone() },
+            };
+            let protected = encrypted(&title, &known, &dataset.test, protection, args.seed)?;
+            let meter = Meter::start(&title, 0, "rows");
+            let attacked = attack(&protected, &known, &dataset.test, &mut follow(&meter, None))?;
+            rows.push(row(&Leak { dataset: dataset.id.to_string(), ..base.clone() }, &protected, None, attacked.as_ref(), args.seed));
+            continue;
+        };
+        let meter = Meter::start(&title, 0, "rows");
+        let attacked = attack_matrix(parameters, args.digits, args.seed, &mut follow(&meter, None))?;
+        rows.push(attack_row(&sizes_row(&base, &protection, dimension), Some(&attacked)));
+    }
+    for case in table().into_iter().filter(|_| args.table) {
+        let setting = if case.parameters.modulus_bits.is_some() { Setting::ModularFixed } else { Setting::IntegersFixed };
+        let protection = Protection { setting, parameters: Some(case.parameters) };
+        let meter = Meter::start(case.name, 0, "rows");
+        let attacked = attack_matrix(case.parameters, case.digits, args.seed, &mut follow(&meter, None))?;
+        rows.push(attack_row(&sizes_row(&Leak { sweep: case.name.into(), ..base.clone() }, &protection, case.parameters.dimension), Some(&attacked)));
+    }
+    let text = attack_table(&rows);
+    match dir {
+        Some(dir) => finish(&run, &dir, Experiment::Attack, &rows, json, &text)?,
+        None if json => out_json(&json!({ "rows": rows })),
+        None => out(&text),
+    }
+    Ok(true)
+}
+
+fn leakage(args: &LeakageArgs, json: bool) -> Result<bool> {
+    let dir = folder(args.out.as_ref(), Experiment::Leakage)?;
+    let dataset = open_dataset(&args.dataset, true)?;
+    let whole = dataset.training()?;
+    let few = |count: Option<usize>, default: usize, all: usize| Some(count.unwrap_or(default.min(all)));
+    let images = few(args.images, 3000, whole.len());
+    let training = first(whole, images, "--images")?;
+    let test = first(dataset.test.clone(), few(args.test_images, 1000, dataset.test.len()), "--test-images")?;
+    let size = training.rows * training.cols;
+    let sweeps = once(&args.sweep);
+    let mut points = Vec::new();
+    for &sweep in &sweeps {
+        points.push((sweep, Protection { setting: Setting::Clear, parameters: None }));
+        for point in sweep.points() {
+            points.push((sweep, Protection::new(point.setting, point.sizes, size, training.max_pixel)?));
+        }
+    }
+    let settings: Vec<Setting> = once(&points.iter().map(|(_, protection)| protection.setting).collect::<Vec<_>>());
+    for setting in settings {
+        points.iter().find(|(_, protection)| protection.setting == setting).into_iter().for_each(|(_, protection)| warn(protection));
+    }
+    let run = Run::start(source(&dataset, args.seed));
+    let base = Leak { dataset: dataset.id.to_string(), ..run.leak() };
+    let mut rows: Vec<Leak> = Vec::new();
+    for (number, (sweep, protection)) in points.iter().enumerate() {
+        check_stop()?;
+        let title = format!("[{}/{}] {sweep}", number + 1, points.len());
+        let protected = encrypted(&title, &training, &test, *protection, args.seed)?;
+        let meter = Meter::start(&title, 0, "rows");
+        let labels = (&training.labels[..], &test.labels[..]);
+        let learnt = learn(&protected, labels, args.network, (args.epochs, args.seed), &mut follow(&meter, None))?;
+        let attacked = attack(&protected, &training, &test, &mut follow(&meter, None))?;
+        drop(meter);
+        rows.push(row(&Leak { sweep: sweep.name().into(), ..base.clone() }, &protected, Some(&learnt), attacked.as_ref(), args.seed));
+    }
+    finish(&run, &dir, Experiment::Leakage, &rows, json, &leakage_table(&rows))?;
+    Ok(rows.iter().all(|row| row.owner_decrypts.is_none_or(|share| share >= 1.0)))
+}
+
+/// Writes rows and figures and prints them.
+fn finish(run: &Run, dir: &Path, experiment: Experiment, rows: &[Leak], json: bool, text: &str) -> Result<()> {
+    run.write_leakage(dir, experiment, rows)?;
+    let drawn = figures::draw_leakage(&[(experiment, rows.to_vec())], dir, &FileKind::ALL)?;
+    if json {
+        out_json(&json!({ "dir": shown(dir), "rows": rows }));
+    } else {
+        out(text);
+        let figures = if drawn.figures == 1 { "1 figure".into() } else { format!("{} figures", drawn.figures) };
+        out(&format!("\n{}: {}, run.toml and {figures}", dir.display(), experiment.file()));
+    }
+    Ok(())
+}
+
+/// Columns of words, aligned: the first to the left, the others to the right.
+fn aligned(lines: &[Vec<String>]) -> String {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |cells: &Vec<String>| {
+        let cells = cells.iter().zip(&widths).enumerate();
+        let text: Vec<String> =
+            cells.map(|(at, (cell, &width))| if at == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }).collect();
+        text.join("  ").trim_end().to_owned()
+    };
+    lines.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".into(), |share| format!("{:.2}", 100.0 * share))
+}
+
+fn number<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".into(), |value| value.to_string())
+}
+
+fn seconds(ns: Option<u64>) -> String {
+    ns.map_or_else(|| "-".into(), |ns| format!("{:.1}", ns as f64 / 1e9))
+}
+
+fn head(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+/// One line per setting and network: mean over the seeds, spread, and distance to plaintext.
+fn training_table(rows: &[Leak]) -> String {
+    let mut lines =
+        vec![head(&["setting", "network", "seeds", "accuracy %", "least", "most", "minus plaintext", "owner decrypts %", "encrypt s", "train s"])];
+    let same = |a: &Leak, b: &Leak| a.setting == b.setting && a.network == b.network;
+    for (at, row) in rows.iter().enumerate().filter(|(at, row)| !rows[..*at].iter().any(|other| same(other, row))) {
+        let group: Vec<&Leak> = rows[at..].iter().filter(|other| same(other, row)).collect();
+        let mean = |value: &dyn Fn(&Leak) -> Option<f64>| {
+            let values: Vec<f64> = group.iter().filter_map(|row| value(row)).collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        let ends = group.iter().filter_map(|row| row.accuracy).fold((1f64, 0f64), |(low, high), a| (low.min(a), high.max(a)));
+        let plain = |seed: u64| rows.iter().find(|r| r.setting == "clear" && r.network == row.network && r.seed == seed).and_then(|r| r.accuracy);
+        let distance = mean(&|row| Some(100.0 * (row.accuracy? - plain(row.seed)?)));
+        lines.push(vec![
+            row.setting.clone(),
+            row.network.clone(),
+            group.len().to_string(),
+            percent(mean(&|row| row.accuracy)),
+            percent(Some(ends.0)),
+            percent(Some(ends.1)),
+            distance.filter(|_| row.setting != "clear").map_or_else(|| "-".into(), |d| format!("{d:+.2}")),
+            percent(mean(&|row| row.owner_decrypts)),
+            mean(&|row| row.encrypt_ns.map(|ns| ns as f64 / 1e9)).map_or_else(|| "-".into(), |s| format!("{s:.1}")),
+            mean(&|row| row.train_ns.map(|ns| ns as f64 / 1e9)).map_or_else(|| "-".into(), |s| format!("{s:.1}")),
+        ]);
+    }
+    format!(
+        "{}\naccuracy: share of test images classified as labelled by a network that saw ciphertexts only and no key. What it exceeds guessing (10 %) by is leaked.",
+        aligned(&lines)
+    )
+}
+
+fn attack_table(rows: &[Leak]) -> String {
+    let mut lines = vec![head(&[
+        "setting",
+        "dimension",
+        "k",
+        "A <",
+        "E <",
+        "T <",
+        "q bits",
+        "samples",
+        "key entries",
+        "rounded %",
+        "recovered %",
+        "consistent %",
+        "images decrypted",
+        "without key",
+        "attack s",
+    ])];
+    for row in rows {
+        let count = |share: Option<f64>| share.zip(row.test_images).map(|(share, of)| format!("{:.0} of {of}", share * f64::from(of)));
+        lines.push(vec![
+            row.setting.clone(),
+            row.dimension.to_string(),
+            number(row.key_columns),
+            row.a_bound.map_or_else(|| "q".into(), |b| b.to_string()),
+            number(row.e_bound),
+            row.t_bound.map_or_else(|| "q".into(), |b| b.to_string()),
+            number(row.q_bits),
+            number(row.attack_samples),
+            number(row.key_entries),
+            percent(row.key_rounded),
+            percent(row.key_recovered),
+            percent(row.key_consistent),
+            number(count(row.images_recovered)),
+            number(count(row.images_without_key)),
+            seconds(row.attack_ns),
+        ]);
+    }
+    aligned(&lines)
+}
+
+fn leakage_table(rows: &[Leak]) -> String {
+    let mut lines = vec![head(&[
+        "sweep",
+        "setting",
+        "k",
+        "A <",
+        "T <",
+        "w bits",
+        "q bits",
+        "accuracy %",
+        "key recovered %",
+        "images decrypted %",
+        "owner decrypts %",
+    ])];
+    for row in rows {
+        let clear = row.setting == "clear";
+        lines.push(vec![
+            row.sweep.clone(),
+            row.setting.clone(),
+            number(row.key_columns),
+            row.a_bound.map_or_else(|| if clear { "-".into() } else { "q".into() }, |b| b.to_string()),
+            number(row.t_bound),
+            number(row.w_bits),
+            number(row.q_bits),
+            percent(row.accuracy),
+            percent(row.key_recovered),
+            percent(row.images_recovered),
+            percent(row.owner_decrypts),
+        ]);
+    }
+    aligned(&lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_aligned_and_means_are_taken_over_seeds() {
+        let base = |setting: &str, seed, accuracy| Leak {
+            setting: setting.into(),
+            network: "softmax".into(),
+            seed,
+            accuracy: Some(accuracy),
+            ..Leak::default()
+        };
+        let rows = [base("clear", 1, 0.9), base("absolute", 1, 0.8), base("clear", 2, 0.92), base("absolute", 2, 0.85)];
+        let text = training_table(&rows);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines[1].contains("91.00") && lines[1].contains("90.00") && lines[1].contains("92.00"), "{text}");
+        assert!(lines[2].contains("82.50") && lines[2].contains("-8.50"), "{text}");
+        assert_eq!(aligned(&[vec!["a".into(), "b".into()], vec!["long".into(), "12".into()]]), "a      b\nlong  12");
+        let attacked = Leak { images_recovered: Some(0.5), test_images: Some(10), key_recovered: Some(1.0), ..base("lwe", 1, 0.1) };
+        assert!(attack_table(std::slice::from_ref(&attacked)).contains("5 of 10") && leakage_table(&[attacked]).contains("50.00"));
+    }
+}

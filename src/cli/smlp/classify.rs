@@ -1,0 +1,130 @@
+//! `smlp classify`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::BackendChoice;
+use super::train::{bytes, duration, results_dir, short};
+use crate::cli::progress::Meter;
+use crate::cli::{check_stop, note, out, out_json, should_stop};
+use crate::error::{Error, Result};
+use crate::measure::{Run, Source};
+use crate::record::Stage;
+use crate::scheme::paillier::check_bits;
+use crate::scheme::smlp::Comparison;
+use crate::workload::training::{Bench, Classification, Data, Protection, Spec, Widths};
+
+/// Options of `smlp classify`.
+#[derive(Args, Clone, Debug)]
+pub(in crate::cli) struct ClassifyArgs {
+    /// What was learnt: xor, parity-K, digits, mnist; training is simulated first
+    #[arg(long, default_value = "mnist")]
+    data: Data,
+    /// Widths from input to output [default: that of the data]
+    #[arg(long, value_name = "WIDTHS")]
+    network: Option<Widths>,
+    /// Passes over the training records [default: those of the data]
+    #[arg(long, value_name = "N")]
+    epochs: Option<u32>,
+    /// Records from the start of the test set
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    images: usize,
+    /// Records worked on at once
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    group: usize,
+    /// How signs and classes are compared: blinded (leaks magnitudes to P2), exact
+    #[arg(long, value_delimiter = ',', default_value = "exact")]
+    comparison: Vec<Comparison>,
+    /// Bits of the Paillier modulus n
+    #[arg(long, default_value_t = 2048, value_name = "BITS")]
+    key_bits: u32,
+    /// What does the arithmetic: auto (ifma where it is, else gmp), reference, gmp, ifma, gpu
+    #[arg(long, default_value = "auto")]
+    backend: BackendChoice,
+    /// Seed of training, keys and masks
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Results folder [default: results/DATE-TIME-smlp-local]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Allow keys under 2048 bits, which protect nothing
+    #[arg(long)]
+    toy: bool,
+}
+
+/// Classifies, prints a table and writes the results folder.
+pub(in crate::cli) fn classify(args: &ClassifyArgs, json: bool) -> Result<bool> {
+    check_bits(args.key_bits, args.toy)?;
+    let backend = args.backend.open()?;
+    if args.group == 0 {
+        return Err(Error::OutOfRange { what: "--group", value: "0".into(), allowed: "1 and more".into() });
+    }
+    let classifications = args.comparison.iter().map(|&comparison| {
+        let protection = Protection::Smlp { backend, key_bits: args.key_bits, comparison };
+        let default = match &args.network {
+            None => Spec::default_for(args.data, protection),
+            Some(network) => Spec::default_for_network(args.data, network.clone(), protection),
+        };
+        let model = Spec { epochs: args.epochs.unwrap_or(default.epochs), seed: args.seed, ..default };
+        model.check().map(|()| Classification { model, images: args.images, group: args.group })
+    });
+    let classifications = classifications.collect::<Result<Vec<_>>>()?;
+    let mut bench = Bench::new(args.toy, || !should_stop());
+    let loaded = bench.load(args.data, args.seed)?;
+    if args.images == 0 || args.images > loaded.test.len() {
+        return Err(Error::OutOfRange { what: "--images", value: args.images.to_string(), allowed: format!("1 to {}", loaded.test.len()) });
+    }
+    let out_dir = results_dir(args.out.as_ref())?;
+    let mut run = Run::start(Source { dataset: args.data.to_string(), dataset_sha256: loaded.sha256.clone(), seed: args.seed });
+    for what in &classifications {
+        check_stop()?;
+        let name = short(what.model.protection);
+        let meter = Meter::start(&name, 0, "");
+        let outcome = run.classify(&mut bench, what, &mut |progress| {
+            meter.set_total(progress.steps as u64);
+            meter.set(progress.what, progress.step as u64);
+            check_stop()
+        })?;
+        let error = outcome.error.clone();
+        drop(meter);
+        note(&format!("{name}: {}", error.as_deref().unwrap_or("every class is the simulator's")));
+    }
+    run.write(&out_dir)?;
+    let records = run.records();
+    if json {
+        let value = |outcome| serde_json::to_value(outcome).map_err(|e| Error::Unsupported { subject: "JSON".into(), feature: e.to_string() });
+        let rows = records.outcomes.iter().map(value).collect::<Result<Vec<_>>>()?;
+        let operations =
+            serde_json::to_value(&records.operations).map_err(|e| Error::Unsupported { subject: "JSON".into(), feature: e.to_string() })?;
+        out_json(&json!({ "folder": out_dir.display().to_string(), "rows": rows, "operations": operations }));
+    } else {
+        let mut text = format!("{}, network {}, {} encrypted test records\n", args.data, classifications[0].model.network, args.images);
+        for (what, outcome) in classifications.iter().zip(&records.outcomes) {
+            let name = short(what.model.protection);
+            if let Some(error) = &outcome.error {
+                text += &format!("  {name}: failed: {error}\n");
+                continue;
+            }
+            let stage = |stage: Stage| {
+                let of = records.samples.iter().filter(|s| s.spec == outcome.spec && s.stage == stage);
+                duration(of.map(|s| s.wall_ns as f64 / 1e9).sum::<f64>() / args.images as f64)
+            };
+            let per_image = |total: u64| bytes(total as f64 / args.images as f64);
+            text += &format!(
+                "  {name}: {:.2} % as labelled, every class the simulator's; per record: encrypt {}, P1 {}, P2 {}, user {}; {} up, {} down; {} rounds in all\n",
+                100.0 * outcome.accuracy.unwrap_or(0.0),
+                stage(Stage::Encrypt),
+                stage(Stage::Evaluate),
+                stage(Stage::Exchange),
+                stage(Stage::Decrypt),
+                per_image(outcome.bytes_up),
+                per_image(outcome.bytes_down),
+                outcome.rounds
+            );
+        }
+        out(&format!("{text}\n{}: samples.csv, outcomes.csv, operations.csv, run.toml.", out_dir.display()));
+    }
+    Ok(records.outcomes.iter().all(|o| o.verified))
+}

@@ -1,0 +1,372 @@
+//! `smlp train`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::BackendChoice;
+use crate::cli::progress::Meter;
+use crate::cli::{check_folder, check_stop, note, out, out_json, should_stop};
+use crate::error::{Error, Result};
+use crate::machine;
+use crate::measure::{Run, Source, busy_warning};
+use crate::plot::{self as figures, Beside, FileKind};
+use crate::record::{CURVE, CurvePoint, OPERATIONS, OUTCOMES, Operation, Outcome, RUN, Records, SAMPLES, Sample, Stage};
+use crate::scheme::paillier::{MINIMUM_BITS, check_bits};
+use crate::scheme::smlp::Comparison;
+use crate::stopwatch::timestamp;
+use crate::workload::training::{Bench, Data, Protection, Recipe, Spec, Widths};
+
+/// What is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RunKind {
+    /// f64 in the clear, without rounding
+    Float,
+    /// The integers of the encrypted run in the clear
+    Simulated,
+    /// Two servers over Paillier
+    Encrypted,
+}
+
+/// Options of `smlp train`. Lists are separated by commas.
+#[derive(Args, Clone, Debug)]
+pub(in crate::cli) struct TrainArgs {
+    /// What is learnt: xor, parity-K (K from 2 to 6), digits, mnist, mnist-heldout (the last 10,000 training images as test set)
+    #[arg(long, default_value = "xor")]
+    data: Data,
+    /// Widths from input to output, as 2-10-2 [default: that of the data]
+    #[arg(long, value_name = "WIDTHS")]
+    network: Option<Widths>,
+    /// What to run
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "float,simulated,encrypted")]
+    run: Vec<RunKind>,
+    /// How signs are compared under encryption: blinded (leaks magnitudes to P2), exact
+    #[arg(long, value_delimiter = ',', default_value = "blinded")]
+    comparison: Vec<Comparison>,
+    /// Bits of the Paillier modulus n
+    #[arg(long, value_delimiter = ',', default_value = "2048", value_name = "BITS")]
+    key_bits: Vec<u32>,
+    /// What does the arithmetic: auto (ifma where it is, else gmp), reference, gmp, ifma, gpu
+    #[arg(long, value_delimiter = ',', default_value = "auto")]
+    backend: Vec<BackendChoice>,
+    /// How the network learns, as q10-f4-step1:8-mu1:2-centred [default: that of the data]
+    #[arg(long)]
+    recipe: Option<Recipe>,
+    /// Passes over the records [default: those of the data]
+    #[arg(long, value_name = "N")]
+    epochs: Option<u32>,
+    /// Records of a mini-batch [default: those of the data]
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Records from the start of the training set [default: all]
+    #[arg(long, value_name = "N")]
+    records: Option<usize>,
+    /// Stop after this many mini-batches
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// Seed of data, initial weights, order, keys and masks
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Results folder [default: results/DATE-TIME-smlp-local]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Allow keys under 2048 bits, which protect nothing
+    #[arg(long)]
+    toy: bool,
+}
+
+/// A results folder for an `smlp` command.
+pub(super) fn results_dir(asked: Option<&PathBuf>) -> Result<PathBuf> {
+    let dir = match asked {
+        Some(dir) if dir.join(SAMPLES).exists() => {
+            return Err(Error::file(dir, "a folder without results", format!("{SAMPLES} of another run; choose another --out or remove it")));
+        }
+        Some(dir) => dir.clone(),
+        None => PathBuf::from(format!("results/{}-smlp-local", timestamp().trim_end_matches('Z').replace(':', "").replace('T', "-"))),
+    };
+    check_folder(&dir, true)?;
+    Ok(dir)
+}
+
+fn specs(args: &TrainArgs) -> Result<Vec<Spec>> {
+    args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.toy))?;
+    let mut protections = Vec::new();
+    let mut push = |protection| {
+        if !protections.contains(&protection) {
+            protections.push(protection);
+        }
+    };
+    for run in &args.run {
+        match run {
+            RunKind::Float => push(Protection::Float),
+            RunKind::Simulated => push(Protection::Simulated),
+            RunKind::Encrypted => {
+                for backend in &args.backend {
+                    let backend = backend.open()?;
+                    for &key_bits in &args.key_bits {
+                        args.comparison.iter().for_each(|&comparison| push(Protection::Smlp { backend, key_bits, comparison }));
+                    }
+                }
+            }
+        }
+    }
+    let spec = |protection| {
+        let default = match &args.network {
+            None => Spec::default_for(args.data, protection),
+            Some(network) => Spec::default_for_network(args.data, network.clone(), protection),
+        };
+        let spec = Spec {
+            recipe: args.recipe.clone().unwrap_or(default.recipe),
+            epochs: args.epochs.unwrap_or(default.epochs),
+            batch: args.batch.unwrap_or(default.batch),
+            records: args.records.unwrap_or(default.records),
+            seed: args.seed,
+            steps: args.steps,
+            ..default
+        };
+        spec.check().map(|()| spec)
+    };
+    protections.into_iter().map(spec).collect()
+}
+
+/// Trains, prints the tables and writes the results folder.
+pub(in crate::cli) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
+    let specs = specs(args)?;
+    let out_dir = results_dir(args.out.as_ref())?;
+    if let Some(warning) = busy_warning(machine::load_average()) {
+        note(&format!("warning: {warning}"));
+    }
+    let mut bench = Bench::new(args.toy, || !should_stop());
+    let loaded = bench.load(args.data, args.seed)?;
+    let mut run = Run::start(Source { dataset: args.data.to_string(), dataset_sha256: loaded.sha256.clone(), seed: args.seed });
+    let mut failed = 0;
+    for (number, spec) in specs.iter().enumerate() {
+        check_stop()?;
+        let name = format!("[{}/{}] {}", number + 1, specs.len(), short(spec.protection));
+        let meter = Meter::start(&name, spec.total_steps() as u64, "mini-batches");
+        let error = run.train(&mut bench, spec, &mut |progress| {
+            meter.set(progress.what, progress.step as u64);
+            check_stop()
+        })?;
+        let error = error.error.clone();
+        drop(meter);
+        failed += usize::from(error.is_some());
+        note(&format!(
+            "{name}: {}",
+            error.as_deref().unwrap_or(if spec.protection.key_bits().is_some() { "equal to the simulator" } else { "done" })
+        ));
+    }
+    run.write(&out_dir)?;
+    let drawn = figures::draw(run.records(), &out_dir, &FileKind::ALL, Beside::default())?;
+    let trainings: Vec<Training<'_>> =
+        specs.iter().zip(&run.records().outcomes).map(|(spec, outcome)| Training::new(spec, outcome, run.records())).collect();
+    if json {
+        out_json(&json!({
+            "folder": out_dir.display().to_string(),
+            "rows": trainings.iter().map(Training::json).collect::<Result<Vec<_>>>()?,
+        }));
+    } else {
+        out(&table(&trainings));
+        trainings.iter().for_each(|training| out(&training.details()));
+        let files: Vec<&str> = [SAMPLES, OUTCOMES, CURVE, OPERATIONS, RUN].into_iter().filter(|name| out_dir.join(name).is_file()).collect();
+        out(&format!("\n{}: {} and {} figures.", out_dir.display(), files.join(", "), drawn.figures));
+    }
+    Ok(failed == 0)
+}
+
+/// A protection in a few words.
+pub(in crate::cli) fn short(protection: Protection) -> String {
+    match protection {
+        Protection::Float => "float (clear)".into(),
+        Protection::Simulated => "simulated (clear)".into(),
+        Protection::Smlp { backend, key_bits, comparison } => {
+            let toy = if key_bits < MINIMUM_BITS { " toy" } else { "" };
+            format!("encrypted {key_bits}{toy} {backend} {comparison}")
+        }
+    }
+}
+
+/// A spec with its records.
+struct Training<'a> {
+    spec: &'a Spec,
+    outcome: &'a Outcome,
+    curve: Vec<&'a CurvePoint>,
+    operations: Vec<&'a Operation>,
+    samples: Vec<&'a Sample>,
+}
+
+impl<'a> Training<'a> {
+    fn new(spec: &'a Spec, outcome: &'a Outcome, records: &'a Records) -> Self {
+        Self {
+            spec,
+            outcome,
+            curve: records.curve.iter().filter(|point| point.spec == outcome.spec).collect(),
+            operations: records.operations.iter().filter(|operation| operation.spec == outcome.spec).collect(),
+            samples: records.samples.iter().filter(|sample| sample.spec == outcome.spec).collect(),
+        }
+    }
+
+    fn steps(&self) -> usize {
+        self.spec.total_steps()
+    }
+
+    /// Seconds of a mini-batch, the mean over all.
+    fn batch_seconds(&self) -> f64 {
+        self.outcome.batches_ns.unwrap_or(0) as f64 / 1e9 / self.steps().max(1) as f64
+    }
+
+    /// The first mini-batch from which on every test record is classified as labelled.
+    fn learnt_at(&self) -> Option<u32> {
+        let wrong = self.curve.iter().rposition(|point| point.test_accuracy < 1.0);
+        self.curve.get(wrong.map_or(0, |at| at + 1)).map(|point| point.step)
+    }
+
+    /// Seconds for every epoch of the spec, where it was stopped before.
+    fn projected_seconds(&self) -> f64 {
+        self.batch_seconds() * self.spec.steps_per_epoch() as f64
+    }
+
+    fn json(&self) -> Result<serde_json::Value> {
+        let value = |row: &dyn Fn() -> serde_json::Result<serde_json::Value>| {
+            row().map_err(|e| Error::Unsupported { subject: "JSON".into(), feature: e.to_string() })
+        };
+        Ok(json!({
+            "outcome": value(&|| serde_json::to_value(self.outcome))?,
+            "curve": value(&|| serde_json::to_value(&self.curve))?,
+            "operations": value(&|| serde_json::to_value(&self.operations))?,
+            "simulated": self.spec.protection == Protection::Simulated,
+            "toy": self.outcome.key_bits.is_some_and(|bits| bits < MINIMUM_BITS),
+            "mini_batches": self.steps(), "mini_batches_per_epoch": self.spec.steps_per_epoch(), "all_correct_from": self.learnt_at(),
+            "seconds_per_mini_batch": self.batch_seconds(), "projected_seconds_per_epoch": self.projected_seconds(),
+        }))
+    }
+
+    /// What the operations cost, and the projection: nothing for a run in the clear.
+    fn details(&self) -> String {
+        if self.operations.is_empty() {
+            return String::new();
+        }
+        let steps = self.steps().max(1) as f64;
+        let mut text = format!(
+            "\n{}, per mini-batch of {} records:\n  operation         calls   values  rounds        up      down       P1       P2\n",
+            short(self.spec.protection),
+            self.spec.batch
+        );
+        let mut sums = [0.0; 7];
+        for p1 in self.operations.iter().filter(|o| o.party == "p1") {
+            let p2 = self.operations.iter().find(|o| o.party == "p2" && o.operation == p1.operation).map_or(0, |o| o.wall_ns);
+            let numbers = [p1.calls, p1.values, p1.rounds, p1.bytes_up, p1.bytes_down, p1.wall_ns, p2].map(|number| number as f64 / steps);
+            sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
+            text += &line(&p1.operation, numbers);
+        }
+        text += &line("all", sums);
+        let cpu_ns: u64 = self.operations.iter().map(|o| o.cpu_ns).sum();
+        text += &format!("  processor time of a mini-batch, all threads of both: {}\n", duration(cpu_ns as f64 / 1e9 / steps));
+        let setup: Vec<String> = self
+            .samples
+            .iter()
+            .filter(|s| [Stage::Keygen, Stage::Prepare, Stage::Encrypt].contains(&s.stage))
+            .map(|s| format!("{} {}", s.stage, duration(s.wall_ns as f64 / 1e9)))
+            .collect();
+        text += &format!("  before training: {}\n", setup.join(", "));
+        let (measured, per_epoch) = (self.steps(), self.spec.steps_per_epoch());
+        text += &format!(
+            "  a whole epoch of {per_epoch} mini-batches: {}, {} up, {} down, {:.0} rounds, {} from {measured} measured mini-batches",
+            duration(self.projected_seconds()),
+            bytes(sums[3] * per_epoch as f64),
+            bytes(sums[4] * per_epoch as f64),
+            sums[2] * per_epoch as f64,
+            if measured >= per_epoch { "the mean" } else { "projected" }
+        );
+        text
+    }
+}
+
+fn line(name: &str, [calls, values, rounds, up, down, p1, p2]: [f64; 7]) -> String {
+    format!(
+        "  {name:<16} {calls:>6.1} {values:>8.0} {rounds:>7.1} {:>9} {:>9} {:>8} {:>8}\n",
+        bytes(up),
+        bytes(down),
+        duration(p1 / 1e9),
+        duration(p2 / 1e9)
+    )
+}
+
+/// Bytes with the prefix of their thousand.
+pub(super) fn bytes(bytes: f64) -> String {
+    match bytes {
+        b if b >= 1e9 => format!("{:.1} GB", b / 1e9),
+        b if b >= 1e6 => format!("{:.1} MB", b / 1e6),
+        b if b >= 1e3 => format!("{:.1} kB", b / 1e3),
+        b => format!("{b:.0} B"),
+    }
+}
+
+/// Seconds in a unit that keeps them short.
+pub(super) fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s >= 36_000.0 => format!("{:.0} h", s / 3600.0),
+        s if s >= 600.0 => format!("{:.0} min", s / 60.0),
+        s if s >= 0.1 => format!("{s:.1} s"),
+        s if s >= 1e-4 => format!("{:.1} ms", s * 1e3),
+        s => format!("{:.0} us", s * 1e6),
+    }
+}
+
+fn table(trainings: &[Training<'_>]) -> String {
+    let Some(first) = trainings.first() else { return String::new() };
+    let Spec { data, network, recipe, epochs, batch, records, .. } = first.spec;
+    let mut text = format!(
+        "{data}, network {network}, {records} records, {epochs} epochs of {} mini-batches of {batch}, recipe {recipe}\n\
+         squared error on two servers after SMLP (IWDW 2018); recipe and protocols are a reconstruction\n\n  \
+         {:<34} {:>9} {:>9} {:>9}  {:>9}  {:>9}  {:>7}  {:>9}  equal\n",
+        first.spec.steps_per_epoch(),
+        "run",
+        "test",
+        "training",
+        "loss",
+        "100 % at",
+        "batch",
+        "rounds",
+        "bytes"
+    );
+    for training in trainings {
+        let name = short(training.spec.protection);
+        if let Some(error) = &training.outcome.error {
+            text += &format!("  {name:<34} failed: {error}\n");
+            continue;
+        }
+        let last = training.curve.last();
+        let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+        let per_batch = |total: u64| total as f64 / training.steps().max(1) as f64;
+        let encrypted = training.spec.protection.key_bits().is_some();
+        text += &format!(
+            "  {name:<34} {:>9} {:>9} {:>9.5}  {:>9}  {:>9}  {:>7}  {:>9}  {}\n",
+            last.map_or_else(String::new, |point| percent(point.test_accuracy)),
+            last.map_or_else(String::new, |point| percent(point.train_accuracy)),
+            last.map_or(0.0, |point| point.loss),
+            training.learnt_at().map_or_else(|| "-".into(), |step| step.to_string()),
+            duration(training.batch_seconds()),
+            if encrypted { format!("{:.0}", per_batch(u64::from(training.outcome.rounds))) } else { "-".into() },
+            if encrypted { bytes(per_batch(training.outcome.bytes_up + training.outcome.bytes_down)) } else { "-".into() },
+            if encrypted { "yes, every parameter" } else { "-" },
+        );
+    }
+    text += "\n100 % at: mini-batch from which on every test record is right. batch: time of a mini-batch. equal: parameters are the simulator's, bit for bit.";
+    if trainings.iter().any(|t| t.outcome.key_bits.is_some_and(|bits| bits < MINIMUM_BITS)) {
+        text += "\ntoy: a key under 2048 bits protects nothing; its numbers serve tests only.";
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!([2e-5, 0.012, 5.0, 600.0, 72_000.0].map(duration), ["20 us", "12.0 ms", "5.0 s", "10 min", "20 h"]);
+        assert_eq!([12.0, 1234.0, 5.6e6, 7.8e9].map(bytes), ["12 B", "1.2 kB", "5.6 MB", "7.8 GB"]);
+    }
+}

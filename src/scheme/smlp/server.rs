@@ -1,0 +1,187 @@
+//! P2: the party with the secret key. It answers one request at a time, keeps nothing between them, and returns fresh encryptions only.
+
+use rug::Integer;
+
+use super::slots::{Dense, KAPPA, Slots};
+use super::wire::{Reader, Writer};
+use super::{MAXIMUM_BITS, UserKey, answer, comparison, division, product, relu, repack};
+use crate::backend::Backend;
+use crate::channel::Responder;
+use crate::error::{Error, Result};
+use crate::limbs::Limbs;
+use crate::randomness::{Purpose, Tape};
+use crate::scheme::paillier::{Decryptor, Encryption, Encryptor, PublicKey, SecretKey, Tables};
+
+/// What P1 asks of P2. The numbers are those of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u16)]
+pub enum Operation {
+    /// A matrix packed along its columns in place of its rows.
+    Repack = 1,
+    /// A matrix product with division.
+    Product = 2,
+    /// Division by a public number.
+    Division = 3,
+    /// A matrix with each entry in a ciphertext of its own.
+    Scatter = 4,
+    /// Signs of blinded numbers.
+    Signs = 5,
+    /// The bits of masked numbers, each in a ciphertext of its own.
+    Bits = 6,
+    /// Signs from the tests of a bitwise comparison.
+    Tests = 7,
+    /// Entries chosen by masked bits.
+    Select = 8,
+    /// Entries for the user.
+    Answer = 9,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 9] =
+        [Self::Repack, Self::Product, Self::Division, Self::Scatter, Self::Signs, Self::Bits, Self::Tests, Self::Select, Self::Answer];
+
+    /// The name in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Repack => "repack",
+            Self::Product => "product",
+            Self::Division => "division",
+            Self::Scatter => "scatter",
+            Self::Signs => "signs",
+            Self::Bits => "bits",
+            Self::Tests => "tests",
+            Self::Select => "select",
+            Self::Answer => "answer",
+        }
+    }
+
+    /// The operation of a message.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a number that names none.
+    pub fn from_number(number: u16) -> Result<Self> {
+        Self::ALL.into_iter().find(|&o| o as u16 == number).ok_or_else(|| Error::Unknown {
+            what: "operation",
+            value: number.to_string(),
+            known: "1 to 9".into(),
+        })
+    }
+}
+
+/// P2 of one training or classification.
+pub struct KeyServer {
+    public: PublicKey,
+    decryptor: Decryptor,
+    encryptor: Encryptor,
+    tape: Tape,
+    made: u64,
+    user: UserKey,
+}
+
+impl KeyServer {
+    /// Prepares decryption and encryption. `tape` must be fresh from the system whenever the party starts: the counter of its streams begins at 0.
+    ///
+    /// # Errors
+    /// When the key is not fit for the encryption or the backend cannot handle its moduli.
+    pub fn new(backend: &dyn Backend, secret: &SecretKey, encryption: Encryption, tables: Tables, tape: Tape, user: UserKey) -> Result<Self> {
+        Ok(Self {
+            public: secret.public().clone(),
+            decryptor: Decryptor::new(backend, secret, false)?,
+            encryptor: Encryptor::new(backend, encryption, secret, tables, Purpose::Encryption)?,
+            tape,
+            made: 0,
+            user,
+        })
+    }
+
+    /// The user's key, which pads answers.
+    pub(super) fn user(&self) -> &UserKey {
+        &self.user
+    }
+
+    /// The public key.
+    #[must_use]
+    pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// The next `count` ciphertexts of a request, decrypted.
+    pub(super) fn decrypt(&self, request: &mut Reader<'_>, count: usize) -> Result<Vec<Integer>> {
+        self.decryptor.decrypt(&request.ciphertexts(&self.public, count)?)
+    }
+
+    /// Fresh encryptions.
+    pub(super) fn encrypt(&mut self, messages: &[Integer]) -> Result<Limbs> {
+        let fresh = self.encryptor.encrypt(messages, &self.tape, self.made)?;
+        self.made += messages.len() as u64;
+        Ok(fresh.values().clone())
+    }
+
+    /// Fresh encryptions as an answer.
+    pub(super) fn encrypted(&mut self, messages: &[Integer]) -> Result<Vec<u8>> {
+        Ok(Writer::default().ciphertexts(&self.encrypt(messages)?).done())
+    }
+
+    /// The slots that a request names.
+    pub(super) fn slots(&self, request: &mut Reader<'_>) -> Result<Slots> {
+        Slots::new(self.public.bits(), request.within("slot bits", self.public.bits())?)
+    }
+
+    /// Slots, size and magnitude, with which most requests begin.
+    pub(super) fn header(&self, request: &mut Reader<'_>) -> Result<Header> {
+        let slots = self.slots(request)?;
+        let (rows, cols) = request.size()?;
+        Ok(Header { slots, rows, cols, bits: request.within("magnitude", MAXIMUM_BITS)? })
+    }
+
+    /// The next matrix of a request, masked: x + 2^a + U for each entry, which is never 0.
+    pub(super) fn masked(&self, request: &mut Reader<'_>, header: Header) -> Result<Vec<u128>> {
+        let values = self.dense(request, header, header.bits + KAPPA + 2)?;
+        match values.iter().position(|&v| v == 0) {
+            None => Ok(values),
+            Some(index) => Err(Error::Decryption { index, reason: "entry 0, which no masked number is".into() }),
+        }
+    }
+
+    /// The next matrix of a request, with entries below 2^width.
+    pub(super) fn dense(&self, request: &mut Reader<'_>, header: Header, width: u32) -> Result<Vec<u128>> {
+        let dense = Dense::new(header.slots, width)?;
+        let plaintexts = self.decrypt(request, dense.ciphertexts(header.rows, header.cols))?;
+        dense.unpack(plaintexts, header.rows, header.cols)
+    }
+}
+
+/// What most requests begin with.
+#[derive(Clone, Copy)]
+pub(super) struct Header {
+    pub(super) slots: Slots,
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) bits: u32,
+}
+
+impl Header {
+    /// x - R for a masked entry x + 2^a + U: the masks are two ways to say the same, R = 2^(a+1+kappa) - 1 - U.
+    pub(super) fn unshift(self, masked: u128) -> i128 {
+        masked as i128 - ((1 << self.bits) + (1 << (self.bits + 1 + KAPPA)) - 1)
+    }
+}
+
+impl Responder for KeyServer {
+    fn respond(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>> {
+        let mut reader = Reader::new(request);
+        match Operation::from_number(operation)? {
+            Operation::Repack => repack::respond(self, &mut reader),
+            Operation::Product => product::respond(self, &mut reader),
+            Operation::Division => division::respond(self, &mut reader),
+            Operation::Scatter => repack::respond_scattered(self, &mut reader),
+            Operation::Signs => comparison::respond_signs(self, &mut reader),
+            Operation::Bits => comparison::respond_bits(self, &mut reader),
+            Operation::Tests => comparison::respond_tests(self, &mut reader),
+            Operation::Select => relu::respond(self, &mut reader),
+            Operation::Answer => answer::respond(self, &mut reader, request),
+        }
+    }
+}

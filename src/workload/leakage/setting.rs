@@ -1,0 +1,171 @@
+//! How images are protected in an experiment, and what is known against it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::scheme::eivhe::{Draw, Encryption, Parameters, Published};
+
+/// A way to protect images with integer vectors, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Setting {
+    /// Not at all: pixels, for comparison.
+    Clear,
+    /// Over the integers with one public matrix, as EIVHE is read.
+    IntegersFixed,
+    /// Over the integers with A and E anew for every image.
+    IntegersFresh,
+    /// Over the integers with the absolute values of one public matrix: the variant of the follow-up.
+    Absolute,
+    /// Modulo q with one public matrix.
+    ModularFixed,
+    /// Modulo q with A and E anew for every image, A within a bound.
+    ModularFresh,
+    /// Modulo q with A uniform and anew for every image: the sound variant, at sizes that are estimated at 128 bits.
+    Lwe,
+}
+
+impl Setting {
+    /// Every setting.
+    pub const ALL: [Self; 7] =
+        [Self::Clear, Self::IntegersFixed, Self::IntegersFresh, Self::Absolute, Self::ModularFixed, Self::ModularFresh, Self::Lwe];
+
+    /// The name on the command line and in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Clear => "clear",
+            Self::IntegersFixed => "integers-fixed",
+            Self::IntegersFresh => "integers-fresh",
+            Self::Absolute => "absolute",
+            Self::ModularFixed => "modular-fixed",
+            Self::ModularFresh => "modular-fresh",
+            Self::Lwe => "lwe",
+        }
+    }
+
+    /// One line on what it is.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Clear => "no protection: the pixels",
+            Self::IntegersFixed => "over the integers, one public matrix; protects nothing",
+            Self::IntegersFresh => "over the integers, randomness anew for every image; protects nothing",
+            Self::Absolute => "over the integers, absolute values of one public matrix; protects nothing",
+            Self::ModularFixed => "modulo q, one public matrix; deterministic",
+            Self::ModularFresh => "modulo q, A within a bound and anew for every image; no estimate of its strength",
+            Self::Lwe => "modulo q, A uniform and anew for every image; estimated at 128 bits",
+        }
+    }
+
+    /// Whether there is a modulus.
+    #[must_use]
+    pub const fn is_modular(self) -> bool {
+        matches!(self, Self::ModularFixed | Self::ModularFresh | Self::Lwe)
+    }
+
+    /// Where the randomness of a ciphertext comes from; none in the clear.
+    #[must_use]
+    pub const fn encryption(self) -> Option<Encryption> {
+        match self {
+            Self::Clear => None,
+            Self::IntegersFixed | Self::Absolute | Self::ModularFixed => Some(Encryption::Fixed),
+            Self::IntegersFresh | Self::ModularFresh | Self::Lwe => Some(Encryption::Fresh),
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Setting {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        Self::ALL.into_iter().find(|s| s.name() == text).ok_or_else(|| Error::Unknown { what: "setting", value: text.into(), known: known() })
+    }
+}
+
+/// Sizes of the scheme that an experiment chooses; [`Default`] is what secureldata's public program has, with 16 columns of key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sizes {
+    /// Columns of T.
+    pub key_columns: usize,
+    /// Entries of A are below this; none for entries that are uniform modulo q.
+    pub a_bound: Option<u32>,
+    /// Entries of E are below this.
+    pub e_bound: u32,
+    /// Entries of T are below this.
+    pub t_bound: u32,
+    /// Bits of w; none for those of the published set, and modulo q for the most that q leaves room for.
+    pub w_bits: Option<u32>,
+    /// Bits of q where there is one.
+    pub q_bits: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { key_columns: 16, a_bound: Some(100), e_bound: 1000, t_bound: 100, w_bits: None, q_bits: 54 }
+    }
+}
+
+/// A setting with its sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Protection {
+    /// The setting.
+    pub setting: Setting,
+    /// Parameters of the scheme; none in the clear.
+    pub parameters: Option<Parameters>,
+}
+
+impl Protection {
+    /// For images of `dimension` pixels up to `max_pixel`, checked: what is decrypted is what was encrypted. [`Setting::Lwe`] has sizes of its own.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] or [`Error::Noise`] when the sizes do not fit each other.
+    pub fn new(setting: Setting, sizes: Sizes, dimension: usize, max_pixel: u8) -> Result<Self> {
+        let Some(encryption) = setting.encryption() else { return Ok(Self { setting, parameters: None }) };
+        let bound = u64::from(max_pixel);
+        let parameters = if setting == Setting::Lwe {
+            Parameters::lwe(dimension, bound, bound)?
+        } else {
+            let published = Published::Secureldata.parameters(dimension, sizes.key_columns, bound);
+            let modulus_bits = setting.is_modular().then_some(sizes.q_bits);
+            let room = |q_bits: u32| q_bits.saturating_sub(1 + u64::BITS - bound.leading_zeros());
+            Parameters {
+                scale_bits: sizes.w_bits.unwrap_or_else(|| modulus_bits.map_or(published.scale_bits, room)),
+                key: Draw::Below(sizes.t_bound),
+                mask: sizes.a_bound.map_or(Draw::Modulus, Draw::Below),
+                noise: Draw::Below(sizes.e_bound),
+                modulus_bits,
+                ..published
+            }
+        };
+        parameters.encrypted(encryption)?;
+        Ok(Self { setting, parameters: Some(parameters) })
+    }
+
+    /// What breaks it, in one line; none where nothing is known against it, and in the clear where nothing is claimed.
+    #[must_use]
+    pub fn unsound(&self) -> Option<&'static str> {
+        let parameters = self.parameters?;
+        Some(match self.setting {
+            Setting::IntegersFixed | Setting::IntegersFresh => {
+                "without a modulus ciphertexts are linear in the pixels, and least squares gives the key (`cipherlane eivhe attack`)"
+            }
+            Setting::Absolute => "without a modulus ciphertexts are linear in the pixels, whatever the signs of the matrix",
+            Setting::ModularFixed => {
+                "one public matrix makes encryption deterministic: equal images have equal ciphertexts, and guesses can be checked"
+            }
+            _ if parameters.mask != Draw::Modulus => "A does not fill the modulus: where T A does not wrap around, least squares gives the key",
+            _ if self.setting.encryption().and_then(|e| parameters.security_bits(e)).is_none_or(|bits| bits < 112) => {
+                "too few key columns for the modulus: no estimate of its strength reaches 112 bits"
+            }
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,218 @@
+//! `smlp p1`, `smlp p2`, `smlp user`: each party in a process of its own, on this machine, with toy keys.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Done, Place};
+
+const STEPS: usize = 8;
+/// A longer time than anything here takes.
+const LONG: Duration = Duration::from_secs(120);
+
+/// Keys of all parties, records and queries of the user.
+fn prepare() -> Place {
+    let place = Place::new();
+    place.does("keygen --bits 512 --toy --out k");
+    place.does("smlp user key --out pad");
+    for party in ["one", "two", "three"] {
+        place.does(&format!("smlp identity --out {party}.id"));
+    }
+    let records = format!("smlp user encrypt --toy --public k.public.json --data xor --batch 4 --steps {STEPS} --comparison blinded");
+    place.does(&format!("{records} --out records"));
+    place.does(&format!("{records} --queries --out queries"));
+    place
+}
+
+fn fingerprint(place: &Place, party: &str) -> String {
+    place.does(&format!("smlp identity --out {party}.id")).out.trim().to_owned()
+}
+
+/// A party that runs, with its standard error in a file.
+struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    fn start(place: &Place, line: &str, log: &str) -> Self {
+        let log = place.path(log);
+        let child = place.command(line).stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+        Self { child, log }
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// P2's address, once it listens.
+    fn address(&self) -> String {
+        wait("P2 listens", || self.text().lines().find_map(|line| line.strip_prefix("listening on ")).map(str::to_owned))
+    }
+
+    /// Ends it if it still runs: a P2 that was started again after the work was done waits for nobody.
+    fn stop(mut self) {
+        if self.child.try_wait().unwrap().is_none() {
+            self.kill();
+        }
+    }
+
+    /// SIGKILL.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    #[track_caller]
+    fn ends(self, code: i32) -> Done {
+        let log = self.log.clone();
+        let output = self.child.wait_with_output().unwrap();
+        let mut done = Done::from("a party", &output, code);
+        done.err = fs::read_to_string(log).unwrap();
+        assert!(!done.err.contains("panicked"), "{}", done.err);
+        done
+    }
+}
+
+/// Waits until there is something.
+fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < LONG, "waited for long: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn p2(place: &Place, listen: &str, peer: &str) -> String {
+    let peer = fingerprint(place, peer);
+    format!("smlp p2 --toy --backend gmp --listen {listen} --secret k.secret.json --user-key pad --identity two.id --peer {peer} --state p2 --once")
+}
+
+fn p1(place: &Place, address: &str) -> String {
+    let peer = fingerprint(place, "two");
+    format!(
+        "smlp p1 --toy --backend gmp --connect {address} --public k.public.json --identity one.id --peer {peer} --data records --queries queries --release \
+         --replayable --state p1 --out result --patience 60"
+    )
+}
+
+/// Batches of P1's checkpoint.
+fn batches(place: &Place) -> u64 {
+    let bytes = fs::read(place.path("p1/checkpoint")).unwrap_or_default();
+    bytes.get(81..89).map_or(0, |count| u64::from_be_bytes(count.try_into().unwrap()))
+}
+
+#[test]
+fn killed_parties_go_on_and_end_with_the_parameters_of_the_simulator() {
+    let place = prepare();
+    let mut two = Running::start(&place, &p2(&place, "127.0.0.1:0", "one"), "two.log");
+    let address = two.address();
+    let (line, listen) = (p1(&place, &address), p2(&place, &address, "one"));
+    let mut one = Running::start(&place, &line, "one.log");
+    // Where in a batch is up to the machine.
+    for (after, is_p1) in [(2, true), (4, false), (6, true)] {
+        wait("batches", || (batches(&place) >= after).then_some(()));
+        if is_p1 {
+            one.kill();
+            // What is there is whole.
+            assert!(batches(&place) >= after);
+            one = Running::start(&place, &line, "one-again.log");
+        } else {
+            two.kill();
+            two = Running::start(&place, &listen, "two-again.log");
+        }
+    }
+    let done = one.ends(0);
+    assert!(done.out.contains("model.bin, answers.bin, parameters.bin"), "{}", done.out);
+    assert!(done.err.contains("goes on after"), "{}", done.err);
+    two.stop();
+
+    place.does(&format!("smlp train --data xor --run simulated --batch 4 --steps {STEPS} --out simulated"));
+    let expected = place.outcomes("simulated").pop().unwrap();
+    let opened = place.json("smlp user open --key pad --parameters result/parameters.bin");
+    assert_eq!((expected["backend"].as_str(), opened["digest"].as_str()), ("simulated", Some(expected["digest"].as_str())));
+    let opened = place.json("smlp user open --key pad --answers result/answers.bin");
+    assert_eq!(opened["classes"].as_array().unwrap().len(), 4);
+    // Another pad key reads nothing.
+    place.does("smlp user key --out other");
+    place.refuses("smlp user open --key other --answers result/answers.bin", &["not this user's"]);
+
+    // The same command again has nothing to do and needs no P2.
+    let again = Running::start(&place, &line, "again.log").ends(0);
+    assert!(again.out.contains("all              0 rounds"), "{}", again.out);
+    // P2 has forgotten the session, and nobody but this user can read what the parties keep.
+    assert_eq!(fs::read_dir(place.path("p2")).unwrap().filter(|e| e.as_ref().unwrap().path().extension().is_some()).count(), 0);
+    #[cfg(unix)]
+    for file in ["p1/checkpoint", "one.id", "pad"] {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(place.path(file)).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+    }
+}
+
+/// Ends with status 1 and one line that has all words.
+#[track_caller]
+fn fails(place: &Place, line: &str, words: &[&str]) {
+    let done = place.ends(line, 1);
+    let last = done.err.lines().last().unwrap_or_default();
+    assert!(last.starts_with("error: ") && done.err.matches("error: ").count() == 1, "{}", done.err);
+    words.iter().for_each(|word| assert!(last.contains(word), "`{word}` is not in: {last}"));
+}
+
+#[test]
+fn wrong_parties_and_wrong_keys_are_refused_in_one_line() {
+    let place = prepare();
+    let two = Running::start(&place, &p2(&place, "127.0.0.1:0", "one"), "two.log");
+    let address = two.address();
+    let line = p1(&place, &address);
+    let (second, third) = (fingerprint(&place, "two"), fingerprint(&place, "three"));
+    fails(&place, &line.replace(&second, &third), &["the other party's fingerprint is", &second, "expected", &third]);
+    fails(&place, &line.replace("one.id", "three.id"), &["it expects another identity"]);
+    assert!(two.text().contains("was not let in: the other party's fingerprint is"), "{}", two.text());
+    // Another key than that of the records; the right key of P1 and another of P2.
+    place.does("keygen --bits 512 --toy --out other");
+    fails(&place, &line.replace("k.public.json", "other.public.json"), &["wrong key"]);
+    two.kill();
+    let two =
+        Running::start(&place, &p2(&place, "127.0.0.1:0", "one").replace("k.secret", "other.secret").replace("--state p2", "--state q2"), "two.log");
+    fails(&place, &p1(&place, &two.address()).replace("--state p1", "--state q1"), &["the other party refused: wrong key"]);
+    // One process at a time in a folder.
+    fails(&place, &p2(&place, "127.0.0.1:0", "one").replace("--state p2", "--state q2"), &["in use by another process"]);
+    two.kill();
+
+    let gone = line.replace("--patience 60", "--patience 0").replace("--state p1", "--state r1");
+    fails(&place, &gone, &["no connection to the other party", "gave up after 0s"]);
+    fails(&place, &line.replace("--data records", "--data queries"), &["expected training, found queries"]);
+    fails(&place, &line.replace("one.id", "records"), &["expected an identity"]);
+    place.tampered("records", 4000, || fails(&place, &line, &["expected content that fits its SHA-256"]));
+    fails(&place, &p2(&place, "nonsense", "one"), &["cannot listen on nonsense"]);
+    fs::write(place.path("p1/checkpoint"), "damaged").unwrap();
+    fails(&place, &line, &["expected a checkpoint"]);
+    fails(&place, "smlp user key --out pad", &["a key is not replaced"]);
+    let wrong = place.ends(&line.replace(&second, "abc"), 2);
+    assert!(wrong.err.contains("fingerprint is 3 characters"), "{}", wrong.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_stops_both_parties_and_the_same_command_goes_on() {
+    let place = prepare();
+    let interrupt =
+        |party: &Running| assert!(std::process::Command::new("kill").arg("-INT").arg(party.child.id().to_string()).status().unwrap().success());
+    let two = Running::start(&place, &p2(&place, "127.0.0.1:0", "one"), "two.log");
+    let address = two.address();
+    let line = p1(&place, &address);
+    let one = Running::start(&place, &line, "one.log");
+    wait("batches", || (batches(&place) >= 1).then_some(()));
+    interrupt(&two);
+    two.ends(130);
+    interrupt(&one);
+    let stopped = one.ends(130);
+    assert!(stopped.err.contains("the same command goes on"), "{}", stopped.err);
+    let two = Running::start(&place, &p2(&place, &address, "one"), "two.log");
+    Running::start(&place, &line, "one.log").ends(0);
+    two.ends(0);
+}
