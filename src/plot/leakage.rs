@@ -40,7 +40,7 @@ fn along(rows: &[Leak], &(sweep, name, axis_name, size): &Varied, footer: &str) 
     let line = |name: &str, colour, shape, filled, share: fn(&Leak) -> Option<f64>| {
         let mut dots: Vec<Dot> = shown.iter().filter_map(|(x, row)| share(row).map(|y| Dot { x: *x, y: 100.0 * y, range: None })).collect();
         dots.sort_by(|a, b| a.x.total_cmp(&b.x));
-        Line { name: name.into(), colour, shape, filled, dots }
+        Line { name: name.into(), colour, shape, filled, dots, marked: 1 }
     };
     let lines: Vec<Line> = [
         line("accuracy of a classifier trained on ciphertexts", BLUE, Shape::Circle, true, |row| row.accuracy),
