@@ -1,11 +1,13 @@
 //! Notes where a build comes from, so that every record can say so: revision, compiler, flags, versions of the libraries that do the arithmetic.
 
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
 fn main() {
     // Without these the script would run for every change of any file.
-    for path in ["build.rs", "src", "Cargo.lock", ".git/HEAD", ".git/index", ".git/refs/heads"] {
+    for path in ["build.rs", "src", "benches/sweeps", "Cargo.lock", ".git/HEAD", ".git/index", ".git/refs/heads"] {
         println!("cargo:rerun-if-changed={path}");
     }
     set("CIPHERLANE_REVISION", revision());
@@ -17,6 +19,26 @@ fn main() {
     );
     set("CIPHERLANE_TARGET", env::var("TARGET").ok());
     set("CIPHERLANE_RUG", locked_version("rug"));
+    let target = env::var_os("OUT_DIR").map(|dir| Path::new(&dir).join("sweeps.rs"));
+    if let Some(Err(error)) = target.map(|path| fs::write(path, sweeps())) {
+        println!("cargo:warning=the list of sweep files cannot be written: {error}");
+    }
+}
+
+/// The sweep files as a list of setting, path and text, so that `cipherlane paper` has them without the source beside it.
+fn sweeps() -> String {
+    let mut list = String::from("&[\n");
+    let root = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+    for (setting, folder) in [("full", "benches/sweeps"), ("quick", "benches/sweeps/quick")] {
+        let mut files: Vec<PathBuf> = fs::read_dir(root.join(folder)).map(|dir| dir.flatten().map(|e| e.path()).collect()).unwrap_or_default();
+        files.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
+        files.sort();
+        for path in files {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let _ = writeln!(list, "    ({setting:?}, {:?}, include_str!({path:?})),", format!("{folder}/{name}"));
+        }
+    }
+    list + "]"
 }
 
 fn set(name: &str, value: Option<String>) {

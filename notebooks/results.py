@@ -22,8 +22,13 @@ LATER = {"outcomes.csv": ["inputs_per_ciphertext", "rerandomisation", "batch", "
 
 
 def folders():
-    """Folders of `run` and `sweep`, by name."""
-    return sorted(p.parent for p in RESULTS.glob("*/outcomes.csv"))
+    """Folders of `run` and `sweep`, by name, those inside a folder of `paper` too."""
+    return sorted(p.parent for pattern in ("*/outcomes.csv", "*/*/outcomes.csv") for p in RESULTS.glob(pattern))
+
+
+def name_of(folder):
+    """A folder's name below `results/`."""
+    return folder.relative_to(RESULTS).as_posix()
 
 
 def about(folder):
@@ -34,7 +39,7 @@ def about(folder):
 
 def read(name):
     """One CSV of all folders, with the folder as first column. Columns that older folders lack are empty there."""
-    frames = [pd.read_csv(f / name).assign(folder=f.name) for f in folders()]
+    frames = [pd.read_csv(f / name).assign(folder=name_of(f)) for f in folders()]
     if not frames:
         raise SystemExit(f"no results in {RESULTS.name}/: run `cipherlane run --out results/NAME` first")
     whole = pd.concat([f.dropna(axis=1, how="all") for f in frames], ignore_index=True)

@@ -7,6 +7,7 @@ mod data;
 mod eivhe;
 mod facts;
 mod inference;
+mod paper;
 mod pipeline;
 mod progress;
 mod smlp;
@@ -49,6 +50,8 @@ enum Command {
     Run(Box<inference::RunArgs>),
     /// Run the grid of a sweep file; resumes by itself after any interruption
     Sweep(sweep::SweepArgs),
+    /// Run the sweeps of a setting and write a report with all tables, figures and checked claims
+    Paper(paper::PaperArgs),
     /// Say what changed between two results folders beyond noise; exit status 3 when something did
     Compare(sweep::CompareArgs),
     /// Print the tables of a results folder
@@ -134,6 +137,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     let done = match cli.command.unwrap_or_else(|| Command::Run(Box::default())) {
         Command::Compare(args) => return sweep::compare(&args, json),
         Command::Sweep(args) => sweep::sweep(&args, json),
+        Command::Paper(args) => paper::paper(&args, json),
         Command::Run(args) => inference::run(&args, json),
         Command::Report(args) => inference::report(&args, json),
         Command::Plot(args) => inference::plot(&args, json),

@@ -37,7 +37,7 @@ pub enum Error {
         /// Who, where that is known, with a space before it.
         holder: String,
     },
-    /// A sweep file says something that cannot be.
+    /// A file of settings that a person wrote, a sweep or claims, says something that cannot be.
     #[error("{}:{line}: {key}: {problem}", path.display())]
     SweepFile {
         /// The file.

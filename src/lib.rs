@@ -6,13 +6,13 @@
 //! the order the data travels:
 //!
 //! ```text
-//! dataset → features → model → quantise │ plan, limbs → modulus → backend │ scheme │ workload │ sweep → measure → record → report → plot
+//! dataset → features → model → quantise │ plan, limbs → modulus → backend │ scheme │ workload │ sweep → measure → record → report → plot → paper
 //!           cleartext side                     arithmetic side              meets     drives     harness
 //! ```
 //!
 //! | room | what is in it | may import |
 //! |---|---|---|
-//! | [`error`], [`stopwatch`], [`record`], [`machine`], [`randomness`], [`statistics`] | the one error type; the only clock; rows and files of results, and the journal of a sweep; facts about the machine; random streams; medians, intervals and tests | `error` |
+//! | [`error`], [`stopwatch`], [`record`], [`machine`], [`randomness`], [`statistics`], [`toml_file`] | the one error type; the only clock; rows and files of results, and the journal of a sweep; facts about the machine; random streams; medians, intervals and tests; mistakes in files that people write | `error` |
 //! | [`dataset`], [`features`], [`model`], [`quantise`] | images; public feature maps; networks in f32, with and without activations, and their training; integers | each other to the left, `record` for files |
 //! | [`plan`] | programs of products and the planners that write them | nothing |
 //! | [`limbs`], [`modulus`] | batches of integers; odd moduli | `limbs` |
@@ -22,8 +22,9 @@
 //! | [`attack`] | what is broken: keys of integer-vector encryption from public matrices and from pairs of message and ciphertext | `scheme`, `randomness` |
 //! | [`workload`] | what is computed: `inference`, `training` (and classification by what was trained); what ciphertexts give away to a learner and to an attack: `leakage` | all of the above but the harness |
 //! | [`conformance`] | the equivalence suite: backends against the oracle, schemes against exact integers | the arithmetic side and `scheme` |
-//! | [`sweep`] | grids of specs and the files that name them; what a row will roughly cost | `workload` and what a spec is made of |
+//! | [`sweep`] | grids of specs, the files that name them and those that come with the program; what a row will roughly cost | `workload` and what a spec is made of, `toml_file` |
 //! | [`measure`], [`report`], [`plot`] | runs specs into records; derives tables, compares folders, reads quoted numbers and times of peers; draws figures | `measure` ← `workload`, `record`, `stopwatch`; `report` ← `record`, `statistics`; `plot` ← `report` |
+//! | [`paper`] | puts results together as a report in Markdown and LaTeX; holds claims against them | `record`, `report`, `toml_file` |
 //! | [`cli`] | the only place that prints | these |
 //!
 //! A test reads the `use crate::` lines and holds every file to this table.
@@ -44,6 +45,8 @@
 //! | a protection of training | an arithmetic (`scheme::smlp::Arithmetic`) | an arm of `training::Protection` and of `training::Bench` | its parameters equal the simulator's |
 //! | a feature map | a variant in `features.rs`, its division in `workload.rs` | nothing | a trained model is committed |
 //! | a measurement | `benches/sweeps/<name>.toml` | nothing | `cipherlane sweep` runs it |
+//! | a question of the report | `benches/sweeps/<name>.toml` and its small form in `benches/sweeps/quick/` | nothing; `paper/sections.rs` for columns and figures of its own | `cipherlane paper` shows it |
+//! | a claim | a row of `benches/claims.toml` | nothing | `cipherlane paper` checks it |
 //! | a figure | a function in `plot/` that gives a sheet or the reason why not | its name in `plot.rs` | the tests of `plot` pass |
 //! | a quoted number | a row of `results/quoted.csv`, with its source | nothing | its test passes |
 //! | a column | a field of `record::Outcome`, at the end | `record/columns.rs` | its test passes and `results/README.md` shows it |
@@ -72,6 +75,7 @@ pub mod machine;
 pub mod measure;
 pub mod model;
 pub mod modulus;
+pub mod paper;
 pub mod plan;
 pub mod plot;
 pub mod quantise;
@@ -82,4 +86,5 @@ pub mod scheme;
 pub mod statistics;
 pub mod stopwatch;
 pub mod sweep;
+pub mod toml_file;
 pub mod workload;

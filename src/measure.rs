@@ -241,6 +241,7 @@ impl Run {
             timed_images: Some(measured.kept.images as u64),
             batches_ns: Some(measured.kept.wall_ns),
             energy_uj: measured.kept.energy_uj,
+            bound_products_per_second: measured.bound_products_per_second,
             publishable: Some(!toy && unpublishable().is_empty()),
             ..blank
         }

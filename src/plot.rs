@@ -6,6 +6,7 @@
 
 mod accuracy;
 mod axis;
+mod bound;
 mod front;
 mod leakage;
 mod lines;
@@ -85,7 +86,7 @@ pub struct Drawn {
 ///
 /// `stages`: shares of the online stages, one bar per spec. `throughput`, `latency`: by key size, or by spec where there is one key size only, with 95 % bootstrap
 /// intervals. `threads`, `packing`, `batch`: throughput against one size. `speedup-naive`, `peers`: how many times faster. `accuracy`: by dataset and feature map
-/// with its sampling error. `slots`: accuracy against the width of a slot. `front`: accuracy against throughput. `convergence`, `loss`: courses of trainings.
+/// with its sampling error. `slots`: accuracy against the width of a slot. `front`: accuracy against throughput. `bound`: share of what the multipliers allow. `convergence`, `loss`: courses of trainings.
 /// `operations`: what a mini-batch spends its time on. `growth-key`, `growth-batch`, `growth-width`: its time against one size. Files are written whole or not at all.
 ///
 /// # Errors
@@ -137,21 +138,49 @@ fn write(sheets: &[Sheet], left_out: Vec<(&'static str, String)>, dir: &Path, ki
     let dir = dir.join(FIGURES);
     let mut drawn = Drawn { files: Vec::new(), figures: sheets.len(), left_out };
     for sheet in sheets {
-        if drawn.files.is_empty() {
-            fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
-        }
-        for kind in kinds {
-            let bytes = match kind {
-                FileKind::Svg => sheet.svg()?.into_bytes(),
-                FileKind::Png => sheet.png()?,
-                FileKind::Pdf => sheet.pdf()?,
-            };
-            let path = dir.join(format!("{}.{}", sheet.name(), kind.ending()));
-            write_whole(&path, &bytes)?;
-            drawn.files.push(path);
-        }
+        drawn.files.extend(write_one(sheet, &dir, sheet.name(), kinds)?);
     }
     Ok(drawn)
+}
+
+/// Draws one figure into `dir`/figures under a name of its own; gives its files, or why the records cannot fill it.
+///
+/// # Errors
+/// As [`draw`]; [`Error::Unknown`] for a figure that there is not.
+pub fn draw_one(
+    records: &Records,
+    dir: &Path,
+    (figure, name): (&str, &str),
+    kinds: &[FileKind],
+    beside: Beside<'_>,
+) -> Result<std::result::Result<Vec<PathBuf>, String>> {
+    sheet::load_font()?;
+    let (sheets, left_out) = sheets(records, &derive(records), beside);
+    if let Some((_, reason)) = left_out.iter().find(|(known, _)| *known == figure) {
+        return Ok(Err(reason.clone()));
+    }
+    let sheet = sheets.iter().find(|sheet| sheet.name() == figure).ok_or_else(|| Error::Unknown {
+        what: "figure",
+        value: figure.into(),
+        known: sheets.iter().map(Sheet::name).chain(left_out.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", "),
+    })?;
+    write_one(sheet, &dir.join(FIGURES), name, kinds).map(Ok)
+}
+
+/// Writes the files of a figure, each whole or not at all.
+fn write_one(sheet: &Sheet, dir: &Path, name: &str, kinds: &[FileKind]) -> Result<Vec<PathBuf>> {
+    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    let files = kinds.iter().map(|kind| {
+        let bytes = match kind {
+            FileKind::Svg => sheet.svg()?.into_bytes(),
+            FileKind::Png => sheet.png()?,
+            FileKind::Pdf => sheet.pdf()?,
+        };
+        let path = dir.join(format!("{name}.{}", kind.ending()));
+        write_whole(&path, &bytes)?;
+        Ok(path)
+    });
+    files.collect()
 }
 
 /// All figures that have something to show, and why the others have not.
@@ -178,8 +207,7 @@ fn sheets(records: &Records, rows: &[Row], beside: Beside<'_>) -> (Vec<Sheet>, V
         ("accuracy", per_image(accuracy::sheet(&shown, &footer).map_or_else(|| none("no row has an accuracy"), Ok))),
         ("slots", per_image(front::slots(&shown, &footer))),
         ("front", per_image(front::front(&shown, beside.quoted, &footer))),
-        // A share of what the machine could do needs its peak rate of products in the records; no column holds one.
-        ("bound", none("no record holds the peak rate of modular products of the machine, so there is nothing to take a percentage of")),
+        ("bound", per_image(bound::sheet(&shown, &footer))),
         ("convergence", training::convergence(&trainings, records, &training_footer)),
         ("loss", training::loss(&trainings, records, &training_footer)),
         ("operations", training::operations(&costly, records, &training_footer)),

@@ -308,6 +308,9 @@ pub struct Outcome {
     /// Whether the row may be quoted: known clean revision, known compiler, optimised build, no toy key, verified.
     #[serde(default)]
     pub publishable: Option<bool>,
+    /// Products of the plan a second that the multipliers of the row's threads allow, measured beside the row.
+    #[serde(default)]
+    pub bound_products_per_second: Option<f64>,
 }
 
 /// One row of `curve.csv`: how good the parameters of a training were at one of its points.

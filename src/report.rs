@@ -22,7 +22,8 @@ use crate::error::{Error, Result};
 use crate::record::{Outcome, Phase, Records, Sample, Stage};
 use crate::statistics::{LEAST_FOR_INTERVAL, Sorted};
 
-pub use render::{Format, details, legend, table};
+pub use render::{Column, Format, Table, details, legend, table};
+pub(crate) use render::{escape, numbers, render, tabular, words};
 pub use splice::splice;
 
 /// Keys with fewer bits than this are toys.
@@ -145,6 +146,9 @@ pub struct Row {
     pub energy_uj_per_image: Option<f64>,
     /// The harness' own wall time between the stages as a share of theirs.
     pub harness_share: Option<f64>,
+    /// Time that the multiplications of the plan's products alone would take on this hardware, as a share of the evaluate stage's time, median over the samples:
+    /// how near the stage comes to the hardware's bound. Randomisers and inverses that are made in the stage count against it.
+    pub bound_share: Option<f64>,
     /// Signs that the machine was disturbed while the row ran, in words.
     pub disturbances: Vec<String>,
     /// Over the spec that differs in `method = naive` only.
@@ -275,6 +279,7 @@ fn row(outcome: &Outcome, samples: &[&Sample]) -> Row {
             .filter(|(_, images)| *images > 0)
             .map(|(uj, images)| uj as f64 / images as f64),
         harness_share: outcome.batches_ns.filter(|_| online_wall > 0.0).map(|whole| (whole as f64 / online_wall - 1.0).max(0.0)),
+        bound_share: bound_share(outcome, samples),
         images_per_second,
         bytes_up_per_image: traffic(outcome.bytes_up),
         bytes_down_per_image: traffic(outcome.bytes_down),
@@ -284,6 +289,17 @@ fn row(outcome: &Outcome, samples: &[&Sample]) -> Row {
         outcome: outcome.clone(),
         stages,
     }
+}
+
+/// Median share of the hardware's bound that the evaluate stage reaches.
+#[expect(clippy::cast_precision_loss, reason = "products of one plan stay far below 2^53")]
+fn bound_share(outcome: &Outcome, samples: &[&Sample]) -> Option<f64> {
+    let bound = outcome.bound_products_per_second.filter(|bound| *bound > 0.0)?;
+    let products = outcome.products? as f64;
+    let evaluated = samples.iter().filter(|s| s.stage == Stage::Evaluate && s.phase == Phase::Online && s.wall_ns > 0);
+    // A set of ciphertexts takes as many products however full it is.
+    let share = |s: &&Sample| products * f64::from(s.items.div_ceil(outcome.packing.max(1))) * 1e9 / (bound * s.wall_ns as f64);
+    Sorted::of(evaluated.map(share).collect()).map(|shares| shares.median())
 }
 
 /// Signs that a row was not alone on an even machine; each rule says its limit.
@@ -318,7 +334,16 @@ fn compare(rows: &mut [Row]) {
     // Everything of a spec but its method and its backend.
     let rest = |o: &Outcome| {
         let names = [&o.workload, &o.scheme, &o.dataset, &o.features, &o.encryption, &o.scenario, &o.division].map(Clone::clone);
-        (names, o.key_bits, o.packing, o.inputs_per_ciphertext, o.slot_bits, (o.feature_bits, o.weight_bits), o.threads, o.rerandomisation.clone())
+        (
+            names,
+            o.key_bits,
+            o.packing,
+            o.inputs_per_ciphertext,
+            o.slot_bits,
+            (o.feature_bits, o.weight_bits),
+            o.threads,
+            (o.rerandomisation.clone(), pool(o).to_owned()),
+        )
     };
     let times: Vec<_> = rows.iter().map(|r| (r.online_ns.map(|s| s.median), r.online_stage_ns(Stage::Evaluate))).collect();
     let keys: Vec<_> = rows.iter().map(|r| rest(&r.outcome)).collect();
@@ -342,6 +367,11 @@ fn compare(rows: &mut [Row]) {
         row.over_reference = if backend == "reference" { None } else { partner(at, "reference", method).and_then(|base| speedup(base, at)) };
         row.slower_than_clear = ratio(times[at].0, baselines.get(&group(&row.outcome)).copied());
     }
+}
+
+/// Who makes randomisers ahead of the images; nobody for `none`.
+pub(crate) fn pool(outcome: &Outcome) -> &str {
+    outcome.spec.rsplit_once("/pool-").map_or("none", |(_, who)| who)
 }
 
 fn ratio(over: Option<f64>, under: Option<f64>) -> Option<f64> {
@@ -423,7 +453,8 @@ pub(crate) fn labels(rows: &[&Row], naming: Naming) -> Vec<String> {
         })
         .collect();
     // Sizes that specs seldom differ in are said only where names would be equal without them.
-    let sizes: [fn(&Outcome) -> Option<String>; 7] = [
+    let sizes: [fn(&Outcome) -> Option<String>; 8] = [
+        |o| (pool(o) != "none").then(|| format!("pool {}", pool(o))),
         |o| o.feature_bits.map(|b| format!("{b}-bit features")),
         |o| o.weight_bits.map(|b| format!("{b}-bit weights")),
         |o| o.slot_bits.map(|b| format!("{b}-bit slots")),

@@ -5,6 +5,7 @@
 
 mod estimate;
 mod file;
+mod shipped;
 mod training;
 
 use std::collections::HashSet;
@@ -12,6 +13,7 @@ use std::hash::Hash;
 
 pub use estimate::{Estimate, Speeds};
 pub use file::Sweep;
+pub use shipped::{Extent, setting_of, shipped};
 
 use crate::backend::BackendId;
 use crate::features::FeatureMap;

@@ -11,10 +11,12 @@ use serde_json::json;
 use super::inference::{models_for, open_dataset, short, warn_unsound};
 use super::progress::Meter;
 use super::{check_folder, check_stop, note, out, out_json, shown, smlp};
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Images};
 use crate::error::{Error, Result};
+use crate::features::FeatureMap;
 use crate::machine;
 use crate::measure::{Run, Source, busy_warning, definition, row_id, training_definition, training_row_id, unpublishable};
+use crate::model::TrainedModel;
 use crate::record::journal::{Journal, Shard};
 use crate::record::{Records, SAMPLES, write_whole};
 use crate::report::compare::{Comparison, Pair, THRESHOLD, Verdict, compare as compare_records};
@@ -25,7 +27,7 @@ use crate::workload::inference::Bench;
 use crate::workload::{Protection, Spec, training as learning};
 
 /// The sweep file as it was last run, beside its results.
-const COPY: &str = "sweep.toml";
+pub(super) const COPY: &str = "sweep.toml";
 
 /// Options of `sweep`.
 #[derive(Args, Clone, Debug)]
@@ -100,9 +102,242 @@ struct Row {
 }
 
 /// What rows are measured with.
-struct Benches {
+pub(super) struct Benches {
     inference: Bench,
     training: learning::Bench,
+}
+
+impl Benches {
+    /// For images and models, and for trainings, which bring their own.
+    pub(super) fn new(images: Images, models: HashMap<FeatureMap, TrainedModel>, toy: bool) -> Self {
+        let inference = Bench::new(images, models, toy, || !super::should_stop());
+        Self { inference, training: learning::Bench::new(toy, || !super::should_stop()) }
+    }
+}
+
+/// A sweep that is about to be run on one dataset and into one folder, or the part of it that is this process'.
+pub(super) struct Job {
+    pub(super) sweep: Sweep,
+    pub(super) dir: PathBuf,
+    plan: Plan,
+    source: Source,
+    shard: Option<Shard>,
+    rows: Vec<Row>,
+}
+
+/// What a task has come to.
+pub(super) struct Ended {
+    /// The rows that are there, in the order of the plan, those of other parts included.
+    pub(super) records: Records,
+    /// Rows of the plan that are not there yet.
+    pub(super) missing: usize,
+    /// Whether every row of this process was verified.
+    pub(super) verified: bool,
+}
+
+impl Job {
+    /// Lists the rows. Estimates are still to be made.
+    pub(super) fn new(sweep: Sweep, dir: PathBuf, dataset: &Dataset, shard: Option<Shard>) -> Result<Self> {
+        let name = dataset.id.to_string();
+        let plan = sweep.plan(&name, dataset.test.len())?;
+        let source = if sweep.has_grids() {
+            Source { dataset: name, dataset_sha256: dataset.sha256.clone(), seed: sweep.seed }
+        } else {
+            let data: BTreeSet<String> = plan.trainings.iter().map(|spec| spec.data.to_string()).collect();
+            Source { dataset: data.into_iter().collect::<Vec<_>>().join(","), dataset_sha256: String::new(), seed: sweep.seed }
+        };
+        let mine = |task: &Task| shard.is_none_or(|shard| shard.holds(&task.definition(&sweep, &source)));
+        let row = |task: Task| Row { id: task.id(&sweep, &source), task, estimate: Estimate::default() };
+        let rows = tasks(&plan).filter(mine).map(row).collect();
+        Ok(Self { sweep, dir, plan, source, shard, rows })
+    }
+
+    /// The inferences of this process.
+    pub(super) fn specs(&self) -> impl Iterator<Item = &Spec> {
+        self.rows.iter().filter_map(|row| if let Task::Inference(spec) = &row.task { Some(spec) } else { None })
+    }
+
+    /// Its trainings.
+    fn trainings(&self) -> impl Iterator<Item = &learning::Spec> {
+        self.rows.iter().filter_map(|row| if let Task::Training(spec) = &row.task { Some(spec.as_ref()) } else { None })
+    }
+
+    /// Estimates what each row will cost.
+    pub(super) fn estimate(&mut self, speeds: &Speeds, benches: &Benches) -> Result<()> {
+        let threads = rayon::current_num_threads();
+        // Many rows share a layout, and finding one is not free.
+        let mut sizes = HashMap::new();
+        let mut keys = HashSet::new();
+        for row in &mut self.rows {
+            check_stop()?;
+            row.estimate = match &row.task {
+                Task::Inference(spec) => {
+                    let key = match spec.protection {
+                        Protection::Paillier { key_bits, .. } => keys.insert(key_bits),
+                        Protection::ClearFloat | Protection::ClearInteger | Protection::Eivhe { .. } => false,
+                    };
+                    let layout = Spec { threads: None, ..spec.clone() };
+                    let size = *sizes.entry(layout).or_insert_with(|| benches.inference.size(spec).ok());
+                    speeds.estimate(spec, self.sweep.sampling, size, threads, key)
+                }
+                Task::Training(spec) => speeds.estimate_training(spec, threads),
+            };
+        }
+        Ok(())
+    }
+
+    /// The estimates of all rows together, in seconds.
+    pub(super) fn seconds(&self) -> f64 {
+        self.rows.iter().map(|row| row.estimate.seconds).sum()
+    }
+
+    /// Rows of this process.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Measures what the folder does not hold yet and puts its CSVs together.
+    pub(super) fn run(&self, benches: &mut Benches, retry_failed: bool) -> Result<Ended> {
+        let dir = &self.dir;
+        let journal = Journal::open(dir, self.shard)?;
+        let found = journal.read()?;
+        found.damaged.iter().for_each(|error| note(&format!("warning: {error}; that row is measured again")));
+        let is_done = |row: &Row| found.entries.get(&row.id).is_some_and(|entry| entry.outcome.error.is_none() || !retry_failed);
+        let (done, todo): (Vec<&Row>, Vec<&Row>) = self.rows.iter().partition(|row| is_done(row));
+        if !found.entries.is_empty() || !found.damaged.is_empty() {
+            let failed = done.iter().filter(|row| found.entries.get(&row.id).is_some_and(|e| e.outcome.error.is_some())).count();
+            let retry = if failed > 0 { format!(" ({failed} of them failed; --retry-failed runs them again)") } else { String::new() };
+            note(&format!("{}: {} of {} rows are done{retry}, {} to go", dir.display(), done.len(), self.rows.len(), todo.len()));
+        }
+        if !todo.is_empty() {
+            if let Some(warning) = busy_warning(machine::load_average()) {
+                note(&format!("warning: {warning}"));
+            }
+            unpublishable().iter().for_each(|reason| note(&format!("warning: not publishable: {reason}")));
+        }
+        let mut run = Run::start(self.source.clone());
+        found.entries.values().for_each(|entry| run.recall(entry));
+        drop(found);
+        // The plan in its order, parts of other processes included: the folder shows the whole sweep.
+        let order: Vec<String> = tasks(&self.plan).map(|task| task.id(&self.sweep, run.source())).collect();
+        let measured = (|| {
+            write_copy(dir, &self.sweep)?;
+            if !todo.is_empty() {
+                run.note_in(&journal, false)?;
+            }
+            measure(&self.sweep, &todo, &mut run, benches, &journal)
+        })();
+        match measured {
+            Ok(()) if todo.is_empty() => {}
+            Ok(()) => run.note_in(&journal, true)?,
+            Err(Error::Interrupted) => {
+                run.note_in(&journal, true)?;
+                assemble(&run, &journal, dir, &order)?;
+                note(&format!("what is done stays in {}; the same command goes on", dir.display()));
+                return Err(Error::Interrupted);
+            }
+            Err(error) => {
+                note(&format!("what is done stays in {}; the same command goes on once the cause is gone", dir.display()));
+                return Err(error);
+            }
+        }
+        let (records, strangers) = assemble(&run, &journal, dir, &order)?;
+        if strangers > 0 {
+            note(&format!(
+                "{strangers} rows of other versions of the program or of the sweep file stay in {} and are left out of the CSVs",
+                dir.join("rows").display()
+            ));
+        }
+        warn_disturbed(&records, dir);
+        let own: HashSet<&str> = self.rows.iter().map(|row| row.id.as_str()).collect();
+        let verified = records.outcomes.iter().filter(|o| own.contains(o.row_id.as_str())).all(|o| o.verified);
+        Ok(Ended { missing: order.len() - records.outcomes.len(), verified, records })
+    }
+
+    /// What is run and what is not, in words.
+    pub(super) fn tell(&self) {
+        if !self.sweep.question.is_empty() {
+            note(&format!("question: {}", self.sweep.question));
+        }
+        let all = self.plan.specs.len() + self.plan.trainings.len();
+        let part = self.shard.map_or_else(String::new, |shard| format!(", of them {} in part {shard}", self.rows.len()));
+        let repeated = if self.plan.repeated > 0 { format!("; {} combinations named twice", self.plan.repeated) } else { String::new() };
+        note(&format!("{}: {all} rows{part}{repeated}", self.sweep.path.display()));
+        for rule in &self.plan.excluded {
+            let unused = if rule.count == 0 { "; does it say what it means?" } else { "" };
+            note(&format!("left out by the rule in line {}: {} combinations ({}){unused}", rule.line, rule.count, rule.reason));
+        }
+    }
+
+    /// The rows with their estimates.
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "file": shown(&self.sweep.path), "question": self.sweep.question, "rows": self.rows.iter().map(|row| json!({
+                "row_id": row.id, "spec": row.task.to_string(), "estimated_seconds": row.estimate.seconds,
+                "estimated_memory_bytes": row.estimate.memory_bytes as u64, "estimated_wire_bytes": row.estimate.wire_bytes,
+            })).collect::<Vec<_>>(),
+            "excluded": self.plan.excluded.iter().map(|rule| json!({ "line": rule.line, "reason": rule.reason, "combinations": rule.count })).collect::<Vec<_>>(),
+            "repeated": self.plan.repeated, "estimated_seconds": self.seconds(), "estimated_memory_bytes": self.memory() as u64, "estimated_wire_bytes": self.wire(),
+        })
+    }
+
+    fn memory(&self) -> f64 {
+        self.rows.iter().map(|row| row.estimate.memory_bytes).fold(0.0, f64::max)
+    }
+
+    fn wire(&self) -> u64 {
+        self.rows.iter().map(|row| row.estimate.wire_bytes).sum()
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::from("  row_id               time    memory      wire  spec\n");
+        for row in &self.rows {
+            let Estimate { seconds, memory_bytes, wire_bytes } = row.estimate;
+            let sizes = [megabytes(memory_bytes), megabytes(wire_bytes as f64)];
+            text += &format!("  {}  {:>7}  {:>8}  {:>8}  {}\n", row.id, duration(seconds), sizes[0], sizes[1], row.task);
+        }
+        text + &format!(
+            "{} rows: about {}, at most about {} of memory, {} on the wire for all images once\n",
+            self.rows.len(),
+            duration(self.seconds()),
+            megabytes(self.memory()),
+            megabytes(self.wire() as f64)
+        )
+    }
+}
+
+/// Prints what would be run.
+pub(super) fn show(tasks: &[Job], json: bool) {
+    if json {
+        let plans: Vec<serde_json::Value> = tasks.iter().map(Job::json).collect();
+        out_json(&if let [plan] = &plans[..] { plan.clone() } else { json!(plans) });
+        return;
+    }
+    let mut text = String::from("estimates, right within a factor of two or three:\n");
+    tasks.iter().for_each(|task| text += &task.text());
+    if tasks.len() > 1 {
+        let (rows, seconds) = (tasks.iter().map(Job::len).sum::<usize>(), tasks.iter().map(Job::seconds).sum());
+        text += &format!("all {} sweeps: {rows} rows, about {}\n", tasks.len(), duration(seconds));
+    }
+    out(&text);
+}
+
+/// Refuses a folder that holds another run than a sweep's, or in which no file can be made.
+pub(super) fn check_sweep_folder(dir: &Path) -> Result<()> {
+    if dir.join(SAMPLES).exists() && !dir.join("rows").exists() {
+        return Err(Error::file(dir, "a folder of this sweep or none", format!("{SAMPLES} of another run; choose another --out or remove it")));
+    }
+    check_folder(dir, true)
+}
+
+/// Times the backends of some tasks, for estimates.
+pub(super) fn speeds(tasks: &[Job]) -> Result<Speeds> {
+    let specs: Vec<Spec> = tasks.iter().flat_map(Job::specs).cloned().collect();
+    let trainings: Vec<learning::Spec> = tasks.iter().flat_map(Job::trainings).cloned().collect();
+    let meter = Meter::start("estimating", 0, "rows");
+    let speeds = Speeds::measure(&specs, &trainings, || !super::should_stop());
+    drop(meter);
+    speeds
 }
 
 /// Runs a sweep, or goes on with it.
@@ -113,99 +348,33 @@ pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<bool> {
         PathBuf::from(format!("results/{name}-local"))
     });
     if !args.dry_run {
-        if dir.join(SAMPLES).exists() && !dir.join("rows").exists() {
-            return Err(Error::file(&dir, "a folder of this sweep or none", format!("{SAMPLES} of another run; choose another --out or remove it")));
-        }
-        check_folder(&dir, true)?;
+        check_sweep_folder(&dir)?;
     }
     // Trainings name their own data; the embedded digits are as good as any for a sweep of nothing else.
     let dataset = if sweep.has_grids() { open_dataset(&sweep.dataset, args.offline)? } else { Dataset::digits(String::new())? };
-    let name = dataset.id.to_string();
-    let plan = sweep.plan(&name, dataset.test.len())?;
-    let source = if sweep.has_grids() {
-        Source { dataset: name.clone(), dataset_sha256: dataset.sha256.clone(), seed: sweep.seed }
-    } else {
-        let data: BTreeSet<String> = plan.trainings.iter().map(|spec| spec.data.to_string()).collect();
-        Source { dataset: data.into_iter().collect::<Vec<_>>().join(","), dataset_sha256: String::new(), seed: sweep.seed }
-    };
-    let models = models_for(&name, &sweep.features(), None)?;
-    let inference = Bench::new(dataset.test, models, sweep.toy, || !super::should_stop());
-    let mut benches = Benches { inference, training: learning::Bench::new(sweep.toy, || !super::should_stop()) };
-    let meter = Meter::start("estimating", 0, "rows");
-    let rows = rows(&sweep, &plan, &source, &benches.inference, args.shard)?;
-    drop(meter);
-    tell_plan(&sweep, &plan, &rows, args.shard);
-    warn_unsound(rows.iter().filter_map(|row| if let Task::Inference(spec) = &row.task { Some(spec) } else { None }));
+    let mut task = Job::new(sweep, dir, &dataset, args.shard)?;
+    let models = models_for(&dataset.id.to_string(), &task.sweep.features(), None)?;
+    let mut benches = Benches::new(dataset.test, models, task.sweep.toy);
+    task.estimate(&speeds(std::slice::from_ref(&task))?, &benches)?;
+    task.tell();
+    warn_unsound(task.specs());
     if args.dry_run {
-        show_plan(&sweep, &plan, &rows, json);
+        show(std::slice::from_ref(&task), json);
         return Ok(true);
     }
-
-    let journal = Journal::open(&dir, args.shard)?;
-    let found = journal.read()?;
-    found.damaged.iter().for_each(|error| note(&format!("warning: {error}; that row is measured again")));
-    let is_done = |row: &Row| found.entries.get(&row.id).is_some_and(|entry| entry.outcome.error.is_none() || !args.retry_failed);
-    let (done, todo): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| is_done(row));
-    if !found.entries.is_empty() || !found.damaged.is_empty() {
-        let failed = done.iter().filter(|row| found.entries.get(&row.id).is_some_and(|e| e.outcome.error.is_some())).count();
-        let retry = if failed > 0 { format!(" ({failed} of them failed; --retry-failed runs them again)") } else { String::new() };
-        note(&format!("{}: {} of {} rows are done{retry}, {} to go", dir.display(), done.len(), rows.len(), todo.len()));
-    }
-    if !todo.is_empty() {
-        if let Some(warning) = busy_warning(machine::load_average()) {
-            note(&format!("warning: {warning}"));
-        }
-        unpublishable().iter().for_each(|reason| note(&format!("warning: not publishable: {reason}")));
-    }
-    let mut run = Run::start(source);
-    found.entries.values().for_each(|entry| run.recall(entry));
-    drop(found);
-    // The plan in its order, parts of other processes included: the folder shows the whole sweep.
-    let order: Vec<String> = tasks(&plan).map(|task| task.id(&sweep, run.source())).collect();
-    let measured = (|| {
-        write_copy(&dir, &sweep)?;
-        if !todo.is_empty() {
-            run.note_in(&journal, false)?;
-        }
-        measure(&sweep, &todo, &mut run, &mut benches, &journal)
-    })();
-    match measured {
-        Ok(()) if todo.is_empty() => {}
-        Ok(()) => run.note_in(&journal, true)?,
-        Err(Error::Interrupted) => {
-            run.note_in(&journal, true)?;
-            assemble(&run, &journal, &dir, &order)?;
-            note(&format!("what is done stays in {}; the same command goes on", dir.display()));
-            return Err(Error::Interrupted);
-        }
-        Err(error) => {
-            note(&format!("what is done stays in {}; the same command goes on once the cause is gone", dir.display()));
-            return Err(error);
-        }
-    }
-    let (records, strangers) = assemble(&run, &journal, &dir, &order)?;
-    if strangers > 0 {
-        note(&format!(
-            "{strangers} rows of other versions of the program or of the sweep file stay in {} and are left out of the CSVs",
-            dir.join("rows").display()
-        ));
-    }
-    warn_disturbed(&records, &dir);
+    let Ended { records, missing, verified } = task.run(&mut benches, args.retry_failed)?;
     if json {
         out(&report::json(&records)?);
     } else {
+        let dir = task.dir.display();
         out(&format!("\n{}", report::table(&records, Format::Text)));
-        let missing = order.len() - records.outcomes.len();
         let missing = if missing > 0 { format!("; {missing} rows of the sweep are still to be run") } else { String::new() };
         out(&format!(
-            "\n{}: samples.csv, outcomes.csv and run.toml of {} rows{missing}. `cipherlane report {} --details` shows spread and ratios.",
-            dir.display(),
-            records.outcomes.len(),
-            dir.display()
+            "\n{dir}: samples.csv, outcomes.csv and run.toml of {} rows{missing}. `cipherlane report {dir} --details` shows spread and ratios.",
+            records.outcomes.len()
         ));
     }
-    let own: HashSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-    Ok(records.outcomes.iter().filter(|o| own.contains(o.row_id.as_str())).all(|o| o.verified))
+    Ok(verified)
 }
 
 /// Says how many rows were measured while something else took the machine's time.
@@ -222,92 +391,11 @@ pub(super) fn warn_disturbed(records: &Records, dir: &Path) {
     }
 }
 
-/// The rows of this process with their estimates.
-fn rows(sweep: &Sweep, plan: &Plan, source: &Source, bench: &Bench, shard: Option<Shard>) -> Result<Vec<Row>> {
-    let mine = |task: &Task| shard.is_none_or(|shard| shard.holds(&task.definition(sweep, source)));
-    let tasks: Vec<Task> = tasks(plan).filter(mine).collect();
-    let (mut specs, mut trainings) = (Vec::new(), Vec::new());
-    for task in &tasks {
-        match task {
-            Task::Inference(spec) => specs.push(spec.clone()),
-            Task::Training(spec) => trainings.push(spec.as_ref().clone()),
-        }
-    }
-    let speeds = Speeds::measure(&specs, &trainings, || !super::should_stop())?;
-    let threads = rayon::current_num_threads();
-    // Many rows share a layout, and finding one is not free.
-    let mut sizes = HashMap::new();
-    let mut keys = HashSet::new();
-    let rows = tasks.into_iter().map(|task| {
-        check_stop()?;
-        let estimate = match &task {
-            Task::Inference(spec) => {
-                let key = match spec.protection {
-                    Protection::Paillier { key_bits, .. } => keys.insert(key_bits),
-                    Protection::ClearFloat | Protection::ClearInteger | Protection::Eivhe { .. } => false,
-                };
-                let layout = Spec { threads: None, ..spec.clone() };
-                let size = *sizes.entry(layout).or_insert_with(|| bench.size(spec).ok());
-                speeds.estimate(spec, sweep.sampling, size, threads, key)
-            }
-            Task::Training(spec) => speeds.estimate_training(spec, threads),
-        };
-        Ok(Row { id: task.id(sweep, source), task, estimate })
-    });
-    rows.collect()
-}
-
-/// What is run and what is not, in words.
-fn tell_plan(sweep: &Sweep, plan: &Plan, rows: &[Row], shard: Option<Shard>) {
-    if !sweep.question.is_empty() {
-        note(&format!("question: {}", sweep.question));
-    }
-    let all = plan.specs.len() + plan.trainings.len();
-    let part = shard.map_or_else(String::new, |shard| format!(", of them {} in part {shard}", rows.len()));
-    let repeated = if plan.repeated > 0 { format!("; {} combinations named twice", plan.repeated) } else { String::new() };
-    note(&format!("{}: {all} rows{part}{repeated}", sweep.path.display()));
-    for rule in &plan.excluded {
-        let unused = if rule.count == 0 { "; does it say what it means?" } else { "" };
-        note(&format!("left out by the rule in line {}: {} combinations ({}){unused}", rule.line, rule.count, rule.reason));
-    }
-}
-
-fn show_plan(sweep: &Sweep, plan: &Plan, rows: &[Row], json: bool) {
-    let seconds: f64 = rows.iter().map(|row| row.estimate.seconds).sum();
-    let memory = rows.iter().map(|row| row.estimate.memory_bytes).fold(0.0, f64::max);
-    let wire: u64 = rows.iter().map(|row| row.estimate.wire_bytes).sum();
-    if json {
-        out_json(&json!({
-            "file": shown(&sweep.path), "question": sweep.question, "rows": rows.iter().map(|row| json!({
-                "row_id": row.id, "spec": row.task.to_string(), "estimated_seconds": row.estimate.seconds,
-                "estimated_memory_bytes": row.estimate.memory_bytes as u64, "estimated_wire_bytes": row.estimate.wire_bytes,
-            })).collect::<Vec<_>>(),
-            "excluded": plan.excluded.iter().map(|rule| json!({ "line": rule.line, "reason": rule.reason, "combinations": rule.count })).collect::<Vec<_>>(),
-            "repeated": plan.repeated, "estimated_seconds": seconds, "estimated_memory_bytes": memory as u64, "estimated_wire_bytes": wire,
-        }));
-        return;
-    }
-    let mut text = String::from("estimates, right within a factor of two or three:\n  row_id               time    memory      wire  spec\n");
-    for row in rows {
-        let Estimate { seconds, memory_bytes, wire_bytes } = row.estimate;
-        let sizes = [megabytes(memory_bytes), megabytes(wire_bytes as f64)];
-        text += &format!("  {}  {:>7}  {:>8}  {:>8}  {}\n", row.id, duration(seconds), sizes[0], sizes[1], row.task);
-    }
-    text += &format!(
-        "{} rows: about {}, at most about {} of memory, {} on the wire for all images once\n",
-        rows.len(),
-        duration(seconds),
-        megabytes(memory),
-        megabytes(wire as f64)
-    );
-    out(&text);
-}
-
 fn megabytes(bytes: f64) -> String {
     if bytes >= 1e9 { format!("{:.1} GB", bytes / 1e9) } else { format!("{:.1} MB", bytes / 1e6) }
 }
 
-fn duration(seconds: f64) -> String {
+pub(super) fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 100.0 => format!("{s:.1} s"),
         s if s < 6000.0 => format!("{:.0} min", s / 60.0),

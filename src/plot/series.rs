@@ -6,7 +6,7 @@ use plotters::style::RGBColor;
 
 use super::lines::{Dot, Line};
 use super::sheet::{BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, Shape, VERMILION};
-use crate::report::{Naming, Row, labels};
+use crate::report::{Naming, Row, labels, pool};
 
 /// More lines than this cannot be told apart.
 const MOST_LINES: usize = 12;
@@ -99,7 +99,7 @@ pub(super) fn lines(rows: &[&Row], over: Over, quantity: Quantity) -> (Vec<Line>
             "{:?}",
             (
                 (&o.workload, &o.scheme, &o.backend, neutral.software, &o.dataset, &o.features, &o.method, &o.encryption, o.key_bits),
-                (&o.division, o.packing, o.feature_bits, o.weight_bits, o.threads, &o.rerandomisation, o.verified),
+                (&o.division, o.packing, o.feature_bits, o.weight_bits, o.threads, &o.rerandomisation, pool(&row.outcome), o.verified),
             )
         );
         let at = groups.iter().position(|(known, ..)| *known == identity).unwrap_or_else(|| {

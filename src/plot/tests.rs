@@ -69,6 +69,23 @@ fn grown() -> Records {
     records
 }
 
+#[test]
+fn the_bound_is_drawn_where_it_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut records = records(&one_key());
+    let one = |records: &Records| draw_one(records, dir.path(), ("bound", "methods-bound"), &[FileKind::Svg], Beside::default()).unwrap();
+    assert!(one(&records).unwrap_err().contains("no row has a bound") && !dir.path().join(FIGURES).exists());
+    let ifma = records.outcomes.iter_mut().find(|o| o.backend == "ifma").unwrap();
+    (ifma.products, ifma.bound_products_per_second) = (Some(1000), Some(20_000.0));
+    let files = one(&records).unwrap();
+    assert_eq!(files, [dir.path().join("figures/methods-bound.svg")]);
+    // Two sets for a hundred images, 0.38 of 100/210 s.
+    let text = fs::read_to_string(&files[0]).unwrap();
+    assert!(text.contains("55.3 %") && text.contains("hardware"), "{text}");
+    let unknown = draw_one(&records, dir.path(), ("boundd", "x"), &[FileKind::Svg], Beside::default()).unwrap_err();
+    assert!(unknown.to_string().contains("figure `boundd` is unknown, known: stages"), "{unknown}");
+}
+
 /// Trainings of one experiment in floats, simulated and under encryption, and encrypted ones of other sizes.
 fn trainings() -> Records {
     let mut records = Records::default();

@@ -85,7 +85,7 @@ pub const SAMPLES: [Column; 23] = [
 ];
 
 /// The columns of `outcomes.csv`, in order: one row per spec.
-pub const OUTCOMES: [Column; 49] = [
+pub const OUTCOMES: [Column; 50] = [
     SPEC,
     WORKLOAD,
     SCHEME,
@@ -151,6 +151,11 @@ pub const OUTCOMES: [Column; 49] = [
     integer("frequency_end_khz", "kHz", "the same when it ended"),
     text("compiler", "compiler of the program"),
     truth("publishable", "known clean revision, known compiler, optimised build, no toy key, verified; run.toml says why not"),
+    decimal(
+        "bound_products_per_second",
+        "1/s",
+        "products of the plan that the multipliers of the row's threads could do in a second if they did nothing else; measured beside the row; empty where the backend's multiplications are not known",
+    ),
 ];
 
 /// The columns of `curve.csv`, in order: one row per point of a training.

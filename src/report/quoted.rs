@@ -128,8 +128,12 @@ fn ours(rows: &[Row]) -> Vec<Ours<'_>> {
 /// Ours and theirs in one table: accuracy, latency, throughput; quoted rows carry a dagger, their sources and caveats stand below.
 #[must_use]
 pub fn comparison(records: &Records, quoted: &[Quoted], format: Format) -> String {
-    let rows = derive(records);
-    let dash = || String::from(if format == Format::Csv { "" } else { "-" });
+    render(comparison_table(&derive(records), quoted, format == Format::Csv), format)
+}
+
+/// The same before it has a form; what is not known is a dash, or nothing where `blank` says so.
+pub(crate) fn comparison_table(rows: &[Row], quoted: &[Quoted], blank: bool) -> Table {
+    let dash = || String::from(if blank { "" } else { "-" });
     let number = |value: Option<f64>| value.map_or_else(dash, digits3);
     let or = |text: &str, other: String| if text.is_empty() { other } else { text.into() };
     let columns = vec![
@@ -143,7 +147,7 @@ pub fn comparison(records: &Records, quoted: &[Quoted], format: Format) -> Strin
         Column { drop: 1, ..words("hardware", "", "the machine; ? where the source does not state it") },
         words("source", "", "where the numbers stand"),
     ];
-    let here = ours(&rows).into_iter().map(|ours| {
+    let here = ours(rows).into_iter().map(|ours| {
         let o = &ours.row.outcome;
         let key = o.key_bits.map_or_else(String::new, |bits| format!(" {bits}{}", if ours.row.toy { " toy" } else { "" }));
         let name = if ours.row.is_clear() { format!("plaintext {}", o.method) } else { format!("cipherlane {}{key}", o.backend) };
@@ -190,7 +194,7 @@ pub fn comparison(records: &Records, quoted: &[Quoted], format: Format) -> Strin
     notes.extend(quoted.iter().filter(|q| !q.caveat.is_empty()).map(|q| format!("{}: {}", q.name(), q.caveat)));
     let groups =
         [("measured here".to_owned(), here), (format!("quoted from publications{MARK}"), there)].into_iter().filter(|(_, rows)| !rows.is_empty());
-    render(Table { caption: "inference, measured and published; quoted rows are of MNIST".into(), columns, groups: groups.collect(), notes }, format)
+    Table { caption: "inference, measured and published; quoted rows are of MNIST".into(), columns, groups: groups.collect(), notes }
 }
 
 #[cfg(test)]

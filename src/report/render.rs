@@ -26,7 +26,9 @@ pub enum Format {
 }
 
 /// A column of a table.
-pub(super) struct Column {
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// Its head.
     pub name: &'static str,
     /// Unit below the name.
     pub unit: &'static str,
@@ -36,10 +38,13 @@ pub(super) struct Column {
     pub drop: u8,
     /// What the column says.
     pub meaning: &'static str,
+    /// In LaTeX, words wrap within this many percent of the text's width; zero: they do not wrap.
+    pub share: u8,
 }
 
 /// A table before it has a form.
-pub(super) struct Table {
+#[derive(Clone, Debug)]
+pub struct Table {
     /// What holds for all rows.
     pub caption: String,
     /// Its columns; every row has as many cells.
@@ -50,12 +55,12 @@ pub(super) struct Table {
     pub notes: Vec<String>,
 }
 
-pub(super) const fn words(name: &'static str, unit: &'static str, meaning: &'static str) -> Column {
-    Column { name, unit, number: false, drop: 0, meaning }
+pub(crate) const fn words(name: &'static str, unit: &'static str, meaning: &'static str) -> Column {
+    Column { name, unit, number: false, drop: 0, meaning, share: 0 }
 }
 
-pub(super) const fn numbers(name: &'static str, unit: &'static str, drop: u8, meaning: &'static str) -> Column {
-    Column { name, unit, number: true, drop, meaning }
+pub(crate) const fn numbers(name: &'static str, unit: &'static str, drop: u8, meaning: &'static str) -> Column {
+    Column { name, unit, number: true, drop, meaning, share: 0 }
 }
 
 /// The main table: one row per spec.
@@ -107,7 +112,7 @@ fn main_columns() -> Vec<Column> {
         words("method", "", "how the encrypted matrix-vector product is planned"),
         words("encr.", "", "how the randomisers of ciphertexts are made"),
         numbers("key", "bits", 0, "bits of the modulus n; toy: under 2048, protects nothing"),
-        Column { name: "bits", unit: "x/w/slot", number: false, drop: 4, meaning: "bits of a feature, of a weight and of a slot, sign included" },
+        Column { drop: 4, ..words("bits", "x/w/slot", "bits of a feature, of a weight and of a slot, sign included") },
         numbers("img", "/ct", 0, "images that share a ciphertext, or inputs of one image that do"),
         numbers("images", "", 1, "images classified for the accuracy"),
         numbers("acc", "%", 0, "share of images classified as labelled"),
@@ -280,6 +285,12 @@ fn details_columns() -> Vec<Column> {
         numbers("max", "ms", 2, "the slowest sample"),
         numbers("cpu", "ms", 7, "processor time of all threads per image, online stages, median"),
         numbers("energy", "mJ", 6, "energy of processor and memory per image; - where it cannot be read"),
+        numbers(
+            "bound",
+            "%",
+            8,
+            "products of the plan alone at the hardware's bound, as a share of the evaluate stage's time; - where no bound is known",
+        ),
         numbers("harness", "%", 5, "the harness' own wall time between stages, as a share of theirs"),
         numbers("setup", "s", 0, "wall time of key generation, tables and plans, once per key or model"),
         numbers("vs naive", "evaluate", 0, "times faster than method naive on the same backend, evaluate stage"),
@@ -309,6 +320,7 @@ fn details_table(rows: &[Row], format: Format) -> Table {
             number(total.map(|s| s.max), 1e-6),
             number(row.online_cpu_ns.map(|s| s.median), 1e-6),
             number(row.energy_uj_per_image, 1e-3),
+            row.bound_share.map_or_else(|| "-".into(), |share| digits3(100.0 * share)),
             row.harness_share.map_or_else(|| "-".into(), |share| digits3(100.0 * share)),
             number(row.setup_ns, 1e-9),
             number(row.over_naive.and_then(|s| s.evaluate), 1.0),
@@ -332,7 +344,7 @@ fn details_table(rows: &[Row], format: Format) -> Table {
     let body: Vec<Vec<String>> = timed.iter().zip(names).map(cells).collect();
     let (mut columns, mut groups) = (details_columns(), vec![(String::new(), body)]);
     // What this machine or these scenarios do not give takes no room.
-    for name in ["95 %", "p90", "energy", "harness"] {
+    for name in ["95 %", "p90", "energy", "bound", "harness"] {
         let at = columns.iter().position(|c| c.name == name);
         if at.is_some_and(|at| groups.iter().flat_map(|(_, rows)| rows).all(|row| row.get(at).is_some_and(|cell| cell == "-"))) {
             remove(&mut columns, &mut groups, name);
@@ -346,7 +358,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// The table in its form.
-pub(super) fn render(mut table: Table, format: Format) -> String {
+pub(crate) fn render(mut table: Table, format: Format) -> String {
     if table.groups.iter().all(|(_, rows)| rows.is_empty()) {
         return if format == Format::Csv { String::new() } else { "no results\n".into() };
     }
@@ -456,14 +468,28 @@ fn markdown(table: &Table) -> String {
 }
 
 fn latex(table: &Table) -> String {
-    let escaped = |text: &str| escape(text, Format::Latex);
-    let row = |cells: Vec<String>| format!("{} \\\\\n", cells.join(" & "));
-    let mut out = String::new();
-    out.push_str("% \\usepackage{booktabs}\n");
+    let mut out = String::from("% \\usepackage{booktabs}\n");
     if !table.caption.is_empty() {
         let _ = writeln!(out, "% {}", one_line(&table.caption));
     }
-    let shape: String = table.columns.iter().map(|c| if c.number { 'r' } else { 'l' }).collect();
+    out.push_str(&tabular(table));
+    // Below the table and not in it: a note as wide as a page would widen the columns.
+    for note in &table.notes {
+        let _ = writeln!(out, "\\par{{\\footnotesize\\raggedright {}\\par}}", escape(note, Format::Latex));
+    }
+    out
+}
+
+/// The table alone in LaTeX, without its notes.
+pub(crate) fn tabular(table: &Table) -> String {
+    let escaped = |text: &str| escape(text, Format::Latex);
+    let row = |cells: Vec<String>| format!("{} \\\\\n", cells.join(" & "));
+    let mut out = String::new();
+    let shape = table.columns.iter().map(|c| match c.share {
+        0 => if c.number { "r" } else { "l" }.to_owned(),
+        share => format!(">{{\\raggedright\\arraybackslash}}p{{.{share:02}\\textwidth}}"),
+    });
+    let shape = shape.collect::<String>();
     let _ = writeln!(out, "\\begin{{tabular}}{{@{{}}{shape}@{{}}}}\n\\toprule");
     out.push_str(&row(table.columns.iter().map(|c| escaped(c.name)).collect()));
     out.push_str(&row(table.columns.iter().map(|c| escaped(c.unit)).collect()));
@@ -479,10 +505,6 @@ fn latex(table: &Table) -> String {
         }
     }
     out.push_str("\\bottomrule\n\\end{tabular}\n");
-    // Below the table and not in it: a note as wide as a page would widen the columns.
-    for note in &table.notes {
-        let _ = writeln!(out, "\\par{{\\footnotesize\\raggedright {}\\par}}", escaped(note));
-    }
     out
 }
 
@@ -505,7 +527,7 @@ fn csv(table: &Table) -> String {
 }
 
 /// `text` with what the format would read as its own marks made harmless.
-fn escape(text: &str, format: Format) -> String {
+pub(crate) fn escape(text: &str, format: Format) -> String {
     match format {
         Format::Text => text.into(),
         Format::Csv if text.contains([',', '"', '\n', '\r']) => format!("\"{}\"", text.replace('"', "\"\"")),
@@ -532,6 +554,8 @@ fn escape(text: &str, format: Format) -> String {
                 '`' => out.push_str("\\textasciigrave{}"),
                 '\u{2020}' => out.push_str("\\textsuperscript{\\dag}"),
                 'µ' => out.push_str("\\textmu{}"),
+                '\u{d7}' => out.push_str("\\ensuremath{\\times}"),
+                '\u{b1}' => out.push_str("\\ensuremath{\\pm}"),
                 '\n' | '\r' => out.push(' '),
                 _ => out.push(c),
             }

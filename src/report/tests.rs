@@ -55,6 +55,19 @@ inference, mnist, pixels, offline, closed, owner encryption, 2048-bit key, 78 im
 }
 
 #[test]
+fn the_share_of_the_bound_counts_whole_sets() {
+    let mut records = records(&[Case::paillier("ifma", "pairs", 2048, 210.0), Case::paillier("gmp", "pairs", 2048, 30.0)]);
+    (records.outcomes[0].products, records.outcomes[0].bound_products_per_second) = (Some(1000), Some(20_000.0));
+    let rows = derive(&records);
+    // A hundred images in sets of 78 are two sets; the stage takes 0.38 of 100/210 s.
+    let expected = 2.0 * 1000.0 / 20_000.0 / (0.38 * 100.0 / 210.0);
+    assert!((rows[0].bound_share.unwrap() - expected).abs() < 1e-6, "{:?} {expected}", rows[0].bound_share);
+    assert_eq!(rows[1].bound_share, None);
+    let text = details(&records, Format::Csv);
+    assert!(text.lines().next().unwrap().contains("bound (%)") && text.contains("55.3"), "{text}");
+}
+
+#[test]
 fn one_row_keeps_its_columns() {
     let text = table(&records(&[Case::paillier("gmp", "naive", 2048, 3.0)]), Format::Text);
     assert!(text.contains("encr.") && text.contains(" owner ") && text.contains(" 2048 "), "{text}");

@@ -19,6 +19,7 @@ use crate::plan::matvec::Method;
 use crate::quantise::Precision;
 use crate::scheme::eivhe::{Route, Setting};
 use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
+use crate::toml_file::{self, line_of, mistake};
 use crate::workload::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec, method_choice};
 
 /// A sweep as its file says it.
@@ -38,6 +39,10 @@ pub struct Sweep {
     pub seed: u64,
     /// How long each row is measured.
     pub sampling: Sampling,
+    /// Whether `cipherlane paper` runs it.
+    pub paper: bool,
+    /// Whether a grid that names more images than there are takes all there are.
+    at_most: bool,
     grids: Vec<GridTable>,
     trainings: Vec<TrainingTable>,
     rules: Vec<Rule>,
@@ -54,6 +59,8 @@ struct Document {
     toy: bool,
     #[serde(default = "one")]
     seed: u64,
+    #[serde(default = "yes")]
+    paper: bool,
     #[serde(default)]
     sampling: SamplingTable,
     #[serde(default)]
@@ -66,6 +73,10 @@ struct Document {
 
 fn one() -> u64 {
     1
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// How long a row is measured.
@@ -328,8 +339,12 @@ impl Sweep {
         Self::parse(path, text)
     }
 
-    fn parse(path: &Path, text: String) -> Result<Self> {
-        let document: Document = toml::from_str(&text).map_err(|e| syntax(path, &text, &e))?;
+    /// Reads the text of a sweep file; `path` names it in errors.
+    ///
+    /// # Errors
+    /// [`Error::SweepFile`] with line and key.
+    pub fn parse(path: &Path, text: String) -> Result<Self> {
+        let document: Document = toml_file::parse(path, &text)?;
         let wrong = |at: usize, problem: String| mistake(path, &text, at, problem);
         let keys = document.grid.iter().map(|grid| &grid.key_bits).chain(document.training.iter().map(|training| &training.key_bits));
         for key_bits in keys {
@@ -365,6 +380,8 @@ impl Sweep {
             toy: document.toy,
             seed: document.seed,
             sampling,
+            paper: document.paper,
+            at_most: false,
             grids: document.grid,
             trainings: document.training,
             rules,
@@ -375,6 +392,27 @@ impl Sweep {
 
     fn wrong(&self, at: usize, problem: String) -> Error {
         mistake(&self.path, &self.text, at, problem)
+    }
+
+    /// The name of the file without its ending.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.path.file_stem().map_or_else(|| "sweep".into(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// What the file expects to see, by the comment that begins with `# Expected:`; nothing where there is none.
+    #[must_use]
+    pub fn expected(&self) -> String {
+        let mut lines = self.text.lines().map(str::trim_start).skip_while(|line| !line.starts_with("# Expected:"));
+        let first = lines.next().and_then(|line| line.strip_prefix("# Expected:")).unwrap_or_default();
+        let rest = lines.map_while(|line| line.strip_prefix("# ").filter(|rest| !rest.trim().is_empty()));
+        std::iter::once(first).chain(rest).map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
+    }
+
+    /// The same sweep on another dataset. Grids that name more images than it has take all it has.
+    #[must_use]
+    pub fn on(self, dataset: DatasetChoice) -> Self {
+        Self { dataset, at_most: true, ..self }
     }
 
     /// Whether any table is about images of the dataset; trainings name their own data.
@@ -398,11 +436,13 @@ impl Sweep {
         let mut specs = Vec::new();
         for table in &self.grids {
             let too_many = |images: &&Spanned<Word<OrWord<All>>>| images.get_ref().0.0.is_some_and(|n| n > available);
-            if let Some(images) = table.images.iter().flatten().find(too_many) {
+            if let Some(images) = table.images.iter().flatten().find(too_many).filter(|_| !self.at_most) {
                 let count = images.get_ref().0.0.unwrap_or(0);
                 return Err(self.wrong(images.span().start, format!("{count} images are asked for, the test set has {available}")));
             }
-            specs.extend(table.to_grid().specs(dataset, available, self.seed));
+            let mut grid = table.to_grid();
+            grid.images.iter_mut().flatten().for_each(|images| *images = (*images).min(available));
+            specs.extend(grid.specs(dataset, available, self.seed));
         }
         let mut trainings = Vec::new();
         for table in &self.trainings {
@@ -431,11 +471,10 @@ pub(super) fn all<T: Copy, U>(list: &List<T>, default: Vec<U>, convert: impl Fn(
 impl GridTable {
     fn to_grid(&self) -> Grid {
         let default = Grid::default();
-        let here = || BackendId::ALL.into_iter().filter(|&id| backend::open(id).is_ok()).collect::<Vec<_>>();
         let mut backends = Vec::new();
         for choice in all(&self.backend, vec![BackendChoice::All], |b| b) {
             match choice {
-                BackendChoice::All => backends.extend(here()),
+                BackendChoice::All => backends.extend(backend::all_here()),
                 BackendChoice::One(id) => backends.push(id),
             }
         }
@@ -537,62 +576,6 @@ impl RuleTable {
     }
 }
 
-/// The line of a place in a text, from 1.
-fn line_of(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|&b| b == b'\n').count() + 1
-}
-
-/// The key that a place in a file belongs to, with its table.
-fn key_of(text: &str, at: usize) -> String {
-    let lines: Vec<&str> = text.lines().take(line_of(text, at)).collect();
-    let header = |line: &str| line.trim_start().starts_with('[').then(|| line.trim().trim_matches(['[', ']']).to_owned());
-    let key = |line: &str| {
-        let name = line.split_once('=')?.0.trim();
-        (!name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c))).then(|| name.to_owned())
-    };
-    // A header stands for its table only where it is the line itself or above the key: items of a list may begin with brackets, too.
-    let is_table = |line: &str| header(line).is_some_and(|name| name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c)) && !name.is_empty());
-    let mut found = None;
-    for line in lines.iter().rev() {
-        if is_table(line) {
-            let table = header(line).unwrap_or_default();
-            return found.map_or(table.clone(), |key| format!("{table}.{key}"));
-        }
-        if found.is_none() {
-            found = key(line);
-        }
-    }
-    found.unwrap_or_else(|| "file".into())
-}
-
-/// An error at a place of a file.
-fn mistake(path: &Path, text: &str, at: usize, problem: String) -> Error {
-    Error::SweepFile { path: path.into(), line: line_of(text, at), key: key_of(text, at), problem }
-}
-
-/// An error of the parser in our form: one line, with the known keys where one is unknown, and the nearest of them.
-fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Error {
-    let at = error.span().map_or(0, |span| span.start);
-    let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
-    let problem = match unknown_key(&message) {
-        None => message,
-        Some((unknown, known)) => {
-            let near =
-                known.iter().map(|k| (strsim::jaro_winkler(unknown, k), *k)).max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(near, _)| *near > 0.8);
-            let hint = near.map_or_else(String::new, |(_, near)| format!("; did you mean `{near}`?"));
-            format!("unknown key `{unknown}`, known: {}{hint}", known.join(", "))
-        }
-    };
-    mistake(path, text, at, problem)
-}
-
-/// The parts of serde's message on an unknown field: "unknown field `a`, expected one of `b`, `c`".
-fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
-    let rest = message.strip_prefix("unknown field ")?;
-    let mut quoted = rest.split('`').skip(1).step_by(2);
-    Some((quoted.next()?, quoted.collect()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -691,6 +674,23 @@ mod tests {
     }
 
     #[test]
+    fn another_dataset_takes_what_it_has() {
+        let text = "dataset = \"mnist\"\n[[grid]]\nbackend = []\nimages = [5, 700]";
+        refused(text, 4, &["700", "599"]);
+        let sweep = parse(text).unwrap().on(DatasetChoice::Digits);
+        let images: Vec<_> = sweep.plan("digits", 599).unwrap().specs.iter().map(|s| s.images).collect();
+        assert!(sweep.dataset == DatasetChoice::Digits && images.contains(&5) && images.contains(&599) && !images.contains(&700), "{images:?}");
+    }
+
+    #[test]
+    fn the_expectation_is_the_comment() {
+        let sweep = parse("# Question: what?\n# Expected: this\n# and that.\n#\n# cipherlane sweep x\n[[grid]]").unwrap();
+        assert_eq!(sweep.expected(), "this and that.");
+        assert_eq!(parse("[[grid]]").unwrap().expected(), "");
+        assert!(sweep.paper && !parse("paper = false\n[[grid]]").unwrap().paper && sweep.name() == "x");
+    }
+
+    #[test]
     fn settings_of_integer_vectors_are_rows_of_their_own() {
         let text = "
             [[grid]]
@@ -735,16 +735,12 @@ mod tests {
     fn the_sweep_files_of_this_repository_are_good() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/sweeps");
         let mut count = 0;
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
+        let files = |dir: &Path| std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+        for path in files(&dir).into_iter().chain(files(&dir.join("quick"))).filter(|path| path.is_file()) {
             let sweep = Sweep::read(&path).unwrap();
             let plan = sweep.plan("mnist", 10_000).unwrap();
-            assert!(plan.specs.len() + plan.trainings.len() > 2 && plan.excluded.iter().all(|rule| rule.count > 0), "{}: {plan:?}", path.display());
-            assert!(
-                sweep.text.starts_with("# Question: ") && sweep.text.contains("\n# Expected: ") && !sweep.question.is_empty(),
-                "{}",
-                path.display()
-            );
+            assert!(plan.specs.len() + plan.trainings.len() >= 2 && plan.excluded.iter().all(|rule| rule.count > 0), "{}: {plan:?}", path.display());
+            assert!(sweep.text.starts_with("# Question: ") && !sweep.expected().is_empty() && !sweep.question.is_empty(), "{}", path.display());
             count += 1;
         }
         assert!(count >= 10, "{count}");

@@ -15,13 +15,13 @@ use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::machine::energy;
 use crate::model::{TrainedModel, argmax};
-use crate::plan::Weights;
+use crate::plan::{Counts, Weights};
 use crate::quantise::{IntegerModel, Precision};
 use crate::randomness::Tape;
 use crate::record::{Phase, Stage};
 use crate::scheme::clear::Clear;
 use crate::scheme::eivhe::Eivhe;
-use crate::scheme::paillier::{Encryption, Layout, Options, Paillier, SecretKey};
+use crate::scheme::paillier::{Encryption, Evaluator, Layout, Options, Paillier, SecretKey};
 use crate::scheme::{Inputs, LinearInference, LinearMap};
 use crate::stopwatch::{Elapsed, Stopwatch};
 
@@ -90,6 +90,8 @@ pub struct Measured {
     pub sizes: Option<Sizes>,
     /// What did the arithmetic.
     pub device: Device,
+    /// Products of the plan a second that the multipliers of the row's threads allow, where that is known ([`bound`]).
+    pub bound_products_per_second: Option<f64>,
     /// Images of a full batch.
     pub batch: usize,
     /// The kept batches as a whole.
@@ -311,7 +313,9 @@ impl Bench {
                 let slot_bits = arrangement.result_bits();
                 let (product, device) = (Some(product), backend.device());
                 let job = Job { batch, set: Some(slots), slot_bits, times, product, sizes: None, device, backend: Some(backend) };
-                self.drive(spec, sampling, &model, service, job, report)
+                let bound = bound(service.evaluator());
+                let measured = self.drive(spec, sampling, &model, service, job, report)?;
+                Ok(Measured { bound_products_per_second: bound, ..measured })
             }
         }
     }
@@ -537,6 +541,29 @@ pub struct Size {
     pub batch: usize,
 }
 
+/// Products whose multiplications are issued at once to find the bound: about a millisecond.
+const ISSUED_PRODUCTS: usize = 4000;
+
+/// Times that they are issued; the fastest counts, because whatever disturbs makes a bound too low.
+const ISSUED_TIMES: usize = 7;
+
+/// The hardware's bound for the plan of an evaluator: how many of its products a second the multipliers of all threads of the pool could do if they did nothing
+/// else. The multiplications that the backend's own algorithm takes for the plan's mix of products and squares are issued, independent of each other, on all
+/// threads at once ([`crate::backend::Ring::issue`]). None where a backend does not know its multiplications.
+///
+/// Making randomisers, inverses and moving data are work of the evaluate stage, too, and not in it.
+fn bound(evaluator: &Evaluator) -> Option<f64> {
+    let all = evaluator.counts();
+    let parts = all.total().div_ceil(ISSUED_PRODUCTS).max(1);
+    let counts = Counts { products: all.products / parts, squares: all.squares / parts, lookups: all.lookups / parts };
+    if counts.total() == 0 || !evaluator.issue(Counts::default()) {
+        return None;
+    }
+    let times = (0..ISSUED_TIMES).map(|_| Stopwatch::time(|| rayon::broadcast(|_| evaluator.issue(counts))).1.wall_ns);
+    let least = times.min().filter(|&ns| ns > 0)?;
+    Some((rayon::current_num_threads() * counts.total()) as f64 * 1e9 / least as f64)
+}
+
 /// The first images of all batches, pass after pass without an end.
 fn passes(images: usize, batch: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..).flat_map(move |pass| (0..images).step_by(batch.max(1)).map(move |first| (pass, first)))
@@ -589,6 +616,7 @@ impl Measured {
             product: None,
             sizes: None,
             device,
+            bound_products_per_second: None,
             batch,
             kept: Kept::default(),
         }

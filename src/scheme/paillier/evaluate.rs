@@ -14,7 +14,7 @@ use crate::backend::{Backend, Resident, Ring};
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::plan::matvec::{MatVec, Method, RowOutputs};
-use crate::plan::{Op, Operand, Program};
+use crate::plan::{Counts, Op, Operand, Program};
 use crate::randomness::{Purpose, Tape};
 use crate::scheme::LinearMap;
 
@@ -83,7 +83,25 @@ impl Evaluator {
     /// Modular products of one application, with those that join the signs and the randomisers.
     #[must_use]
     pub fn products(&self) -> usize {
-        self.parts.iter().map(MatVec::products).sum::<usize>() + self.finish.counts().total() + self.messages.len()
+        self.counts().total()
+    }
+
+    /// What [`Self::products`] counts, by kind.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let programs = self.parts.iter().map(|part| &part.program).chain([&self.finish]);
+        let joins = Counts { products: self.messages.len(), ..Counts::default() };
+        programs.map(Program::counts).fold(joins, |sum, counts| Counts {
+            products: sum.products + counts.products,
+            squares: sum.squares + counts.squares,
+            lookups: sum.lookups + counts.lookups,
+        })
+    }
+
+    /// Issues the multiplications that `counts` costs modulo n^2 on one thread, and nothing else ([`Ring::issue`]). False where that is not known.
+    #[must_use]
+    pub fn issue(&self, counts: Counts) -> bool {
+        self.ring.issue(counts)
     }
 
     /// Brings ciphertexts to the device: whole items: one ciphertext for each input of the plan.

@@ -1,0 +1,154 @@
+//! Rows as text under named columns: CSVs as they are, and `outcomes.csv` with what is derived from each row beside it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::record::columns;
+use crate::record::{OUTCOMES, Stage};
+use crate::report::{Row, derive, pool};
+
+use super::Part;
+
+/// A table of text. Every row has a cell for every column; what is not known is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cells {
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// Rows of cells.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// A column that claims may name beside those of `outcomes.csv`.
+pub struct Derived {
+    /// Its name.
+    pub name: &'static str,
+    /// What it says, with its unit.
+    pub meaning: &'static str,
+    value: fn(&Row, &Part) -> Option<String>,
+}
+
+const fn derived(name: &'static str, meaning: &'static str, value: fn(&Row, &Part) -> Option<String>) -> Derived {
+    Derived { name, meaning, value }
+}
+
+fn number(value: Option<f64>) -> Option<String> {
+    value.filter(|v| v.is_finite()).map(|v| v.to_string())
+}
+
+fn stage(row: &Row, stage: Stage) -> Option<String> {
+    number(row.online_stage_ns(stage))
+}
+
+/// What is derived from a row: medians over its samples, per image.
+pub const DERIVED: [Derived; 23] = [
+    derived("sweep", "name of the sweep file, or of the folder where that is not known", |_, part| Some(part.name.clone())),
+    derived("setting", "quick or full where the sweep came with the program", |_, part| Some(part.setting.clone())),
+    derived("pool", "who makes randomisers ahead: none, server, both", |row, _| Some(pool(&row.outcome).into())),
+    derived("toy", "true for a key under 2048 bits", |row, _| Some(row.toy.to_string())),
+    derived("disturbed", "true where other processes, the host or the clock disturbed the row", |row, _| {
+        Some((!row.disturbances.is_empty()).to_string())
+    }),
+    derived("encode_ns", "median wall time per image of the stage, ns", |row, _| stage(row, Stage::Encode)),
+    derived("encrypt_ns", "the same", |row, _| stage(row, Stage::Encrypt)),
+    derived("upload_ns", "the same", |row, _| stage(row, Stage::Upload)),
+    derived("evaluate_ns", "the same", |row, _| stage(row, Stage::Evaluate)),
+    derived("download_ns", "the same", |row, _| stage(row, Stage::Download)),
+    derived("exchange_ns", "the same", |row, _| stage(row, Stage::Exchange)),
+    derived("decrypt_ns", "the same", |row, _| stage(row, Stage::Decrypt)),
+    derived("decode_ns", "the same", |row, _| stage(row, Stage::Decode)),
+    derived("online_ns", "median wall time per image of all online stages, ns", |row, _| number(row.online_ns.map(|s| s.median))),
+    derived("online_cpu_ns", "the same in processor time of all threads, ns", |row, _| number(row.online_cpu_ns.map(|s| s.median))),
+    derived("offline_ns", "the same of the offline stages", |row, _| number(row.offline_ns.map(|s| s.median))),
+    derived("setup_ns", "wall time of the setup, once, ns", |row, _| number(row.setup_ns)),
+    derived("p90_ns", "90th percentile of the latency in scenario single, ns", |row, _| number(row.latency.map(|l| l.p90_ns))),
+    derived("images_per_second", "images by the wall time of all online stages", |row, _| number(row.images_per_second)),
+    derived("bytes_up_per_image", "bytes to the server per image", |row, _| number(row.bytes_up_per_image)),
+    derived("bytes_down_per_image", "bytes back per image", |row, _| number(row.bytes_down_per_image)),
+    derived("harness_share", "the harness' own time between stages, as a share of theirs", |row, _| number(row.harness_share)),
+    derived("bound_share", "products of the plan at the hardware's bound, as a share of the evaluate stage's time", |row, _| number(row.bound_share)),
+];
+
+/// Whether `outcomes.csv` with its derived columns has one of this name.
+pub(super) fn knows(column: &str) -> bool {
+    known().any(|name| name == column)
+}
+
+/// The columns of `outcomes.csv` and those derived from it.
+pub(super) fn known() -> impl Iterator<Item = &'static str> {
+    columns::OUTCOMES.iter().map(|c| c.name).chain(DERIVED.iter().map(|d| d.name))
+}
+
+impl Cells {
+    /// Reads a CSV with one header line.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::File`] when a row has another number of cells than the header.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        Self::parse(&text).map_err(|e| Error::file(path, "rows of one length below a header", e.to_string()))
+    }
+
+    fn parse(text: &str) -> std::result::Result<Self, csv::Error> {
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let own = |record: &csv::StringRecord| record.iter().map(str::to_owned).collect::<Vec<_>>();
+        let columns = own(reader.headers()?);
+        let rows = reader.records().map(|record| record.map(|r| own(&r))).collect::<std::result::Result<_, _>>()?;
+        Ok(Self { columns, rows })
+    }
+
+    /// The cell of a row under a column; empty where there is no such column.
+    #[must_use]
+    pub fn get<'a>(&'a self, row: &'a [String], column: &str) -> &'a str {
+        self.columns.iter().position(|c| c == column).and_then(|at| row.get(at)).map_or("", String::as_str)
+    }
+
+    /// Adds the rows of another table below; columns that only one of them has are empty in the rows of the other.
+    pub fn append(&mut self, other: &Self) {
+        let new: Vec<String> = other.columns.iter().filter(|c| !self.columns.contains(c)).cloned().collect();
+        self.rows.iter_mut().for_each(|row| row.extend(new.iter().map(|_| String::new())));
+        self.columns.extend(new);
+        let rows = other.rows.iter().map(|row| self.columns.iter().map(|c| other.get(row, c).to_owned()).collect::<Vec<_>>());
+        let rows: Vec<_> = rows.collect();
+        self.rows.extend(rows);
+    }
+
+    /// The rows of `outcomes.csv` of a part with what is derived from them.
+    ///
+    /// # Errors
+    /// [`Error::File`] when a row cannot be written as text.
+    pub(super) fn of_outcomes(part: &Part) -> Result<Self> {
+        let rows = derive(&part.records);
+        let bad = |e: String| Error::file(Path::new(OUTCOMES), "rows that can be written", e);
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        for row in &rows {
+            writer.serialize(&row.outcome).map_err(|e| bad(e.to_string()))?;
+        }
+        let bytes = writer.into_inner().map_err(|e| bad(e.to_string()))?;
+        let mut cells = Self::parse(&String::from_utf8_lossy(&bytes)).map_err(|e| bad(e.to_string()))?;
+        cells.columns.extend(DERIVED.iter().map(|d| d.name.to_owned()));
+        for (cells, row) in cells.rows.iter_mut().zip(&rows) {
+            cells.extend(DERIVED.iter().map(|d| (d.value)(row, part).unwrap_or_default()));
+        }
+        Ok(cells)
+    }
+}
+
+/// All tables that claims may read, by file name: `outcomes.csv` with its derived columns, and every other CSV of the folders with the column `sweep` before its
+/// own.
+///
+/// # Errors
+/// [`Error::File`] when a row cannot be written as text.
+pub fn tables(parts: &[Part]) -> Result<BTreeMap<String, Cells>> {
+    let mut all: BTreeMap<String, Cells> = BTreeMap::new();
+    for part in parts {
+        all.entry(OUTCOMES.into()).or_default().append(&Cells::of_outcomes(part)?);
+        for (name, cells) in &part.others {
+            let mut named = Cells { columns: vec!["sweep".into()], rows: Vec::new() };
+            named.columns.extend(cells.columns.iter().cloned());
+            named.rows.extend(cells.rows.iter().map(|row| std::iter::once(part.name.clone()).chain(row.iter().cloned()).collect()));
+            all.entry(name.clone()).or_default().append(&named);
+        }
+    }
+    Ok(all)
+}
