@@ -92,10 +92,13 @@ fn sizes(rows: &[(f64, &Leak)]) -> String {
     parts.into_iter().flatten().map(|part| part + "; ").collect()
 }
 
+/// A setting and its numbers.
+type Named<'a> = (&'a str, Vec<f64>);
+
 /// Accuracy by network and setting, a marker for each seed.
 pub(super) fn training(rows: &[Leak], footer: &str) -> Result<Sheet, String> {
     let shown: Vec<(&Leak, f64)> = rows.iter().filter_map(|row| Some((row, row.accuracy?))).collect();
-    let mut groups: Vec<(&str, Vec<(&str, Vec<f64>)>)> = Vec::new();
+    let mut groups: Vec<(&str, Vec<Named<'_>>)> = Vec::new();
     for (row, accuracy) in &shown {
         let at = groups.iter().position(|(name, _)| *name == row.network).unwrap_or_else(|| {
             groups.push((&row.network, Vec::new()));
