@@ -92,14 +92,13 @@ fn sizes(rows: &[(f64, &Leak)]) -> String {
     parts.into_iter().flatten().map(|part| part + "; ").collect()
 }
 
-/// Settings in the order of the rows, with the accuracy of each seed in percent.
-type Settings<'a> = Vec<(&'a str, Vec<f64>)>;
+/// A setting and its numbers.
+type Named<'a> = (&'a str, Vec<f64>);
 
 /// Accuracy by network and setting, a marker for each seed.
 pub(super) fn training(rows: &[Leak], footer: &str) -> Result<Sheet, String> {
     let shown: Vec<(&Leak, f64)> = rows.iter().filter_map(|row| Some((row, row.accuracy?))).collect();
-    // Networks in the order of the rows; settings of each; accuracies of each.
-    let mut groups: Vec<(&str, Settings<'_>)> = Vec::new();
+    let mut groups: Vec<(&str, Vec<Named<'_>>)> = Vec::new();
     for (row, accuracy) in &shown {
         let at = groups.iter().position(|(name, _)| *name == row.network).unwrap_or_else(|| {
             groups.push((&row.network, Vec::new()));

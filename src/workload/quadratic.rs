@@ -120,7 +120,8 @@ impl Network {
 fn vectors(images: &Images) -> Result<Vec<i64>> {
     let (rows, cols) = (images.rows, images.cols);
     if rows % 2 != 0 || cols % 2 != 0 {
-        return Err(Error::Size { what: "pixels of a row or column", expected: (rows + 1) / 2 * 2, actual: if rows % 2 != 0 { rows } else { cols } });
+        let odd = if rows % 2 != 0 { rows } else { cols };
+        return Err(Error::Size { what: "pixels of a row or column", expected: odd.next_multiple_of(2), actual: odd });
     }
     let vector = |image: &[u8]| {
         let pixel = |r: usize, c: usize| i64::from(image[r * cols + c]);
