@@ -514,6 +514,8 @@ impl Service<'_, '_> {
     /// Serves one connection to its end; fine when a session was finished.
     fn serve(&mut self, mut secure: Secure) -> Result<()> {
         loop {
+            // A peer that never pauses must not keep the user's wish to stop from being heard.
+            self.tick()?;
             let limit = self.answerer.longest();
             let bytes = match secure.receive(limit, &mut || self.tick()) {
                 Ok(bytes) => bytes,
