@@ -129,8 +129,10 @@ pub struct KernelRate {
     pub products_per_second: f64,
     /// Products per second of the kernels alone, by the device's own clock, where it has one.
     pub device_per_second: Option<f64>,
-    /// Products per second that the device's multipliers allow, where the adapter is known.
+    /// Products per second that the device's multipliers allow by published figures, where the adapter is known.
     pub bound_per_second: Option<f64>,
+    /// Products per second that a loop of products of limbs and nothing else would make of them, measured beside it.
+    pub issue_per_second: f64,
     /// Products per second of one thread of GMP's multiplication and remainder, measured beside it.
     pub gmp_per_second: f64,
     /// Whether the backend uses it for this size.

@@ -24,6 +24,8 @@ mod fused;
 #[cfg(feature = "gpu")]
 mod generate;
 #[cfg(feature = "gpu")]
+mod issue;
+#[cfg(feature = "gpu")]
 mod ring;
 #[cfg(feature = "gpu")]
 mod shape;

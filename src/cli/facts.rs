@@ -151,28 +151,30 @@ fn rates(args: &DoctorArgs, json: bool) -> Result<bool> {
             "device": device.name, "kind": device.kind.name(), "facts": facts.lines().collect::<Vec<_>>(),
             "kernels": rates.iter().map(|r| json!({
                 "key_bits": r.key_bits, "kernel": r.kernel, "products_per_second": r.products_per_second, "device_per_second": r.device_per_second, "bound_per_second": r.bound_per_second,
-                "gmp_per_second": r.gmp_per_second, "chosen": r.chosen,
+                "issue_per_second": r.issue_per_second, "gmp_per_second": r.gmp_per_second, "chosen": r.chosen,
             })).collect::<Vec<_>>(),
         }));
     } else {
         let mut text = format!("{}{facts}\n", if software { "software adapter, not a GPU: " } else { "" });
         text += &format!(
-            "products modulo n^2 per second, by wall clock and by the device's own\n{:>8}  {:<22} {:>12} {:>12} {:>9} {:>12} {:>8}\n",
-            "key", "kernel", "wall", "device", "of bound", "GMP, thread", "ratio"
+            "products modulo n^2 per second, by wall clock and by the device's own\n{:>8}  {:<22} {:>12} {:>12} {:>9} {:>9} {:>12} {:>8}\n",
+            "key", "kernel", "wall", "device", "of bound", "of loop", "GMP, thread", "ratio"
         );
         for rate in &rates {
             text += &format!(
-                "{:>8}  {:<22} {:>12.0} {:>12} {:>9} {:>12.0} {:>7.2}x{}\n",
+                "{:>8}  {:<22} {:>12.0} {:>12} {:>9} {:>7.0} % {:>12.0} {:>7.2}x{}\n",
                 rate.key_bits,
                 rate.kernel,
                 rate.products_per_second,
                 rate.device_per_second.map_or_else(|| "unknown".into(), |r| format!("{r:.0}")),
                 percent(rate).map_or_else(|| if software { "-" } else { "unknown" }.into(), |p| format!("{p:.0} %")),
+                100.0 * rate.products_per_second / rate.issue_per_second,
                 rate.gmp_per_second,
                 rate.products_per_second / rate.gmp_per_second,
                 if rate.chosen { "  chosen" } else { "" }
             );
         }
+        text += "of bound: of what published figures of the adapter's multipliers allow. of loop: of what a loop of products of limbs and nothing else gave here.\n";
         if let Some(warning) = busy_warning(machine::load_average()) {
             text += &format!("note: {warning}\n");
         }
@@ -180,18 +182,20 @@ fn rates(args: &DoctorArgs, json: bool) -> Result<bool> {
     }
     let Some(dir) = &args.out else { return Ok(true) };
     let done = super::inference::run(&RunArgs::on_gpu(dir.clone()), json)?;
-    let mut table =
-        String::from("adapter,adapter_type,key_bits,kernel,products_per_second,device_per_second,bound_per_second,gmp_per_second,chosen\n");
+    let mut table = String::from(
+        "adapter,adapter_type,key_bits,kernel,products_per_second,device_per_second,bound_per_second,issue_per_second,gmp_per_second,chosen\n",
+    );
     for rate in &rates {
         let or_nothing = |rate: Option<f64>| rate.map_or_else(String::new, |r| format!("{r:.0}"));
         let (clock, bound) = (or_nothing(rate.device_per_second), or_nothing(rate.bound_per_second));
         let name = device.name.replace('"', "'");
         table += &format!(
-            "\"{name}\",{},{},{},{:.0},{clock},{bound},{:.0},{}\n",
+            "\"{name}\",{},{},{},{:.0},{clock},{bound},{:.0},{:.0},{}\n",
             device.kind.name(),
             rate.key_bits,
             rate.kernel,
             rate.products_per_second,
+            rate.issue_per_second,
             rate.gmp_per_second,
             rate.chosen
         );

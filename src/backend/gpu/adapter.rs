@@ -1,6 +1,6 @@
 //! The backend: which adapter and which kernels.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rug::Integer;
@@ -13,7 +13,7 @@ use super::form::Form;
 use super::generate::GROUP;
 use super::ring::{GpuRing, GpuRings};
 use super::shape::{Arithmetic, Communication, Shape, Variant};
-use super::{fused, unavailable};
+use super::{fused, issue, unavailable};
 use crate::backend::{Backend, BackendId, Device, DeviceKind, KernelRate, Ring, Rings};
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
@@ -198,6 +198,12 @@ pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Res
     let Handle(gpu) = open_handle()?;
     let adapter = &gpu.context.adapter;
     let multipliers = Multipliers::of(&adapter.name).filter(|_| !adapter.is_software());
+    let mut issue: HashMap<Arithmetic, f64> = HashMap::new();
+    for &variant in &gpu.variants {
+        if let hash_map::Entry::Vacant(unknown) = issue.entry(variant.arithmetic) {
+            unknown.insert(issue::limb_products_per_second(&gpu.context, variant)?);
+        }
+    }
     for &bits in key_bits {
         let modulus = Modulus::square((Integer::from(1) << bits) - 1u32)?;
         let gmp_per_second = gmp_rate(&modulus);
@@ -210,6 +216,7 @@ pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Res
                 kernel: shape.to_string(),
                 products_per_second,
                 device_per_second,
+                issue_per_second: issue.get(&shape.variant.arithmetic).copied().unwrap_or_default() / shape.limb_products() as f64,
                 bound_per_second: bound.map(|rate| rate / shape.limb_products() as f64),
                 gmp_per_second,
                 chosen: shape == chosen,

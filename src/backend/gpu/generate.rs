@@ -14,13 +14,15 @@ pub(super) enum Entry {
     Unpack,
     Join,
     Gather,
+    /// Products of limbs and nothing else.
+    Issue,
     /// The self-test of fused multiply-adds; for doubles only.
     Fused,
 }
 
 impl Entry {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 7] = [Self::Machine, Self::Lookup, Self::Scan, Self::Unpack, Self::Join, Self::Gather, Self::Fused];
+    pub(super) const ALL: [Self; 8] = [Self::Machine, Self::Lookup, Self::Scan, Self::Unpack, Self::Join, Self::Gather, Self::Issue, Self::Fused];
 
     /// The name of the entry point.
     pub(super) const fn name(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Entry {
             Self::Unpack => "unpack",
             Self::Join => "join",
             Self::Gather => "gather",
+            Self::Issue => "issue",
             Self::Fused => "fused",
         }
     }
@@ -39,6 +42,7 @@ impl Entry {
             Self::Unpack => include_str!("../../../shaders/unpack.wgsl"),
             Self::Join => include_str!("../../../shaders/join.wgsl"),
             Self::Gather => include_str!("../../../shaders/gather.wgsl"),
+            Self::Issue => include_str!("../../../shaders/issue.wgsl"),
             Self::Fused => include_str!("../../../shaders/fused.wgsl"),
         }
     }

@@ -25,6 +25,7 @@ pub(super) fn run(entry: Entry, shape: &Shape, memory: &mut Memory) {
         Entry::Unpack => unpack(shape, memory),
         Entry::Join => join(shape, memory),
         Entry::Gather => gather(shape, memory),
+        Entry::Issue => issue(shape, memory),
         Entry::Fused => {}
     }
 }
@@ -277,5 +278,26 @@ fn gather(shape: &Shape, memory: &mut Memory) {
         let (from, to) = (memory.code[pair] as usize, memory.code[pair + 1] as usize);
         let value = get(&memory.inputs, params.input_base as usize + from * shape.row() + number % shape.row(), shape);
         put(&mut memory.slots, params.slot_base as usize + to * shape.row() + number % shape.row(), shape, value);
+    }
+}
+
+fn issue(shape: &Shape, memory: &mut Memory) {
+    let limb = |value: u64| if shape.variant.arithmetic.limb_words() == 1 { value & 0xffff_ffff } else { value };
+    for number in 0..memory.params.count as usize {
+        let a: Vec<u64> = (0..u64::from(shape.limbs)).map(|p| (number as u64).wrapping_mul(2_654_435_761).wrapping_add(p) & shape.mask()).collect();
+        let mut t = a.clone();
+        for _ in 0..memory.params.steps {
+            let y = t[0] & shape.mask();
+            for (t, &a) in t.iter_mut().zip(&a) {
+                let product = if shape.variant.arithmetic == Arithmetic::F64 {
+                    let (high, low) = split(a as f64, y as f64);
+                    high.wrapping_add(low) as u64
+                } else {
+                    a * y
+                };
+                *t = t.wrapping_add(product);
+            }
+        }
+        put(&mut memory.slots, number, shape, t.iter().fold(0, |sum, &t| sum ^ limb(t)) as i64);
     }
 }
