@@ -174,7 +174,7 @@ fn rates(args: &DoctorArgs, json: bool) -> Result<bool> {
                 if rate.chosen { "  chosen" } else { "" }
             );
         }
-        text += "of bound: of what published figures of the adapter's multipliers allow. of loop: of what a loop of products of limbs and nothing else gave here.\n";
+        text += "of bound: of what the known figures of the adapter's multipliers allow. of loop: of what a loop of products of limbs and nothing else gave here.\n";
         if let Some(warning) = busy_warning(machine::load_average()) {
             text += &format!("note: {warning}\n");
         }
