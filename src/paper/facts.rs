@@ -19,9 +19,13 @@ pub(super) fn summary(from: &Ingredients<'_>, rows: &[Row]) -> String {
     );
     for features in ["pixels", "gradients"] {
         let own = rows.iter().filter(|r| r.outcome.features == features && r.outcome.verified);
-        let accuracy = own.clone().filter(|r| r.outcome.method == "integer").max_by_key(|r| (r.outcome.images, r.outcome.slot_bits));
         let fast = |r: &&Row| !r.is_clear() && !r.toy && r.outcome.scenario == "offline" && r.images_per_second.is_some();
-        let fastest = own.filter(fast).max_by(|a, b| a.images_per_second.partial_cmp(&b.images_per_second).unwrap_or(std::cmp::Ordering::Equal));
+        let by_speed = |a: &&Row, b: &&Row| a.images_per_second.partial_cmp(&b.images_per_second).unwrap_or(std::cmp::Ordering::Equal);
+        let fastest = own.clone().filter(fast).max_by(by_speed);
+        // Of the same integers as the fastest row: other precisions have another accuracy.
+        let bits = |r: &Row| (r.outcome.feature_bits, r.outcome.weight_bits);
+        let is_same = |r: &&Row| r.outcome.method == "integer" && fastest.is_none_or(|fastest| bits(r) == bits(fastest));
+        let accuracy = own.filter(is_same).max_by_key(|r| r.outcome.images);
         if let (Some(accuracy), Some(fastest)) = (accuracy.and_then(|r| Some((r.outcome.accuracy?, r.outcome.images))), fastest) {
             let o = &fastest.outcome;
             text += &format!(

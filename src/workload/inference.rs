@@ -90,7 +90,7 @@ pub struct Measured {
     pub sizes: Option<Sizes>,
     /// What did the arithmetic.
     pub device: Device,
-    /// Products of the plan a second that the multipliers of the row's threads allow, where that is known ([`bound`]).
+    /// Products of the plan a second that the multipliers of the row's threads allow, where that is known (`bound`).
     pub bound_products_per_second: Option<f64>,
     /// Images of a full batch.
     pub batch: usize,

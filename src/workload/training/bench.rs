@@ -132,8 +132,8 @@ impl Bench {
     /// Runs one spec.
     ///
     /// # Errors
-    /// [`Error::Disagreement`] when a parameter differs from the simulator's; [`Error::Magnitude`] when a number leaves its bounds; whatever the operations report;
-    /// [`Error::Interrupted`] through `report`.
+    /// [`Error::Disagreement`](crate::error::Error::Disagreement) when a parameter differs from the simulator's; [`Error::Magnitude`](crate::error::Error::Magnitude) when a number leaves its bounds; whatever the operations report;
+    /// [`Error::Interrupted`](crate::error::Error::Interrupted) through `report`.
     pub fn run(&mut self, spec: &Spec, report: &mut Report<'_>) -> Result<Trained> {
         spec.check()?;
         match spec.threads {
