@@ -38,8 +38,9 @@ def about(folder):
 
 
 def read(name):
-    """One CSV of all folders, with the folder as first column. Columns that older folders lack are empty there."""
-    frames = [pd.read_csv(f / name).assign(folder=name_of(f)) for f in folders()]
+    """One CSV of all folders, with the folder as first column: rows on the classification of images, no trainings. Columns that older folders lack are empty there."""
+    frames = [pd.read_csv(f / name).query("workload == 'inference'").assign(folder=name_of(f)) for f in folders()]
+    frames = [f for f in frames if len(f)]
     if not frames:
         raise SystemExit(f"no results in {RESULTS.name}/: run `cipherlane run --out results/NAME` first")
     whole = pd.concat([f.dropna(axis=1, how="all") for f in frames], ignore_index=True)
