@@ -1,5 +1,5 @@
-// Products of limbs and their sums, L at a time, and next to nothing else: what the multipliers give at most. slots: for each invocation a limb of the sums. Reads
-// params: count (invocations), steps.
+// Products of limbs and their sums, L by L at a time, and next to nothing else: what the multipliers give at most. slots: for each invocation a limb of the sums.
+// Reads params: count (invocations), steps.
 //@include prelude
 //@if double
 //@include split
@@ -17,14 +17,18 @@ fn issue(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) group
     let x$p = f64(Wide(a$p));
     //@end
     for (var step = 0u; step < params.steps; step++) {
-        // A factor that is not known before: no compiler can take the products out of the loop.
-        let y = Wide(Limb(t0) & MASK);
-        //@if integer
-        t$p += Wide(a$p) * y;
-        //@end
-        //@if double
-        let z = f64(y);
-        { let h = upper(x$p, z); t$p += upper_value(h) + lower_value(x$p, z, h); }
+        // Each sum gives the next factor, which is not known before: no compiler can take the products out of the loop.
+        //@rows
+        {
+            let y = Wide(Limb(t$r) & MASK);
+            //@if integer
+            t$s += Wide(a$p) * y;
+            //@end
+            //@if double
+            let z = f64(y);
+            { let h = upper(x$p, z); t$s += upper_value(h) + lower_value(x$p, z, h); }
+            //@end
+        }
         //@end
     }
     var sum = Limb(0);

@@ -121,8 +121,14 @@ fn machine({{BUILTINS}}) {
         var u$p: Wide;
         //@end
         //@if squares
-        // All teams are at the same operation, so all of them take the same way.
-        if (params.together != 0u && (kind & SQUARE) != 0u) {
+        // All teams are at the same operation, so all of them take the same way; the compiler has to be told.
+        //@if subgroup
+        let shared_kind = subgroupBroadcastFirst(kind);
+        //@end
+        //@if workgroup
+        let shared_kind = kind;
+        //@end
+        if (params.together != 0u && (shared_kind & SQUARE) != 0u) {
             //@include product squaring
         } else {
             //@include product

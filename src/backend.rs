@@ -15,6 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use rug::Integer;
 
 use crate::error::{Error, Result};
@@ -355,6 +356,11 @@ pub trait Ring: Send + Sync {
         128
     }
 
+    /// Whether calls from several threads only wait for each other, as the device is none of the processor's.
+    fn is_apart(&self) -> bool {
+        false
+    }
+
     /// Brings residues to the device.
     ///
     /// Input: integers of the modulus' width in words, each below the modulus.
@@ -422,7 +428,8 @@ pub trait Ring: Send + Sync {
 fn one_plus(modulus: &Modulus, values: &Limbs, factor: &Integer) -> Result<Limbs> {
     let root = root_of(modulus)?;
     let residue = |value: Integer| value * factor % root * root + 1u32;
-    let mut residues: Vec<Integer> = values.to_integers().into_iter().map(residue).collect();
+    // Below that the threads cost more than they save.
+    let mut residues: Vec<Integer> = values.to_integers().into_par_iter().with_min_len(32).map(residue).collect();
     let limbs = Limbs::from_integers(&residues, modulus.width());
     residues.iter_mut().for_each(wipe);
     limbs

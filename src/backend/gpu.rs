@@ -28,6 +28,8 @@ mod issue;
 #[cfg(feature = "gpu")]
 mod ring;
 #[cfg(feature = "gpu")]
+mod settled;
+#[cfg(feature = "gpu")]
 mod shape;
 
 #[cfg(all(test, feature = "gpu"))]

@@ -29,6 +29,11 @@ pub trait Rings: Send + Sync {
     /// As [`Ring::batch`].
     fn batch(&self) -> usize;
 
+    /// As [`Ring::is_apart`].
+    fn is_apart(&self) -> bool {
+        false
+    }
+
     /// Brings residues to the device.
     ///
     /// Input: a batch for each modulus, of its width in words, all of one length, each value below the modulus.

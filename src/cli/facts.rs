@@ -181,7 +181,7 @@ fn rates(args: &DoctorArgs, json: bool) -> Result<bool> {
         out(&text);
     }
     let Some(dir) = &args.out else { return Ok(true) };
-    let done = super::inference::run(&RunArgs::on_gpu(dir.clone()), json)?;
+    let done = super::inference::run(&RunArgs::on_gpu(dir.clone(), software), json)?;
     let mut table = String::from(
         "adapter,adapter_type,key_bits,kernel,products_per_second,device_per_second,bound_per_second,issue_per_second,gmp_per_second,chosen\n",
     );

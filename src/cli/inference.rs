@@ -141,9 +141,10 @@ impl Default for RunArgs {
 }
 
 impl RunArgs {
-    /// The main job on the GPU, into a folder.
-    pub(super) fn on_gpu(out: PathBuf) -> Self {
-        Self { backend: vec![BackendId::Gpu.name().into()], out: Some(out), ..Self::default() }
+    /// The main job on the GPU, into a folder: a few times once its clock is up, or in software once.
+    pub(super) fn on_gpu(out: PathBuf, software: bool) -> Self {
+        let (warm_up, min_samples) = if software { (0, 1) } else { (2000, 5) };
+        Self { backend: vec![BackendId::Gpu.name().into()], out: Some(out), warm_up, min_samples, ..Self::default() }
     }
 
     fn sampling(&self) -> Sampling {

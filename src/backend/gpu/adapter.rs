@@ -8,10 +8,11 @@ use rug::Integer;
 use super::bound::Multipliers;
 use super::code::{Code, Kind, Place, Step};
 use super::device::{Adapter, Context, adapters, choose};
-use super::engine::{Check, Engine, Job, Picks};
+use super::engine::{Check, Engine, Job, Picks, Rows};
 use super::form::Form;
 use super::generate::GROUP;
 use super::ring::{GpuRing, GpuRings};
+use super::settled::{Rate, settled};
 use super::shape::{Arithmetic, Communication, Shape, Variant};
 use super::{fused, issue, unavailable};
 use crate::backend::{Backend, BackendId, Device, DeviceKind, KernelRate, Ring, Rings};
@@ -119,43 +120,17 @@ impl Gpu {
         }
         // 64-bit products are two to three times as fast as 32-bit ones wherever both are there, and shuffles faster than memory: only what is open is measured.
         let family = |variant: Variant| (variant.arithmetic == Arithmetic::U32, variant.communication);
-        let mut best = (first, 0.0);
-        for shape in candidates.into_iter().filter(|shape| family(shape.variant) == family(first.variant)) {
-            let (rate, _) = self.rate(modulus, shape)?;
-            if rate > best.1 {
-                best = (shape, rate);
-            }
-        }
-        chosen().insert(size, best.0);
-        Ok(best.0)
+        let candidates: Vec<Shape> = candidates.into_iter().filter(|shape| family(shape.variant) == family(first.variant)).collect();
+        let rates = self.rates(modulus, &candidates)?;
+        let best = candidates.into_iter().zip(rates).max_by(|(_, a), (_, b)| a.wall.total_cmp(&b.wall)).map_or(first, |(shape, _)| shape);
+        chosen().insert(size, best);
+        Ok(best)
     }
 
-    /// Products per second of a shape, in chains that fill the device; by wall clock, and by the device's own where it has one.
-    pub(super) fn rate(&self, modulus: &Modulus, shape: Shape) -> Result<(f64, Option<f64>)> {
-        let engine = Engine::new(Arc::clone(&self.context), vec![Form::new(modulus.clone(), shape)])?;
-        let items = 2 * self.context.limits.lanes.div_ceil(shape.lanes as usize);
-        let values = Limbs::from_integers(&vec![modulus.value() - Integer::from(3); items], modulus.width())?;
-        let inputs = engine.enter(&[values])?;
-        let mut steps = 4;
-        loop {
-            let first = Step { kind: Kind::Product, a: Place::Input(0), b: Place::Input(0), to: 0 };
-            let chain = (0..steps).map(|step| if step == 0 { first } else { Step { a: Place::Slot(0), ..first } }).collect();
-            let code = Code::chain(chain, 1);
-            let job = |check| Job { code: &code, inputs: &inputs, items, table: None, digits: Picks::None, check, modulus: None };
-            // A sample is checked before anything is timed.
-            let (rows, elapsed) = Stopwatch::time(|| engine.run(&job(Check::Code)));
-            rows?;
-            if elapsed.wall_ns > 50_000_000 || steps > 1 << 20 {
-                // Once more: the first run of a kernel compiles it.
-                let before = self.context.device_ns();
-                let (rows, again) = Stopwatch::time(|| engine.run(&job(Check::Left)));
-                rows?;
-                let device_ns = self.context.device_ns().zip(before).map(|(after, before)| after - before);
-                let per_second = |ns: u64| (items * steps) as f64 / (ns as f64 / 1e9);
-                return Ok((per_second(again.wall_ns), device_ns.filter(|&ns| ns > 0).map(per_second)));
-            }
-            steps *= 2;
-        }
+    /// Products per second of shapes, in chains that fill the device, each compiled and checked before anything is timed.
+    pub(super) fn rates(&self, modulus: &Modulus, shapes: &[Shape]) -> Result<Vec<Rate>> {
+        let runs = shapes.iter().map(|&shape| Timed::new(&self.context, modulus, shape)).collect::<Result<Vec<_>>>()?;
+        settled(self.context.adapter.is_software(), || runs.iter().map(|run| run.rate(&self.context)).collect())
     }
 
     /// Adapter, driver, what it can do and which kernels it gets.
@@ -176,6 +151,54 @@ impl Gpu {
         }
         let shape = self.shape(largest)?;
         Ok(Engine::new(Arc::clone(&self.context), moduli.into_iter().map(|modulus| Form::new(modulus, shape)).collect())?)
+    }
+}
+
+/// A kernel that is ready to be timed.
+struct Timed {
+    engine: Engine,
+    inputs: Rows,
+    code: Code,
+    items: usize,
+}
+
+impl Timed {
+    fn new(context: &Arc<Context>, modulus: &Modulus, shape: Shape) -> Result<Self> {
+        let engine = Engine::new(Arc::clone(context), vec![Form::new(modulus.clone(), shape)])?;
+        let items = 2 * context.limits.lanes.div_ceil(shape.lanes as usize);
+        let values = Limbs::from_integers(&vec![modulus.value() - Integer::from(3); items], modulus.width())?;
+        let inputs = engine.enter(&[values])?;
+        let mut timed = Self { code: Self::chain(4), engine, inputs, items };
+        // The first run compiles the kernel; a sample of it is checked.
+        timed.engine.run(&timed.job(Check::Code))?;
+        while timed.code.steps.len() < 1 << 20 {
+            let (rows, elapsed) = Stopwatch::time(|| timed.engine.run(&timed.job(Check::Left)));
+            rows?;
+            if elapsed.wall_ns > 50_000_000 {
+                break;
+            }
+            timed.code = Self::chain(2 * timed.code.steps.len());
+        }
+        Ok(timed)
+    }
+
+    /// Products that each follow from the one before.
+    fn chain(steps: usize) -> Code {
+        let first = Step { kind: Kind::Product, a: Place::Input(0), b: Place::Input(0), to: 0 };
+        Code::chain((0..steps).map(|step| if step == 0 { first } else { Step { a: Place::Slot(0), ..first } }).collect(), 1)
+    }
+
+    fn job<'a>(&'a self, check: Check<'a>) -> Job<'a> {
+        Job { code: &self.code, inputs: &self.inputs, items: self.items, table: None, digits: Picks::None, check, modulus: None }
+    }
+
+    fn rate(&self, context: &Context) -> Result<Rate> {
+        let before = context.device_ns();
+        let (rows, elapsed) = Stopwatch::time(|| self.engine.run(&self.job(Check::Left)));
+        rows?;
+        let device_ns = context.device_ns().zip(before).map(|(after, before)| after - before);
+        let per_second = |ns: u64| (self.items * self.code.steps.len()) as f64 / (ns as f64 / 1e9);
+        Ok(Rate { wall: per_second(elapsed.wall_ns), device: device_ns.filter(|&ns| ns > 0).map(per_second) })
     }
 }
 
@@ -208,18 +231,18 @@ pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Res
         let modulus = Modulus::square((Integer::from(1) << bits) - 1u32)?;
         let gmp_per_second = gmp_rate(&modulus);
         let chosen = gpu.shape(&modulus)?;
-        for shape in gpu.candidates(&modulus) {
+        let shapes = gpu.candidates(&modulus);
+        for (shape, rate) in shapes.iter().zip(gpu.rates(&modulus, &shapes)?) {
             let bound = multipliers.and_then(|multipliers| multipliers.limb_products_per_second(shape.variant));
-            let (products_per_second, device_per_second) = gpu.rate(&modulus, shape)?;
             report(&KernelRate {
                 key_bits: bits,
                 kernel: shape.to_string(),
-                products_per_second,
-                device_per_second,
+                products_per_second: rate.wall,
+                device_per_second: rate.device,
                 issue_per_second: issue.get(&shape.variant.arithmetic).copied().unwrap_or_default() / shape.limb_products() as f64,
                 bound_per_second: bound.map(|rate| rate / shape.limb_products() as f64),
                 gmp_per_second,
-                chosen: shape == chosen,
+                chosen: *shape == chosen,
             })?;
         }
     }

@@ -11,6 +11,7 @@
 //! the two sets that differ in that item alone at most one fits. (Bellare, Garay and Rabin, *Fast batch verification for modular exponentiation and digital signatures*,
 //! EUROCRYPT 1998, random subset test.) The products are made on the device, the function of the product by GMP.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -126,55 +127,61 @@ impl Engine {
         })
     }
 
-    /// Compares products of items that have one function: of a random half of them, as often as its cost allows.
+    /// Compares products of items that have one function: of a random half of them, as often as its cost allows. All products are made at once, GMP's side over threads.
     fn check_together(&self, job: &Job<'_>, items: Range<usize>, outputs: &Rows) -> Result<(), Fault> {
         let code = job.code;
         let modulus = self.modulus_of(job, items.start);
         let (inputs, results) = (code.inputs, code.outputs.len());
-        let times = times(code);
-        for _ in 0..times {
-            let mut coins = 0;
-            let chosen: Vec<usize> = items
-                .clone()
-                .filter(|item| {
-                    if (item - items.start).is_multiple_of(64) {
-                        coins = self.mixed();
-                    }
-                    coins >> ((item - items.start) % 64) & 1 == 1
-                })
-                .collect();
-            if chosen.is_empty() {
-                continue;
-            }
-            let column = |source: usize, width: usize, at: usize| chosen.iter().map(move |item| (source, item * width + at));
-            let picks: Vec<(usize, usize)> =
-                (0..inputs).flat_map(|at| column(0, inputs, at)).chain((0..results).flat_map(|at| column(1, results, at))).collect();
-            let columns = self.gather(&[job.inputs, outputs], &picks)?;
-            let products = self.run(&Job {
-                code: &Code::product(chosen.len()),
-                inputs: &columns,
-                items: inputs + results,
-                table: None,
-                digits: Picks::None,
-                check: Check::Left,
-                modulus: Some(modulus),
-            })?;
-            let rows: Vec<usize> = (0..inputs + results).collect();
-            let values = self.values(&[(&products, &rows)], &|_| modulus)?;
-            let (x, actual) = values.0.split_at(inputs);
+        let halves: Vec<Vec<usize>> = (0..times(code)).map(|_| self.half_of(&items)).filter(|chosen| !chosen.is_empty()).collect();
+        let Some(most) = halves.iter().map(Vec::len).max() else { return Ok(()) };
+        // A smaller half is filled up with ones, which change neither side.
+        let left = |code, inputs, items, modulus| Job { code, inputs, items, table: None, digits: Picks::None, check: Check::Left, modulus };
+        let one = Code::one();
+        let ones = self.run(&left(&one, job.inputs, self.forms().len(), None))?;
+        let column = |source: usize, width: usize, at: usize, chosen: &[usize]| {
+            let rows = chosen.iter().map(|item| (source, item * width + at));
+            rows.chain(std::iter::repeat_n((2, modulus), most - chosen.len())).collect::<Vec<_>>()
+        };
+        let columns = |chosen: &Vec<usize>| {
+            let of_inputs = (0..inputs).flat_map(|at| column(0, inputs, at, chosen));
+            of_inputs.chain((0..results).flat_map(|at| column(1, results, at, chosen))).collect::<Vec<_>>()
+        };
+        let picks: Vec<(usize, usize)> = halves.iter().flat_map(columns).collect();
+        let columns = self.gather(&[job.inputs, outputs, &ones], &picks)?;
+        let product = Code::product(most);
+        let products = self.run(&left(&product, &columns, halves.len() * (inputs + results), Some(modulus)))?;
+        let rows: Vec<usize> = (0..products.len()).collect();
+        let values = self.values(&[(&products, &rows)], &|_| modulus)?;
+        let sample = match job.check {
+            Check::Power { .. } => Sample::of_input(),
+            _ => Sample::of(code, &code.outputs, &[]),
+        };
+        halves.par_iter().zip(values.0.par_chunks_exact(inputs + results)).try_for_each(|(chosen, values)| {
+            let (x, actual) = values.split_at(inputs);
             let expected = Values(match &job.check {
                 Check::Power { of, .. } => vec![of(chosen[0], &x[0])],
                 _ => {
-                    let sample = Sample::of(code, &code.outputs, &[]);
                     let read: Vec<Integer> = sample.inputs.iter().map(|&at| x[at as usize].clone()).collect();
                     sample.values(&Values(read).0, &[], self.forms()[modulus].modulus().value())
                 }
             });
-            if let Some(output) = expected.0.iter().zip(actual).position(|(expected, actual)| expected != actual) {
-                return Err(differs(&format!("output {output} of one of the items {} to {}", items.start, items.end - 1)));
+            match expected.0.iter().zip(actual).position(|(expected, actual)| expected != actual) {
+                Some(output) => Err(differs(&format!("output {output} of one of the items {} to {}", items.start, items.end - 1))),
+                None => Ok(()),
             }
-        }
-        Ok(())
+        })
+    }
+
+    /// Each item by a coin of its own.
+    fn half_of(&self, items: &Range<usize>) -> Vec<usize> {
+        let mut coins = 0;
+        let heads = |item: &usize| {
+            if (item - items.start).is_multiple_of(64) {
+                coins = self.mixed();
+            }
+            coins >> ((item - items.start) % 64) & 1 == 1
+        };
+        items.clone().filter(heads).collect()
     }
 }
 
@@ -191,6 +198,19 @@ fn differs(place: &str) -> Fault {
         expected: "what GMP makes of the same inputs".into(),
         actual: format!("something else as {place}"),
     }
+}
+
+/// The first of `steps` that can be made side by side: none reads or writes what one before it writes. None where there are no steps.
+fn independent(steps: &[Step]) -> Option<&[Step]> {
+    let mut written = HashSet::new();
+    let free = |step: &&Step| {
+        let reads_slot = |place: Place| matches!(place, Place::Slot(at) if written.contains(&at));
+        // A digit picks any slot.
+        let reads_any = matches!(step.kind, Kind::Digit(_) | Kind::Scan(_)) && matches!(step.b, Place::Slot(_)) && !written.is_empty();
+        !(reads_any || reads_slot(step.a) || reads_slot(step.b)) && written.insert(step.to)
+    };
+    let count = steps.iter().take_while(free).count();
+    (count > 0).then(|| &steps[..count])
 }
 
 /// What some outputs of one item rest on.
@@ -254,15 +274,23 @@ impl Sample {
         let one = Integer::from(1) % modulus;
         let mut slots = vec![Integer::new(); self.slots];
         let find = |list: &[u32], at: u32| list.binary_search(&at).unwrap_or(0);
-        for step in &self.steps {
-            let at = |place: Place| match place {
-                Place::Input(at) => &inputs[find(&self.inputs, at)],
-                Place::Table(at) => &entries[find(&self.entries, at)],
-                Place::Slot(at) => &slots[at as usize],
-                Place::Constant(_) => &one,
+        let mut rest = &self.steps[..];
+        while let Some(independent) = independent(rest) {
+            let product = |step: &Step| {
+                let at = |place: Place| match place {
+                    Place::Input(at) => &inputs[find(&self.inputs, at)],
+                    Place::Table(at) => &entries[find(&self.entries, at)],
+                    Place::Slot(at) => &slots[at as usize],
+                    Place::Constant(_) => &one,
+                };
+                Integer::from(at(step.a) * at(self.second(step))) % modulus
             };
-            let product = Integer::from(at(step.a) * at(self.second(step))) % modulus;
-            slots[step.to as usize] = product;
+            // Few products are made before other threads would have begun.
+            let products: Vec<Integer> = independent.par_iter().with_min_len(16).map(product).collect();
+            for (step, product) in independent.iter().zip(products) {
+                slots[step.to as usize] = product;
+            }
+            rest = &rest[independent.len()..];
         }
         let value = |output: &Place| match *output {
             Place::Input(at) => inputs[find(&self.inputs, at)].clone(),

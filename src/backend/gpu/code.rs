@@ -154,6 +154,19 @@ impl Code {
         self.steps.iter().flat_map(|step| step.words()).collect()
     }
 
+    /// The residue 1, from no input.
+    pub(super) fn one() -> Self {
+        Self {
+            steps: Vec::new(),
+            level_ends: Vec::new(),
+            inputs: 0,
+            slots: 0,
+            outputs: vec![Place::Constant(super::form::ONE)],
+            windows: 0,
+            entries: 0,
+        }
+    }
+
     /// The product of all inputs, over a tree.
     pub(super) fn product(inputs: usize) -> Self {
         let mut code = Self::chain(Vec::new(), inputs.saturating_sub(1).max(1));

@@ -469,11 +469,12 @@ impl Engine {
         let mut flight = Flight::new(&self.context, shape);
         let integers: Vec<&[u64]> = values.iter().flat_map(Limbs::iter).collect();
         for (number, integers) in integers.chunks(per_chunk).enumerate() {
-            let mut words = Zeroizing::new(Vec::with_capacity(integers.len() * width));
-            for (to, integer) in (1..).zip(integers) {
-                words.extend(integer.iter().flat_map(|&word| [word as u32, (word >> 32) as u32]));
-                words.resize(to * width, 0);
-            }
+            let mut words = Zeroizing::new(vec![0u32; integers.len() * width]);
+            words.par_chunks_exact_mut(width).zip(integers).with_min_len(64).for_each(|(words, integer)| {
+                for (pair, &word) in words.chunks_exact_mut(2).zip(*integer) {
+                    pair.copy_from_slice(&[word as u32, (word >> 32) as u32]);
+                }
+            });
             let code = self.context.filled(&words)?;
             let (slots, slot_base) = self.part(&raw.buffer, number * per_chunk, integers.len());
             let limbs = (integers.len() * shape.row()) as u64;

@@ -2,6 +2,7 @@
 
 use super::device::{Context, Dispatch, Fault, Params, View, Work};
 use super::generate::Entry;
+use super::settled::{Rate, settled};
 use super::shape::{Shape, Variant};
 use crate::stopwatch::Stopwatch;
 
@@ -28,15 +29,16 @@ pub(super) fn limb_products_per_second(context: &Context, variant: Variant) -> R
     run(1)?;
     let most = context.limits.iterations.unwrap_or(MOST_STEPS).min(MOST_STEPS);
     let mut steps = 64;
-    loop {
+    while 2 * steps <= most && Stopwatch::time(|| run(steps)).1.wall_ns < 50_000_000 {
+        steps *= 2;
+    }
+    let rates = settled(context.adapter.is_software(), || {
         let before = context.device_ns();
         let (result, elapsed) = Stopwatch::time(|| run(steps));
         result?;
-        if elapsed.wall_ns > 50_000_000 || 2 * steps > most {
-            let device_ns = context.device_ns().zip(before).map(|(after, before)| after - before).filter(|&ns| ns > 0);
-            let seconds = device_ns.unwrap_or(elapsed.wall_ns) as f64 / 1e9;
-            return Ok((count * steps * u64::from(SUMS)) as f64 / seconds);
-        }
-        steps *= 2;
-    }
+        let device_ns = context.device_ns().zip(before).map(|(after, before)| after - before).filter(|&ns| ns > 0);
+        let per_second = |ns: u64| (count * steps * u64::from(SUMS * SUMS)) as f64 / (ns as f64 / 1e9);
+        Ok(vec![Rate { wall: per_second(elapsed.wall_ns), device: device_ns.map(per_second) }])
+    })?;
+    Ok(rates.first().map_or(0.0, |rate| rate.device.unwrap_or(rate.wall)))
 }

@@ -286,9 +286,10 @@ fn issue(shape: &Shape, memory: &mut Memory) {
     for number in 0..memory.params.count as usize {
         let a: Vec<u64> = (0..u64::from(shape.limbs)).map(|p| (number as u64).wrapping_mul(2_654_435_761).wrapping_add(p) & shape.mask()).collect();
         let mut t = a.clone();
-        for _ in 0..memory.params.steps {
-            let y = t[0] & shape.mask();
-            for (t, &a) in t.iter_mut().zip(&a) {
+        for row in (0..memory.params.steps).flat_map(|_| 0..a.len()) {
+            let y = t[row] & shape.mask();
+            for (p, &a) in a.iter().enumerate() {
+                let t = &mut t[(row + p) % shape.limbs as usize];
                 let product = if shape.variant.arithmetic == Arithmetic::F64 {
                     let (high, low) = split(a as f64, y as f64);
                     high.wrapping_add(low) as u64

@@ -139,6 +139,10 @@ impl Ring for GpuRing {
         self.busy_batch()
     }
 
+    fn is_apart(&self) -> bool {
+        true
+    }
+
     fn upload(&self, values: &Limbs) -> Result<Resident> {
         check_reduced(values, self.modulus())?;
         Ok(self.resident(self.enter(values)?))
@@ -204,6 +208,10 @@ impl Rings for GpuRings {
 
     fn batch(&self) -> usize {
         self.0.busy_batch()
+    }
+
+    fn is_apart(&self) -> bool {
+        true
     }
 
     fn upload(&self, values: &[Limbs]) -> Result<Resident> {

@@ -791,8 +791,8 @@ fn rates() {
     for bits in [1024, 2048] {
         let modulus = Modulus::square(all_ones(bits)).unwrap();
         for shape in Shape::candidates(U64, &modulus, gpu.context.limits.team) {
-            let (device, gmp) = (0..5)
-                .fold((0f64, 0f64), |best, _| (best.0.max(gpu.rate(&modulus, shape).unwrap().0), best.1.max(super::adapter::gmp_rate(&modulus))));
+            let of_device = || gpu.rates(&modulus, &[shape]).unwrap()[0].wall;
+            let (device, gmp) = (0..5).fold((0f64, 0f64), |best, _| (best.0.max(of_device()), best.1.max(super::adapter::gmp_rate(&modulus))));
             println!("{bits} {shape}: {device:.0} per second, one thread of GMP {gmp:.0}, {:.2}x", device / gmp);
         }
     }

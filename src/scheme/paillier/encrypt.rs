@@ -390,11 +390,14 @@ impl Encryptor {
     /// # Errors
     /// [`Error::OutOfRange`] for |m| >= n/2.
     pub fn encrypt(&self, messages: &[Integer], tape: &Tape, first: u64) -> Result<Ciphertexts<Sendable>> {
-        // Chunks keep all threads at work in the host's part, too; what is drawn does not depend on them.
-        let size = messages.len().div_ceil(rayon::current_num_threads().max(1)).next_multiple_of(LANES).clamp(LANES, self.batch().max(LANES));
+        let (batch, apart) = self.batch();
+        // Chunks keep all threads at work where the device is the processor; what is drawn does not depend on them.
+        let share = if apart { batch } else { messages.len().div_ceil(rayon::current_num_threads().max(1)) };
+        let size = share.next_multiple_of(LANES).clamp(LANES, batch.max(LANES));
         let chunk = |(number, messages): (usize, &[Integer])| {
             let first = first + (number * size) as u64;
-            let draws: Vec<Drawn> = (0..messages.len()).map(|i| self.draw(&mut tape.stream(self.purpose, first + i as u64))).collect();
+            let draw = |i: usize| self.draw(&mut tape.stream(self.purpose, first + i as u64));
+            let draws: Vec<Drawn> = (0..messages.len()).into_par_iter().with_min_len(LANES).map(draw).collect();
             self.encrypt_drawn(messages, &draws)
         };
         let chunks = messages.par_chunks(size).enumerate().map(chunk).collect::<Result<Vec<_>>>()?;
@@ -413,11 +416,11 @@ impl Encryptor {
         Ok(Pool { public: self.public.clone(), product: Program::single_product()?, zeros: ring.upload(zeros.values())?, ring })
     }
 
-    /// Ciphertexts of one call that keep the device busy.
-    fn batch(&self) -> usize {
+    /// Ciphertexts of one call that keep the device busy, and whether it is none of the processor's.
+    fn batch(&self) -> (usize, bool) {
         match &self.mode {
-            Mode::Standard { ring, .. } => ring.batch(),
-            Mode::Table(table) | Mode::Owner { table, .. } => table.rings.batch(),
+            Mode::Standard { ring, .. } => (ring.batch(), ring.is_apart()),
+            Mode::Table(table) | Mode::Owner { table, .. } => (table.rings.batch(), table.rings.is_apart()),
         }
     }
 
@@ -470,7 +473,8 @@ impl Encryptor {
                 cofactors.iter_mut().for_each(wipe);
                 let parts = table.rings.download(&table.times_power(&starts?, draws)?)?;
                 let (x_p, x_q) = (&parts[0], &parts[1]);
-                let joined: Vec<Integer> = (0..messages.len()).map(|i| secret.join_scaled_ciphertext(&x_p.integer(i), &x_q.integer(i))).collect();
+                let join = |i: usize| secret.join_scaled_ciphertext(&x_p.integer(i), &x_q.integer(i));
+                let joined: Vec<Integer> = (0..messages.len()).into_par_iter().with_min_len(LANES).map(join).collect();
                 Limbs::from_integers(&joined, words_for_bits(public.n_squared().significant_bits()))?
             }
         };
