@@ -67,7 +67,8 @@ impl TrainingTable {
 
     fn protections(&self) -> Vec<Protection> {
         let mut backends = Vec::new();
-        for choice in all(&self.backend, vec![BackendChoice::One(BackendId::Gmp)], |backend| backend) {
+        let fastest = backend::fastest().map_or(BackendId::Gmp, |backend| backend.id());
+        for choice in all(&self.backend, vec![BackendChoice::One(fastest)], |backend| backend) {
             match choice {
                 BackendChoice::All => backends.extend(BackendId::ALL.into_iter().filter(|&id| backend::open(id).is_ok())),
                 BackendChoice::One(id) => backends.push(id),

@@ -6,8 +6,9 @@
 #![expect(unsafe_code, reason = "vector loads and stores, and calls into functions compiled for AVX-512")]
 
 use std::arch::x86_64::{
-    __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi64, _mm512_and_si512, _mm512_cmpge_epu64_mask, _mm512_load_si512, _mm512_madd52hi_epu64,
-    _mm512_madd52lo_epu64, _mm512_mask_add_epi64, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srli_epi64, _mm512_store_si512,
+    __m512i, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi64, _mm512_and_si512, _mm512_cmpge_epu64_mask, _mm512_load_si512,
+    _mm512_madd52hi_epu64, _mm512_madd52lo_epu64, _mm512_mask_add_epi64, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srli_epi64,
+    _mm512_store_si512,
 };
 
 /// Limbs of a block.
@@ -62,20 +63,41 @@ pub(super) fn store(line: &mut Line, value: __m512i) {
 /// Rows that will be needed soon. A pass asks for a few of their lines in each block: all at once would stall, as a core has few requests under way.
 #[derive(Default)]
 pub(super) struct Ahead<'a> {
+    /// To be brought to the second-level cache.
+    far: Cursor<'a>,
+    /// Then, as they are there, to the first.
+    near: Cursor<'a>,
+}
+
+/// A place in a list of rows of one length.
+#[derive(Default)]
+struct Cursor<'a> {
     rows: &'a [&'a [Line]],
     line: usize,
     per_block: usize,
 }
 
 impl<'a> Ahead<'a> {
-    /// Rows of one length, to be asked for in the course of `blocks` blocks.
-    pub(super) fn new(rows: &'a [&'a [Line]], blocks: usize) -> Self {
+    /// Rows to be asked for in the course of `blocks` blocks.
+    pub(super) fn new(far: &'a [&'a [Line]], near: &'a [&'a [Line]], blocks: usize) -> Self {
+        Self { far: Cursor::new(far, blocks), near: Cursor::new(near, blocks) }
+    }
+
+    #[inline]
+    fn step(&mut self) {
+        self.far.step::<_MM_HINT_T1>();
+        self.near.step::<_MM_HINT_T0>();
+    }
+}
+
+impl<'a> Cursor<'a> {
+    fn new(rows: &'a [&'a [Line]], blocks: usize) -> Self {
         let lines: usize = rows.iter().map(|row| row.len()).sum();
         Self { rows, line: 0, per_block: lines.div_ceil(blocks.max(1)) }
     }
 
     #[inline]
-    fn step(&mut self) {
+    fn step<const HINT: i32>(&mut self) {
         for _ in 0..self.per_block {
             let Some((row, rest)) = self.rows.split_first() else { return };
             let Some(line) = row.get(self.line) else {
@@ -83,7 +105,7 @@ impl<'a> Ahead<'a> {
                 continue;
             };
             // SAFETY: a prefetch touches no memory that the program sees and cannot fault; SSE is part of x86_64.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(line).cast()) };
+            unsafe { _mm_prefetch::<HINT>(std::ptr::from_ref(line).cast()) };
             self.line += 1;
         }
     }

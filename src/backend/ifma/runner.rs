@@ -204,8 +204,8 @@ impl Engine {
             }
         };
         for (number, pair_of_rows) in rows.chunks(2).enumerate() {
-            let ahead = rows.chunks(2).nth(number + PAIRS_AHEAD).unwrap_or_default().as_flattened();
-            let mut ahead = Ahead::new(ahead, form.log_blocks());
+            let pair_after = |pairs: usize| rows.chunks(2).nth(number + pairs).unwrap_or_default().as_flattened();
+            let mut ahead = Ahead::new(pair_after(PAIRS_AHEAD), pair_after(1), form.log_blocks());
             fetch(&pair_of_rows[0], left);
             if let Some(second) = pair_of_rows.get(1) {
                 fetch(second, right);
