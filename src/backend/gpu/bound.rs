@@ -2,7 +2,8 @@
 //!
 //! Nothing here was measured by this project, and not every figure was checked against its source: **look an adapter's figures up before quoting a percentage of them.**
 //!
-//! - H100 SXM and H200: 132 multiprocessors at 1.755 GHz, 32 wide products a cycle: the figures that `gpu.md`'s targets assume.
+//! - H100 SXM and H200: 132 multiprocessors at 1.755 GHz, 32 wide products a cycle: the figures that `gpu.md`'s targets assume. Measured on an
+//!   H200 (`doctor --rates`): kernels in 64-bit sums make 80 to 92 % of that. Its clock goes up to 1.98 GHz.
 //! - The other NVIDIA cards: multiprocessors and boost clocks as their data sheets are commonly quoted, and 32-bit and 64-bit multiply-adds a cycle as for their compute
 //!   capability; neither was compared with the vendor's documents. 32 x 32 -> 64 bits at half the 32-bit rate is published for an RTX 4090 and assumed for the others.
 //! - Apple: cores and clocks from <https://github.com/philipturner/metal-benchmarks>, the largest version of each chip; cycles of multiply-adds as reported from
