@@ -169,7 +169,7 @@ impl Timed {
         let values = Limbs::from_integers(&vec![modulus.value() - Integer::from(3); items], modulus.width())?;
         let inputs = engine.enter(&[values])?;
         let mut timed = Self { code: Self::chain(4), engine, inputs, items };
-        // The first run compiles the kernel; a sample of it is checked.
+        // The first run compiles the kernel.
         timed.engine.run(&timed.job(Check::Code))?;
         while timed.code.steps.len() < 1 << 20 {
             let (rows, elapsed) = Stopwatch::time(|| timed.engine.run(&timed.job(Check::Left)));
@@ -179,6 +179,8 @@ impl Timed {
             }
             timed.code = Self::chain(2 * timed.code.steps.len());
         }
+        // What is timed is checked at its own length, too.
+        timed.engine.run(&timed.job(Check::Code))?;
         Ok(timed)
     }
 
