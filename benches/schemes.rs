@@ -1,6 +1,8 @@
-//! The stages of encrypted inference under a 2048-bit key, on every backend of this machine: `cargo bench --bench schemes`.
+//! The stages of encrypted inference under a 2048-bit key, on every backend of this machine: `cargo bench --bench schemes`; on one core with
+//! `RAYON_NUM_THREADS=1` before it.
 //!
-//! Fixed sizes and seeds; results are decrypted and compared with the integers before anything is timed. Throughput is in ciphertexts per second.
+//! Fixed sizes and seeds; results are decrypted and compared with the integers before anything is timed. Throughput is in ciphertexts per second. The names of
+//! encryptions end with the size of their tables.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "benchmarks end at the first error; criterion's macros write items without documentation")]
 
@@ -18,19 +20,23 @@ fn stages(c: &mut Criterion) {
     let tape = Tape::replayable(1);
     let secret = SecretKey::generate(2048, false, false, &tape, &|| true).unwrap();
     let mut stream = tape.stream(Purpose::Sample, 0);
-    let messages: Vec<Integer> = (0..64).map(|_| stream.bits(2000)).collect();
+    let messages: Vec<Integer> = (0..128).map(|_| stream.bits(2000)).collect();
+    // Whole megabytes of tables, and as many uses as make them pay.
+    let tables = |megabytes: u64| Tables { uses: 100_000, max_bytes: megabytes * 1_000_000 };
+    let encryptions = [(Encryption::Owner, 117), (Encryption::Owner, 21), (Encryption::Djn, 63), (Encryption::Standard, 0)];
     for id in BackendId::ALL {
         let Ok(backend) = backend::open(id) else { continue };
         let name = format!("{id}{}", if backend.device().kind == DeviceKind::Software { "-software" } else { "" });
         let decryptor = Decryptor::new(backend.as_ref(), &secret, false).unwrap();
         let mut group = c.benchmark_group("encrypt-2048");
         group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-        for encryption in Encryption::ALL {
-            let encryptor = Encryptor::new(backend.as_ref(), encryption, &secret, Tables::default(), Purpose::Encryption).unwrap();
+        for (encryption, megabytes) in encryptions {
+            let encryptor = Encryptor::new(backend.as_ref(), encryption, &secret, tables(megabytes), Purpose::Encryption).unwrap();
+            let of_tables = if megabytes > 0 { format!("-{}MB", encryptor.table_bytes() / 1_000_000) } else { String::new() };
             let batch = if encryption == Encryption::Standard { &messages[..16] } else { &messages[..] };
             assert_eq!(decryptor.decrypt(&encryptor.encrypt(batch, &tape, 0).unwrap()).unwrap(), batch);
             group.throughput(Throughput::Elements(batch.len() as u64));
-            group.bench_function(BenchmarkId::new(encryption.name(), &name), |b| b.iter(|| encryptor.encrypt(batch, &tape, 0).unwrap()));
+            group.bench_function(BenchmarkId::new(format!("{encryption}{of_tables}"), &name), |b| b.iter(|| encryptor.encrypt(batch, &tape, 0).unwrap()));
         }
         group.finish();
 

@@ -22,6 +22,7 @@ pub(super) struct Scratch {
     pub(super) out: Vec<Line>,
     /// Product of two table entries, and of that and a value.
     pub(super) pair: Vec<Line>,
+    pub(super) pair_after: Vec<Line>,
     pub(super) next: Vec<Line>,
     /// Scratch slots of a program or entries of a table, limb-major.
     pub(super) slots: Vec<Vec<Line>>,
@@ -32,7 +33,7 @@ pub(super) struct Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         for lines in
-            [&mut self.left, &mut self.right, &mut self.out, &mut self.pair, &mut self.next, &mut self.lines].into_iter().chain(&mut self.slots)
+            [&mut self.left, &mut self.right, &mut self.out, &mut self.pair, &mut self.pair_after, &mut self.next, &mut self.lines].into_iter().chain(&mut self.slots)
         {
             lines.zeroize();
         }
@@ -60,8 +61,8 @@ impl Engine {
         let lent = idle().pop();
         let mut scratch = lent.unwrap_or_else(|| {
             let zeros = || vec![Line::default(); self.form.width()];
-            let [left, right, out, pair, next] = std::array::from_fn(|_| zeros());
-            Scratch { work: self.form.workspace(), left, right, out, pair, next, slots: Vec::new(), lines: Vec::new() }
+            let [left, right, out, pair, pair_after, next] = std::array::from_fn(|_| zeros());
+            Scratch { work: self.form.workspace(), left, right, out, pair, pair_after, next, slots: Vec::new(), lines: Vec::new() }
         });
         let result = body(&mut scratch);
         idle().push(scratch);

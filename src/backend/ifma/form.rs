@@ -204,11 +204,6 @@ impl Form {
         }
     }
 
-    /// Blocks that the passes of [`Self::log_pair`] and [`Self::log_mul`] walk through together.
-    pub(super) fn log_blocks(&self) -> usize {
-        6 * self.limbs.len()
-    }
-
     /// Most entries of a chain of log-form products; see [`Self::log_end`]. At least 8; 0 without a root.
     pub(super) fn longest_chain(&self) -> usize {
         self.longest_chain
@@ -233,15 +228,24 @@ impl Form {
         kernel::mul(self.token, self.reduction(), low, high, &t[..h], &u[..h], ahead);
     }
 
-    /// `out` = x y / R, all in log form.
+    /// `out` = x y / R, all in log form; `meanwhile` runs between the two passes.
     ///
     /// Input: x0, y0 < 3n, xh, yh < R. Output: below 1.57 n and below R. Time depends on the size only. Source: `ifma.md`; proven.
-    pub(super) fn log_mul(&self, out: &mut [Line], x: &[Line], y: &[Line], work: &mut Workspace, ahead: &mut Ahead<'_>) {
+    pub(super) fn log_mul(
+        &self,
+        out: &mut [Line],
+        x: &[Line],
+        y: &[Line],
+        work: &mut Workspace,
+        ahead: &mut Ahead<'_>,
+        meanwhile: impl FnOnce(&mut Ahead<'_>),
+    ) {
         let h = self.size();
         let (token, by) = (self.token, self.reduction());
         let (low, high) = out[..2 * h].split_at_mut(h);
         let ((x0, xh), (y0, yh)) = (x[..2 * h].split_at(h), y[..2 * h].split_at(h));
         kernel::mul(token, by, low, &mut work.quotient, x0, y0, ahead);
+        meanwhile(ahead);
         kernel::cross_above(token, by, high, &mut work.spare, [x0, yh, xh, y0], (&work.quotient, &self.complement), ahead);
     }
 

@@ -60,54 +60,32 @@ pub(super) fn store(line: &mut Line, value: __m512i) {
     unsafe { _mm512_store_si512(std::ptr::from_mut(line).cast(), value) }
 }
 
-/// Rows that will be needed soon. A pass asks for a few of their lines in each block: all at once would stall, as a core has few requests under way.
+/// Rows that will be needed soon. A pass asks for one of each list in each block: all at once would stall, as a core has few requests under way.
 #[derive(Default)]
 pub(super) struct Ahead<'a> {
     /// To be brought to the second-level cache.
-    far: Cursor<'a>,
+    pub(super) far: &'a [&'a [Line]],
     /// Then, as they are there, to the first.
-    near: Cursor<'a>,
+    pub(super) near: &'a [&'a [Line]],
 }
 
-/// A place in a list of rows of one length.
-#[derive(Default)]
-struct Cursor<'a> {
-    rows: &'a [&'a [Line]],
-    line: usize,
-    per_block: usize,
-}
-
-impl<'a> Ahead<'a> {
-    /// Rows to be asked for in the course of `blocks` blocks.
-    pub(super) fn new(far: &'a [&'a [Line]], near: &'a [&'a [Line]], blocks: usize) -> Self {
-        Self { far: Cursor::new(far, blocks), near: Cursor::new(near, blocks) }
-    }
-
+impl Ahead<'_> {
     #[inline]
     fn step(&mut self) {
-        self.far.step::<_MM_HINT_T1>();
-        self.near.step::<_MM_HINT_T0>();
+        prefetch_first::<_MM_HINT_T1>(&mut self.far);
+        prefetch_first::<_MM_HINT_T0>(&mut self.near);
     }
 }
 
-impl<'a> Cursor<'a> {
-    fn new(rows: &'a [&'a [Line]], blocks: usize) -> Self {
-        let lines: usize = rows.iter().map(|row| row.len()).sum();
-        Self { rows, line: 0, per_block: lines.div_ceil(blocks.max(1)) }
-    }
-
-    #[inline]
-    fn step<const HINT: i32>(&mut self) {
-        for _ in 0..self.per_block {
-            let Some((row, rest)) = self.rows.split_first() else { return };
-            let Some(line) = row.get(self.line) else {
-                (self.rows, self.line) = (rest, 0);
-                continue;
-            };
+/// Asks for the first row and takes it off the list. Whole rows, as all have one length: a processor learns how often the loop runs.
+#[inline]
+fn prefetch_first<const HINT: i32>(rows: &mut &[&[Line]]) {
+    if let Some((row, rest)) = rows.split_first() {
+        for line in *row {
             // SAFETY: a prefetch touches no memory that the program sees and cannot fault; SSE is part of x86_64.
             unsafe { _mm_prefetch::<HINT>(std::ptr::from_ref(line).cast()) };
-            self.line += 1;
         }
+        *rows = rest;
     }
 }
 

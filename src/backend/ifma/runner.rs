@@ -55,11 +55,12 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Scratch memory of a chain: two entries, their product, the next value; and the sums of the logs.
+/// Scratch memory of a chain: two entries, their product and the one after it, the next value; and the sums of the logs.
 struct Chain<'a> {
     left: &'a mut [Line],
     right: &'a mut [Line],
-    pair: &'a mut [Line],
+    pair: &'a mut Vec<Line>,
+    pair_after: &'a mut Vec<Line>,
     next: &'a mut Vec<Line>,
     sums: &'a mut Vec<Line>,
 }
@@ -115,7 +116,7 @@ impl Engine {
         let form = self.form();
         let token = form.token();
         let item = |lane: usize| (items.start + lane).min(items.end - 1);
-        self.with_scratch(|Scratch { work, left, right, out, slots, lines, pair, next }| {
+        self.with_scratch(|Scratch { work, left, right, out, slots, lines, pair, pair_after, next }| {
             let missing = job.program.slots().saturating_sub(slots.len());
             slots.extend(std::iter::repeat_with(|| vec![Line::default(); form.width()]).take(missing));
             let inputs =
@@ -139,7 +140,7 @@ impl Engine {
                 {
                     let (chain, rest) = ops.split_at(chain_length(ops, job.program.outputs(), form.longest_chain()));
                     form.log_start(out, operand!(a, left), work);
-                    self.run_chain(job, chain, item, out, Chain { left, right, pair, next, sums: lines }, work);
+                    self.run_chain(job, chain, item, out, Chain { left, right, pair, pair_after, next, sums: lines }, work);
                     std::mem::swap(&mut slots[job.slot(chain[chain.len() - 1].dst())], out);
                     ops = rest;
                     continue;
@@ -173,14 +174,15 @@ impl Engine {
     /// Products by the entries that a chain's operations name, from `value` in log form; the result is in `value`, as digits.
     ///
     /// Entries meet in pairs, whose product costs two half-size products, and each pair's product meets the value with five: 3.5 for each entry. Their logs are
-    /// only added up, as rows, and applied at the end.
+    /// only added up, as rows, and applied at the end. A pair is multiplied between the two passes of the product before its own, so that no pass waits for the
+    /// end of the one before.
     fn run_chain(
         &self,
         job: &Job<'_>,
         chain: &[Op],
         item: impl Fn(usize) -> usize,
         value: &mut Vec<Line>,
-        Chain { left, right, pair, next, sums }: Chain<'_>,
+        Chain { left, right, pair, pair_after, next, sums }: Chain<'_>,
         work: &mut Workspace,
     ) {
         let form = self.form();
@@ -203,19 +205,26 @@ impl Engine {
                 add(token, sum, &row[log_lines.clone()]);
             }
         };
-        for (number, pair_of_rows) in rows.chunks(2).enumerate() {
-            let pair_after = |pairs: usize| rows.chunks(2).nth(number + pairs).unwrap_or_default().as_flattened();
-            let mut ahead = Ahead::new(pair_after(PAIRS_AHEAD), pair_after(1), form.log_blocks());
-            fetch(&pair_of_rows[0], left);
-            if let Some(second) = pair_of_rows.get(1) {
+        let mut multiply_pair = |rows: &[[&[Line]; LANES]], pair: &mut [Line], ahead: &mut Ahead<'_>| match rows {
+            [first, second] => {
+                fetch(first, left);
                 fetch(second, right);
-                form.log_pair(pair, left, right, &mut ahead);
-            } else {
+                form.log_pair(pair, left, right, ahead);
+            }
+            [last] => {
+                fetch(last, left);
                 pair[..h].copy_from_slice(&left[..h]);
                 pair[h..2 * h].fill(Line::default());
             }
-            form.log_mul(next, value, pair, work, &mut ahead);
+            _ => {}
+        };
+        let pair_rows = |number: usize| rows.chunks(2).nth(number).unwrap_or_default();
+        multiply_pair(pair_rows(0), pair, &mut Ahead::default());
+        for number in 0..rows.len().div_ceil(2) {
+            let mut ahead = Ahead { far: pair_rows(number + 1 + PAIRS_AHEAD).as_flattened(), near: pair_rows(number + 2).as_flattened() };
+            form.log_mul(next, value, pair, work, &mut ahead, |ahead| multiply_pair(pair_rows(number + 1), pair_after, ahead));
             std::mem::swap(value, next);
+            std::mem::swap(pair, pair_after);
         }
         let vectors = &mut vectors[..LANES * sum];
         gather(token, std::array::from_fn(|lane| &sums[lane * sum..(lane + 1) * sum]), vectors);

@@ -233,7 +233,7 @@ fn the_range_of_log_form_is_closed() {
             let mut out = vec![Line::default(); form.width()];
             for _ in 0..8 {
                 let (x, y) = (draw(), draw());
-                form.log_mul(&mut out, &lanes(&form, &x), &lanes(&form, &y), &mut work, &mut Ahead::default());
+                form.log_mul(&mut out, &lanes(&form, &x), &lanes(&form, &y), &mut work, &mut Ahead::default(), |_| ());
                 for lane in 0..LANES {
                     let z = digits_of(&form, &out, lane, 2);
                     assert!(z[0] < Integer::from(&n * 157u32) / 100u32 + 1u32 && z[1] < r, "{bits} bits, lane {lane}: out of range");

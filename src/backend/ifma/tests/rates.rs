@@ -2,7 +2,7 @@
 //! `cargo test --release --lib ifma::tests::rates -- --ignored --nocapture --test-threads 1`.
 
 use super::*;
-use crate::backend::ifma::kernel::multiply_adds;
+use crate::backend::ifma::kernel::{Ahead, multiply_adds};
 use crate::plan::Weights;
 use crate::plan::fixed_base::FixedBase;
 use crate::plan::matvec::{MatVec, Method};
@@ -53,6 +53,21 @@ fn kernels() {
                 mul_share.push(100.0 * counts[0] as f64 * each / mul_ns);
                 sqr_share.push(100.0 * counts[1] as f64 * each / sqr_ns);
                 issue.push(1.0 / each);
+            }
+            if form.longest_chain() > 0 {
+                let [mut value, mut pair, mut pair_after, mut next] = [a.clone(), a.clone(), a.clone(), a.clone()];
+                let mut share = vec![];
+                for _ in 0..80 {
+                    let each = time(1, || multiply_adds(token, 500_000)) / 5e5;
+                    let ns = time(calls, || {
+                        form.log_mul(&mut next, &value, &pair, &mut work, &mut Ahead::default(), |ahead| form.log_pair(&mut pair_after, &a, &b, ahead));
+                        std::mem::swap(&mut value, &mut next);
+                        std::mem::swap(&mut pair, &mut pair_after);
+                    });
+                    let h = form.size();
+                    share.push(100.0 * (14 * h * h) as f64 * each / ns);
+                }
+                println!("{bits}-bit n, mod n^2: a product by two entries in log form {:.1} % of bound", median(share));
             }
             println!(
                 "{bits}-bit n, mod {name:3}: mul {:7.1} ns ({:4.1} % of bound), sqr {:7.1} ns ({:4.1} %), {:.2} multiply-adds/ns",
