@@ -36,7 +36,9 @@ fn stages(c: &mut Criterion) {
             let batch = if encryption == Encryption::Standard { &messages[..16] } else { &messages[..] };
             assert_eq!(decryptor.decrypt(&encryptor.encrypt(batch, &tape, 0).unwrap()).unwrap(), batch);
             group.throughput(Throughput::Elements(batch.len() as u64));
-            group.bench_function(BenchmarkId::new(format!("{encryption}{of_tables}"), &name), |b| b.iter(|| encryptor.encrypt(batch, &tape, 0).unwrap()));
+            group.bench_function(BenchmarkId::new(format!("{encryption}{of_tables}"), &name), |b| {
+                b.iter(|| encryptor.encrypt(batch, &tape, 0).unwrap())
+            });
         }
         group.finish();
 

@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use rug::Integer;
 
 use crate::error::{Error, Result};
-use crate::limbs::Limbs;
+use crate::limbs::{Limbs, words_for_bits};
 use crate::modulus::{Modulus, wipe};
 use crate::plan::{Counts, Program};
 
@@ -422,6 +422,43 @@ pub trait Ring: Send + Sync {
     /// # Errors
     /// When the device fails.
     fn download(&self, values: &Resident) -> Result<Limbs>;
+
+    /// x m' + y m modulo m m', with m the modulus of this ring, x from `own` and y from `others`: the Chinese remainder theorem for residues that carry the
+    /// factors 1/m' modulo m and 1/m modulo m'. All on the processor.
+    ///
+    /// # Errors
+    /// [`Error::Size`] for batches of different lengths, [`Error::OutOfRange`] for a value that is not reduced.
+    fn join(&self, own: &Limbs, other: &Modulus, others: &Limbs) -> Result<Limbs> {
+        join([(own, self.modulus()), (others, other)])
+    }
+}
+
+/// For backends: [`Ring::join`] by GMP.
+fn join(parts: [(&Limbs, &Modulus); 2]) -> Result<Limbs> {
+    check_parts(parts)?;
+    let [(x, m), (y, other)] = parts;
+    let mut product = Integer::from(m.value() * other.value());
+    let joined = |i: usize| {
+        let mut sum = x.integer(i) * other.value();
+        sum += y.integer(i) * m.value();
+        if sum >= product {
+            sum -= &product;
+        }
+        sum
+    };
+    let values: Vec<Integer> = (0..x.len()).into_par_iter().with_min_len(8).map(joined).collect();
+    let limbs = Limbs::from_integers(&values, words_for_bits(product.significant_bits()));
+    wipe(&mut product);
+    limbs
+}
+
+/// For backends: refuses batches that [`Ring::join`] cannot join.
+fn check_parts(parts: [(&Limbs, &Modulus); 2]) -> Result<()> {
+    let [(x, _), (y, _)] = parts;
+    if x.len() != y.len() {
+        return Err(Error::Size { what: "residues to join", expected: x.len(), actual: y.len() });
+    }
+    parts.into_iter().try_for_each(|(values, modulus)| check_reduced(values, modulus))
 }
 
 /// For backends: the residues of [`Ring::one_plus`], by GMP.

@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 #[cfg(target_arch = "x86_64")]
 mod engine;
 #[cfg(target_arch = "x86_64")]
+mod exact;
+#[cfg(target_arch = "x86_64")]
 mod form;
 #[cfg(target_arch = "x86_64")]
 mod kernel;

@@ -79,6 +79,21 @@ pub trait Rings: Send + Sync {
     /// # Errors
     /// When the device fails.
     fn download(&self, values: &Resident) -> Result<Vec<Limbs>>;
+
+    /// As [`Ring::join`], for residues of two moduli.
+    ///
+    /// # Errors
+    /// As [`Ring::join`]; [`Error::Size`] for another number of moduli or batches.
+    fn join(&self, parts: &[Limbs]) -> Result<Limbs> {
+        let (moduli, [x, y]) = (self.moduli(), two(parts)?);
+        let [m, other] = two(&moduli)?;
+        super::join([(x, m), (y, other)])
+    }
+}
+
+/// Both of two.
+fn two<T>(all: &[T]) -> Result<&[T; 2]> {
+    all.try_into().map_err(|_| Error::Size { what: "moduli to join", expected: 2, actual: all.len() })
 }
 
 /// For backends: refuses anything but one of each modulus.
@@ -175,5 +190,10 @@ impl Rings for Apart {
 
     fn download(&self, values: &Resident) -> Result<Vec<Limbs>> {
         self.rings.par_iter().zip(self.of(values)?).map(|(ring, batch)| ring.download(batch)).collect()
+    }
+
+    fn join(&self, parts: &[Limbs]) -> Result<Limbs> {
+        let ([own, others], [ring, other]) = (two(parts)?, two(&self.rings)?);
+        ring.join(own, other.modulus(), others)
     }
 }

@@ -104,6 +104,9 @@ pub(super) fn together(oracle: &dyn Backend, backend: &dyn Backend, moduli: &[Mo
             rings.run(plan.apply(), &v, Some(Lookups { table: &table, digits: &digits }))
         };
         cases += same("times a power by table", &values, &one, &all)?;
+        if let ([_, other], [x, y], [ring, _]) = (moduli, &values[..], &oracles[..]) {
+            cases += compare("join", &ring.join(x, other, y)?, &rings.join(&values)?)?;
+        }
     }
     let ones = moduli.iter().map(|modulus| limbs(&[Integer::from(1)], modulus)).collect::<Result<Vec<_>>>()?;
     let one = rings.upload(&ones)?;

@@ -32,8 +32,9 @@ pub(super) struct Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        for lines in
-            [&mut self.left, &mut self.right, &mut self.out, &mut self.pair, &mut self.pair_after, &mut self.next, &mut self.lines].into_iter().chain(&mut self.slots)
+        for lines in [&mut self.left, &mut self.right, &mut self.out, &mut self.pair, &mut self.pair_after, &mut self.next, &mut self.lines]
+            .into_iter()
+            .chain(&mut self.slots)
         {
             lines.zeroize();
         }

@@ -5,12 +5,13 @@ use rug::integer::Order;
 use rug::ops::SubFrom;
 use zeroize::Zeroize;
 
+use super::exact::Exact;
 use super::kernel::{self, Ahead, LANES, LIMB_MASK, Line, RADIX_BITS, Reduction, Shared, TILE, Token};
 use crate::error::{Error, Result};
 use crate::modulus::{Modulus, minus_inverse, wipe};
 
 /// Bits above the reduced modulus that the lazy ranges need: R >= 16 N.
-const SPARE_BITS: usize = 4;
+const SPARE_BITS: u32 = 4;
 /// Limbs of the widest modulus (root) for which the columns provably fit; see `ifma.md`.
 const MAX_LIMBS: usize = 320;
 
@@ -37,6 +38,15 @@ pub(super) struct Form {
     complement: Vec<Shared>,
     /// Most table entries that a chain may take up: R/2n of them, at most 1024.
     longest_chain: usize,
+    /// What joins digits, in base n.
+    canonical: Option<Canonical>,
+}
+
+/// Constants of [`Form::leave`] in base n: exact products, n in all lanes, limbs of 2n.
+struct Canonical {
+    exact: Exact,
+    root: Vec<Line>,
+    twice_root: Vec<u64>,
 }
 
 impl Drop for Form {
@@ -46,6 +56,10 @@ impl Drop for Form {
         self.r_squared.zeroize();
         self.r_cubed.zeroize();
         self.complement.as_flattened_mut().zeroize();
+        if let Some(Canonical { root, twice_root, .. }) = &mut self.canonical {
+            root.zeroize();
+            twice_root.zeroize();
+        }
     }
 }
 
@@ -80,11 +94,15 @@ impl Form {
     pub(super) fn new(token: Token, modulus: Modulus) -> Result<Self> {
         let halves = if modulus.root().is_some() { 2 } else { 1 };
         let reduced_by = modulus.root().unwrap_or(modulus.value());
-        let size = (reduced_by.significant_bits() as usize + SPARE_BITS).div_ceil(RADIX_BITS).next_multiple_of(TILE);
+        let size = size_of_number(reduced_by.significant_bits() + SPARE_BITS);
         if size > MAX_LIMBS {
             return Err(Error::Unsupported {
                 subject: "backend ifma".into(),
-                feature: format!("arithmetic modulo {} bits (at most {})", reduced_by.significant_bits(), MAX_LIMBS * RADIX_BITS - SPARE_BITS),
+                feature: format!(
+                    "arithmetic modulo {} bits (at most {})",
+                    reduced_by.significant_bits(),
+                    MAX_LIMBS * RADIX_BITS - SPARE_BITS as usize
+                ),
             });
         }
         let mut limbs = vec![[0; TILE]; size / TILE];
@@ -105,6 +123,7 @@ impl Form {
             zero: empty(),
             complement: Vec::new(),
             longest_chain: 0,
+            canonical: None,
             modulus,
         };
         if let Some(root) = form.modulus.root() {
@@ -118,23 +137,26 @@ impl Form {
             words.zeroize();
             wipe(&mut complement);
             wipe(&mut rest);
-            wipe(&mut rest);
+            let mut twice = Integer::from(root << 1u32);
+            let twice_root = limbs_of(&twice, size);
+            wipe(&mut twice);
+            form.canonical = Some(Canonical { exact: Exact::new(token, size), root: in_all_lanes(form.limbs.as_flattened()), twice_root });
         }
         let mut r = whole % form.modulus.value();
         let mut power = Integer::from(r.square_ref()) % form.modulus.value();
         form.one = form.row(&r);
-        form.r_squared = form.in_all_lanes(&power);
+        form.r_squared = form.lanes(&power);
         power *= &r;
         power %= form.modulus.value();
-        form.r_cubed = form.in_all_lanes(&power);
+        form.r_cubed = form.lanes(&power);
         form.zero = vec![Line::default(); size];
         wipe(&mut r);
         wipe(&mut power);
         Ok(form)
     }
 
-    fn in_all_lanes(&self, value: &Integer) -> Vec<Line> {
-        self.row(value).iter().flat_map(|line| line.0).map(|limb| Line([limb; LANES])).collect()
+    fn lanes(&self, value: &Integer) -> Vec<Line> {
+        in_all_lanes(bytemuck::cast_slice(&self.row(value)))
     }
 
     pub(super) fn token(&self) -> Token {
@@ -153,6 +175,11 @@ impl Form {
     /// Limbs of one half.
     pub(super) fn size(&self) -> usize {
         self.limbs.len() * TILE
+    }
+
+    /// Limbs of a residue.
+    pub(super) fn limbs(&self) -> usize {
+        self.halves * self.size()
     }
 
     /// Lines of a row: the halves one after the other, filled up with zeros.
@@ -291,20 +318,16 @@ impl Form {
     pub(super) fn one_plus_constants(&self, root: &Integer, factor: &Integer) -> OnePlus {
         let h = self.size();
         let shift = (RADIX_BITS * h) as u32;
-        let in_all_lanes = |limbs: &mut dyn Iterator<Item = u64>| limbs.map(|limb| Line([limb; LANES])).collect::<Vec<_>>();
         let constant = |value: &mut Integer| {
             *value <<= shift;
             *value %= root;
-            let mut limbs = vec![0; h];
-            let mut words = value.to_digits(Order::Lsf);
-            to_limbs(&words, limbs.iter_mut());
-            words.zeroize();
-            in_all_lanes(&mut limbs.into_iter())
+            in_all_lanes(&limbs_of(value, h))
         };
-        let one = || self.one.iter().flat_map(|line| line.0);
-        let low = in_all_lanes(&mut one().take(h));
-        let mut words = vec![0; (h * RADIX_BITS).div_ceil(64) + 1];
-        from_limbs(one().skip(h).take(h), &mut words);
+        let mut one: Vec<u64> = self.one.iter().flat_map(|line| line.0).take(2 * h).collect();
+        let low = in_all_lanes(&one[..h]);
+        let mut words = vec![0; (h * RADIX_BITS).div_ceil(64)];
+        from_limbs(|i| one[h..].get(i).copied().unwrap_or(0), &mut words);
+        one.zeroize();
         let mut high = Integer::from_digits(&words, Order::Lsf);
         words.zeroize();
         let mut power = (Integer::from(factor % root) << shift) % root;
@@ -326,18 +349,28 @@ impl Form {
         kernel::cross_more(self.token, self.reduction(), &mut out[h..2 * h], &mut work.spare, factors, x1);
     }
 
-    /// Out of Montgomery form: `out` = X / R mod N in digits of at most N + 1 (n + 1 in base n).
+    /// Out of Montgomery form: `out` = X / R mod N, canonical, cut into limbs; the reverse of [`Self::enter`].
     ///
-    /// Input: the range of [`Self::mul`]. Time depends on the size only. As there, with y0 = 1 and y1 = 0. Tested; range proven.
+    /// In base n the digits r = REDC(x0) and z = REDC(x1 + m) are at most n + 1, as there with y0 = 1 and y1 = 0. Where r >= n, n moves to the other digit:
+    /// X = r - z n = r' + d n with r' < n and d = 2n - z (+ 1), less n until it is below. Input: the range of [`Self::mul`]. Output: limbs below 2^52 of a number
+    /// below N (n^2). Time depends on the size only. Tested; range proven.
     pub(super) fn leave(&self, out: &mut [Line], a: &[Line], work: &mut Workspace) {
         let h = self.size();
-        let (token, by) = (self.token, self.reduction());
+        let (token, by, limbs) = (self.token, self.reduction(), self.limbs.as_flattened());
         kernel::reduce(token, by, &mut out[..h], &mut work.quotient, &a[..h]);
-        if self.halves == 2 {
+        let moved = kernel::subtract_once(token, &mut out[..h], limbs);
+        if let Some(Canonical { exact, root, twice_root }) = &self.canonical {
             for ((sum, high), quotient) in work.twice.iter_mut().zip(&a[h..2 * h]).zip(&work.quotient) {
                 *sum = Line(std::array::from_fn(|lane| high.0[lane] + quotient.0[lane]));
             }
-            kernel::reduce(token, by, &mut out[h..2 * h], &mut work.spare, &work.twice);
+            let (low, high) = out[..2 * h].split_at_mut(h);
+            kernel::reduce(token, by, high, &mut work.spare, &work.twice);
+            kernel::subtract_from(token, twice_root, high, moved);
+            kernel::subtract_once(token, high, limbs);
+            kernel::subtract_once(token, high, limbs);
+            exact.product_more(&mut work.spare, &mut work.twice, [high, root], low);
+            low.copy_from_slice(&work.spare);
+            high.copy_from_slice(&work.twice);
         }
     }
 
@@ -365,52 +398,8 @@ impl Form {
     }
 }
 
-/// Makes canonical residues from digits. Holds its numbers between calls; wiped when dropped.
-pub(super) struct Reader<'a> {
-    form: &'a Form,
-    three_roots: Integer,
-    words: Vec<u64>,
-    digit: Integer,
-    value: Integer,
-}
-
-impl Drop for Reader<'_> {
-    fn drop(&mut self) {
-        self.words.zeroize();
-        [&mut self.three_roots, &mut self.digit, &mut self.value].into_iter().for_each(wipe);
-    }
-}
-
-impl<'a> Reader<'a> {
-    pub(super) fn new(form: &'a Form) -> Self {
-        let three_roots = form.modulus.root().map_or_else(Integer::new, |root| Integer::from(root * 3u32));
-        let words = vec![0; (form.size() * RADIX_BITS).div_ceil(64) + 1];
-        Self { form, three_roots, words, digit: Integer::new(), value: Integer::new() }
-    }
-
-    /// The canonical residue, in `[0, modulus)`, of the limbs of a number that is not in Montgomery form. Time depends on the number.
-    ///
-    /// Input: halves below 3N with limbs below 2^52.
-    pub(super) fn residue(&mut self, limbs: impl Fn(usize) -> u64) -> &Integer {
-        let h = self.form.size();
-        from_limbs((0..h).map(&limbs), &mut self.words);
-        self.value.assign_digits(&self.words, Order::Lsf);
-        if let Some(root) = self.form.modulus.root() {
-            from_limbs((h..2 * h).map(&limbs), &mut self.words);
-            self.digit.assign_digits(&self.words, Order::Lsf);
-            // The digit's sign is turned, and it is below 3n.
-            self.digit.sub_from(&self.three_roots);
-            self.value += &self.digit * root;
-        }
-        while self.value >= *self.form.modulus.value() {
-            self.value -= self.form.modulus.value();
-        }
-        &self.value
-    }
-}
-
 /// Cuts words of 64 bits into limbs of 52; limbs past the last word are zero.
-fn to_limbs<'a>(words: &[u64], limbs: impl Iterator<Item = &'a mut u64>) {
+pub(super) fn to_limbs<'a>(words: &[u64], limbs: impl Iterator<Item = &'a mut u64>) {
     let word = |i: usize| words.get(i).copied().unwrap_or(0);
     for (i, limb) in limbs.enumerate() {
         let (at, shift) = (i * RADIX_BITS / 64, i * RADIX_BITS % 64);
@@ -419,19 +408,32 @@ fn to_limbs<'a>(words: &[u64], limbs: impl Iterator<Item = &'a mut u64>) {
     }
 }
 
-/// Joins limbs of 52 bits into words of 64; the words hold all of them.
-fn from_limbs(limbs: impl Iterator<Item = u64>, words: &mut [u64]) {
-    let (mut held, mut bits, mut at) = (0u128, 0, 0);
-    for limb in limbs {
-        held |= u128::from(limb) << bits;
-        bits += RADIX_BITS;
-        if bits >= 64 {
-            words[at] = held as u64;
-            held >>= 64;
-            bits -= 64;
-            at += 1;
+/// Joins limbs of 52 bits into words of 64. Limbs that reach past the last word are cut off.
+pub(super) fn from_limbs(limb: impl Fn(usize) -> u64, words: &mut [u64]) {
+    for (i, word) in words.iter_mut().enumerate() {
+        let (at, shift) = (i * 64 / RADIX_BITS, i * 64 % RADIX_BITS);
+        *word = limb(at) >> shift | limb(at + 1) << (RADIX_BITS - shift);
+        if 2 * RADIX_BITS - shift < 64 {
+            *word |= limb(at + 2) << (2 * RADIX_BITS - shift);
         }
     }
-    words[at..].fill(0);
-    words[at] = held as u64;
+}
+
+/// Limbs, a multiple of [`TILE`], that hold a number of `bits` bits.
+pub(super) fn size_of_number(bits: u32) -> usize {
+    (bits as usize).div_ceil(RADIX_BITS).next_multiple_of(TILE)
+}
+
+/// The limbs of a number that fits `size` of them.
+pub(super) fn limbs_of(value: &Integer, size: usize) -> Vec<u64> {
+    let mut limbs = vec![0; size];
+    let mut words = value.to_digits(Order::Lsf);
+    to_limbs(&words, limbs.iter_mut());
+    words.zeroize();
+    limbs
+}
+
+/// The same limbs in every lane.
+pub(super) fn in_all_lanes(limbs: &[u64]) -> Vec<Line> {
+    limbs.iter().map(|&limb| Line([limb; LANES])).collect()
 }

@@ -510,6 +510,75 @@ fn pass<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Bl
     }
 }
 
+/// Turns R `high` - `low` >= 0 into its limbs, those below R in `low`, in every lane. Input and output: limbs below 2^52. Time depends on the lengths only.
+pub(super) fn settle(token: Token, low: &mut [Line], high: &mut [Line]) {
+    let _ = token;
+    // SAFETY: the token proves that the processor has AVX-512F.
+    unsafe { settle_lanes(low, high) }
+}
+
+/// `x` = `n` - `x` + `more` >= 0 in every lane, all of one length with limbs below 2^52. Time depends on the length only.
+pub(super) fn subtract_from(token: Token, n: &[u64], x: &mut [Line], more: Line) {
+    let _ = token;
+    // SAFETY: the token proves that the processor has AVX-512F.
+    unsafe { subtract_from_lanes(n, x, more) }
+}
+
+/// Takes `n` off `x` in the lanes where `x` is not below it, and says which with 1. All of one length with limbs below 2^52; time depends on the length only.
+pub(super) fn subtract_once(token: Token, x: &mut [Line], n: &[u64]) -> Line {
+    let _ = token;
+    // SAFETY: the token proves that the processor has AVX-512F.
+    unsafe { subtract_once_lanes(x, n) }
+}
+
+#[target_feature(enable = "avx512f")]
+fn settle_lanes(low: &mut [Line], high: &mut [Line]) {
+    let mut borrow = [0; LANES];
+    for line in low {
+        for (limb, borrow) in line.0.iter_mut().zip(&mut borrow) {
+            let rest = 0u64.wrapping_sub(*limb).wrapping_sub(*borrow);
+            (*limb, *borrow) = (rest & LIMB_MASK, rest >> 63);
+        }
+    }
+    for line in high {
+        for (limb, borrow) in line.0.iter_mut().zip(&mut borrow) {
+            let rest = limb.wrapping_sub(*borrow);
+            (*limb, *borrow) = (rest & LIMB_MASK, rest >> 63);
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+fn subtract_from_lanes(n: &[u64], x: &mut [Line], more: Line) {
+    assert!(n.len() == x.len());
+    let mut carry = more.0.map(u64::cast_signed);
+    for (line, &n) in x.iter_mut().zip(n) {
+        for (limb, carry) in line.0.iter_mut().zip(&mut carry) {
+            let rest = n.cast_signed() - limb.cast_signed() + *carry;
+            (*limb, *carry) = (rest.cast_unsigned() & LIMB_MASK, rest >> RADIX_BITS);
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+fn subtract_once_lanes(x: &mut [Line], n: &[u64]) -> Line {
+    assert!(n.len() == x.len());
+    let mut below = [0; LANES];
+    for (line, &n) in x.iter().zip(n) {
+        for (&limb, below) in line.0.iter().zip(&mut below) {
+            *below = limb.wrapping_sub(n).wrapping_sub(*below) >> 63;
+        }
+    }
+    let mut borrow = [0; LANES];
+    for (line, &n) in x.iter_mut().zip(n) {
+        for ((limb, borrow), below) in line.0.iter_mut().zip(&mut borrow).zip(below) {
+            let rest = limb.wrapping_sub(n & below.wrapping_sub(1)).wrapping_sub(*borrow);
+            (*limb, *borrow) = (rest & LIMB_MASK, rest >> 63);
+        }
+    }
+    Line(below.map(|below| 1 - below))
+}
+
 /// One limb of the modulus in every lane.
 #[inline]
 #[target_feature(enable = "avx512f")]

@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use rug::Integer;
-use rug::integer::Order;
 use zeroize::Zeroize;
 
 use super::engine::{Engine, Scratch, starts};
-use super::form::{Form, Reader};
+use super::exact::Join;
+use super::form::{Form, from_limbs};
 use super::kernel::{LANES, Line, RADIX_BITS, Token, multiply_adds};
 use super::memory::Lines;
 use super::power::Powers;
 use super::runner::Job;
 use super::transpose::{gather, scatter};
 use crate::backend::{
-    Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_picks, check_reduced, items_of, root_of,
+    Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_parts, check_picks, check_reduced, items_of, root_of,
 };
 use crate::error::{Error, Result};
-use crate::limbs::Limbs;
+use crate::limbs::{Limbs, words_for_bits};
 use crate::machine;
 use crate::modulus::{Modulus, wipe};
 use crate::plan::{Counts, Program};
@@ -74,6 +74,13 @@ const TABLE_CHUNK: usize = 1 << 9;
 
 fn unsupported(feature: &str) -> Error {
     Error::Unsupported { subject: BackendId::Ifma.name().into(), feature: feature.into() }
+}
+
+/// The words of up to eight numbers in lanes, number after number.
+fn put_words(lanes: &[Line], words: &mut [u64], width: usize) {
+    for (lane, words) in words.chunks_exact_mut(width).enumerate() {
+        from_limbs(|i| lanes.get(i).map_or(0, |line| line.0[lane]), words);
+    }
 }
 
 struct IfmaRing {
@@ -181,20 +188,16 @@ impl IfmaRing {
         rows
     }
 
-    /// Out of Montgomery form, canonical. Time depends on the values.
+    /// Out of Montgomery form, canonical. Time depends on the number of rows only.
     fn leave(&self, rows: &[Line]) -> Limbs {
-        let (row, width) = (self.form().lines(), self.modulus().width());
+        let (row, width, limbs) = (self.form().lines(), self.modulus().width(), self.form().limbs());
         let mut values = Limbs::zeros(rows.len() / row, width);
         self.engine.batches(values.words_mut(), LANES * width, |number, words, Scratch { work, left, out, .. }| {
             let count = words.len() / width;
             let at = |lane: usize| self.row(rows, number * LANES + lane.min(count - 1));
             gather(self.form().token(), std::array::from_fn(at), left);
             self.form().leave(out, left, work);
-            let mut reader = Reader::new(self.form());
-            for (lane, words) in words.chunks_exact_mut(width).enumerate() {
-                let value = reader.residue(|limb| out[limb].0[lane]);
-                value.write_digits(&mut words[..value.significant_digits::<u64>()], Order::Lsf);
-            }
+            put_words(&out[..limbs], words, width);
         });
         values
     }
@@ -339,5 +342,21 @@ impl Ring for IfmaRing {
 
     fn download(&self, values: &Resident) -> Result<Limbs> {
         Ok(self.leave(self.rows(values)?))
+    }
+
+    fn join(&self, own: &Limbs, other: &Modulus, others: &Limbs) -> Result<Limbs> {
+        check_parts([(own, self.modulus()), (others, other)])?;
+        let mut product = Integer::from(self.modulus().value() * other.value());
+        let join = Join::new(self.form().token(), [self.modulus().value(), other.value()], &product);
+        let width = words_for_bits(product.significant_bits());
+        wipe(&mut product);
+        let mut joined = Limbs::zeros(own.len(), width);
+        self.engine.batches(joined.words_mut(), LANES * width, |number, words, Scratch { lines, .. }| {
+            lines.resize(lines.len().max(join.room()), Line::default());
+            let first = number * LANES;
+            join.join((first..first + words.len() / width).map(|i| [own.get(i), others.get(i)]), &mut lines[..join.room()]);
+            put_words(&lines[..join.limbs()], words, width);
+        });
+        Ok(joined)
     }
 }

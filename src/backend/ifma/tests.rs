@@ -6,7 +6,7 @@ use rug::Integer;
 use rug::integer::Order;
 
 use super::engine::{Engine, starts};
-use super::form::{Form, Reader};
+use super::form::{Form, from_limbs};
 use super::kernel::{Ahead, LANES, Line, Token};
 use super::ring::Ifma;
 use super::transpose::{gather, pick_vartime, scan, scatter};
@@ -54,6 +54,18 @@ impl Random {
             }
         }
     }
+}
+
+/// The canonical residue of digits that are not in Montgomery form.
+fn residue(form: &Form, limb: impl Fn(usize) -> u64) -> Integer {
+    let h = form.size();
+    let digit = |first: usize| {
+        let mut words = vec![0; h + 1];
+        from_limbs(|i| if i < h { limb(first + i) } else { 0 }, &mut words);
+        Integer::from_digits(&words, Order::Lsf)
+    };
+    let value = form.modulus().root().map_or_else(|| digit(0), |root| digit(0) - digit(h) * root);
+    value.modulo(form.modulus().value())
 }
 
 /// The tests say that they are skipped where the instructions are missing.
@@ -564,10 +576,90 @@ fn one_wrong_limb_is_seen() {
         wrong[limb / LANES].0[limb % LANES] ^= 1;
         let mut products = vec![Line::default(); row.len()];
         engine.products(&mut products, |_| [&row, &row]);
-        let mut reader = Reader::new(form);
-        let right = reader.residue(|limb| products[limb / LANES].0[limb % LANES]).clone();
+        let right = residue(form, |limb| products[limb / LANES].0[limb % LANES]);
         engine.products(&mut products, |_| [&wrong, &row]);
-        assert_eq!(difference(&[right], &[reader.residue(|limb| products[limb / LANES].0[limb % LANES]).clone()]), Some(0), "limb {limb}");
+        assert_eq!(difference(&[right], &[residue(form, |limb| products[limb / LANES].0[limb % LANES])]), Some(0), "limb {limb}");
+    }
+}
+
+/// From all corners of the lazy range, where the digits that leave are n + 1, n, 0 and their neighbours.
+#[test]
+fn what_leaves_is_canonical() {
+    let token = token!();
+    let mut random = Random(13);
+    for bits in [64, 256, 512, 1024] {
+        for n in roots(&mut random, bits) {
+            for modulus in [Modulus::square(n.clone()).unwrap(), Modulus::new(n.clone()).unwrap()] {
+                let form = Form::new(token, modulus).unwrap();
+                let (h, m, mut work) = (form.size(), form.modulus().value(), form.workspace());
+                let r = Integer::from(1) << (52 * h) as u32;
+                let three = Integer::from(&n * 3u32);
+                let small = |factor: u32, less: i32| Integer::from(&r * factor) % &n - less;
+                let corners: Vec<Integer> =
+                    [Integer::new(), Integer::from(1), n.clone() - 1u32, n.clone(), n.clone() + 1u32, three.clone() - 1u32, small(1, 1), small(2, 0)]
+                        .into_iter()
+                        .map(|digit| digit.modulo(&three))
+                        .collect();
+                let mut out = vec![Line::default(); form.width()];
+                for turn in 0..LANES {
+                    let mut vectors = vec![Line::default(); form.width()];
+                    let digits = |lane: usize| [&corners[lane], &corners[(lane + turn) % LANES]];
+                    for lane in 0..LANES {
+                        for (half, digit) in digits(lane).into_iter().enumerate().take(form.limbs() / h) {
+                            super::form::to_limbs(
+                                &digit.to_digits(Order::Lsf),
+                                vectors[half * h..(half + 1) * h].iter_mut().map(|line| &mut line.0[lane]),
+                            );
+                        }
+                    }
+                    form.leave(&mut out, &vectors, &mut work);
+                    for lane in 0..LANES {
+                        let [low, high] = digits(lane);
+                        let value = if form.limbs() > h { low - Integer::from(high * &n) } else { low.clone() };
+                        let expected = (value.modulo(m) * Integer::from(r.invert_ref(m).unwrap())).modulo(m);
+                        let mut words = vec![0; form.modulus().width()];
+                        from_limbs(|i| if i < form.limbs() { out[i].0[lane] } else { 0 }, &mut words);
+                        assert_eq!(Integer::from_digits(&words, Order::Lsf), expected, "{bits} bits, turn {turn}, lane {lane}");
+                        assert!(out[..form.limbs()].iter().all(|line| line.0[lane] >> 52 == 0));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn joined_residues_agree_with_gmp() {
+    let token = token!();
+    let mut random = Random(14);
+    for (p_bits, q_bits) in [(64, 64), (255, 256), (512, 500), (1024, 1024), (1040, 1024)] {
+        for (p, q) in roots(&mut random, p_bits).into_iter().zip(roots(&mut random, q_bits)) {
+            let [m, other] = [p, q].map(|root| Modulus::square(root).unwrap());
+            let ring = ring(token, m.clone());
+            for count in [0, 1, 7, 8, 9, 70] {
+                let mut values = |modulus: &Modulus| -> Vec<Integer> {
+                    let top = Integer::from(modulus.value() - 1u32);
+                    (0..count)
+                        .map(|i| {
+                            if i % 3 == 0 {
+                                top.clone()
+                            } else if i % 5 == 1 {
+                                Integer::new()
+                            } else {
+                                random.residue(modulus.value())
+                            }
+                        })
+                        .collect()
+                };
+                let (x, y) = (values(&m), values(&other));
+                let batch = |values: &[Integer], modulus: &Modulus| Limbs::from_integers(values, modulus.width()).unwrap();
+                let joined = ring.join(&batch(&x, &m), &other, &batch(&y, &other)).unwrap().to_integers();
+                let product = Integer::from(m.value() * other.value());
+                let expected: Vec<Integer> = x.iter().zip(&y).map(|(x, y)| (Integer::from(x * other.value()) + y * m.value()) % &product).collect();
+                assert_eq!(difference(&expected, &joined), None, "{p_bits} and {q_bits} bits, {count}");
+            }
+            assert!(matches!(ring.join(&Limbs::zeros(2, m.width()), &other, &Limbs::zeros(1, other.width())), Err(Error::Size { .. })));
+        }
     }
 }
 

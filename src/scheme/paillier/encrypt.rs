@@ -181,7 +181,6 @@ enum Mode {
     Owner {
         table: Box<Table>,
         halves: Box<[OwnerHalf; 2]>,
-        secret: Box<SecretKey>,
     },
 }
 
@@ -356,7 +355,7 @@ impl Encryptor {
         });
         let exponent_bits = owned.iter().map(|half| half.order.significant_bits()).max().unwrap_or(0);
         let table = Table::new(backend.rings(moduli)?, &bases, &secret.crt_factors()?, exponent_bits, tables.share(2))?;
-        let mode = Mode::Owner { table: Box::new(table), halves: Box::new(owned), secret: Box::new(secret.clone()) };
+        let mode = Mode::Owner { table: Box::new(table), halves: Box::new(owned) };
         Ok(Self { public: secret.public().clone(), mode, purpose })
     }
 
@@ -467,15 +466,11 @@ impl Encryptor {
                 let starts = table.rings.one_plus(&messages, &[one])?;
                 table.rings.download(&table.times_power(&starts, draws)?)?.swap_remove(0)
             }
-            Mode::Owner { table, halves, secret } => {
+            Mode::Owner { table, halves } => {
                 let mut cofactors = halves.each_ref().map(|half| half.cofactor.clone());
                 let starts = table.rings.one_plus(&messages, &cofactors);
                 cofactors.iter_mut().for_each(wipe);
-                let parts = table.rings.download(&table.times_power(&starts?, draws)?)?;
-                let (x_p, x_q) = (&parts[0], &parts[1]);
-                let join = |i: usize| secret.join_scaled_ciphertext(&x_p.integer(i), &x_q.integer(i));
-                let joined: Vec<Integer> = (0..messages.len()).into_par_iter().with_min_len(LANES).map(join).collect();
-                Limbs::from_integers(&joined, words_for_bits(public.n_squared().significant_bits()))?
+                table.rings.join(&table.rings.download(&table.times_power(&starts?, draws)?)?)?
             }
         };
         Ok(Ciphertexts::of(public, values))

@@ -486,7 +486,10 @@ impl SecretKey {
 
     /// The x mod n with the given residues mod p and q. Input: below p and q. Garner's formula.
     pub(super) fn join_plaintext(&self, x_p: &Integer, x_q: &Integer) -> Integer {
-        join(x_p, x_q, &self.halves[0].prime, &self.halves[1].prime, &self.p_inverse)
+        let [p, q] = self.primes();
+        let mut factor = Integer::from(x_q - x_p) * &self.p_inverse;
+        factor = factor.modulo(q);
+        factor * p + x_p
     }
 
     /// (q^2)^-1 mod p^2 and (p^2)^-1 mod q^2.
@@ -495,22 +498,6 @@ impl SecretKey {
         let inverse = q.invert_ref(p).map(Integer::from).ok_or_else(|| invalid("p and q are not coprime"))?;
         Ok([inverse, self.p_squared_inverse.clone()])
     }
-
-    /// The x mod n^2 with x = x_p q^2 (mod p^2) and x = x_q p^2 (mod q^2): x_p q^2 + x_q p^2, less n^2 if need be. Input: below p^2 and q^2.
-    pub(super) fn join_scaled_ciphertext(&self, x_p: &Integer, x_q: &Integer) -> Integer {
-        let mut sum = Integer::from(x_p * &self.halves[1].squared);
-        sum += x_q * &self.halves[0].squared;
-        if sum >= self.public.n_squared {
-            sum -= &self.public.n_squared;
-        }
-        sum
-    }
-}
-
-fn join(x_p: &Integer, x_q: &Integer, p: &Integer, q: &Integer, p_inverse: &Integer) -> Integer {
-    let mut factor = Integer::from(x_q - x_p) * p_inverse;
-    factor = factor.modulo(q);
-    factor * p + x_p
 }
 
 /// Pollard's p - 1: whether the order of 2 modulo `prime` divides prod l^e over the prime powers below the bound.

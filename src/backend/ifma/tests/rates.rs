@@ -60,7 +60,9 @@ fn kernels() {
                 for _ in 0..80 {
                     let each = time(1, || multiply_adds(token, 500_000)) / 5e5;
                     let ns = time(calls, || {
-                        form.log_mul(&mut next, &value, &pair, &mut work, &mut Ahead::default(), |ahead| form.log_pair(&mut pair_after, &a, &b, ahead));
+                        form.log_mul(&mut next, &value, &pair, &mut work, &mut Ahead::default(), |ahead| {
+                            form.log_pair(&mut pair_after, &a, &b, ahead)
+                        });
                         std::mem::swap(&mut value, &mut next);
                         std::mem::swap(&mut pair, &mut pair_after);
                     });
