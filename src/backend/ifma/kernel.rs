@@ -122,7 +122,7 @@ enum Sum<'a> {
 pub(super) fn mul(token: Token, by: Reduction<'_>, out: &mut [Line], quotient: &mut [Line], a: &[Line], b: &[Line], ahead: &mut Ahead<'_>) {
     let _ = token;
     // SAFETY: the token proves that the processor has the features of `pass`.
-    unsafe { pass::<PRODUCT>(by, blocks_mut(out), blocks_mut(quotient), Sum::Product(blocks(a), blocks(b)), ahead) }
+    unsafe { sized::<PRODUCT>(by, blocks_mut(out), blocks_mut(quotient), Sum::Product(blocks(a), blocks(b)), ahead) }
 }
 
 /// As [`mul`] with a = b. `twice` receives 2a and must not be assumed unchanged.
@@ -131,7 +131,7 @@ pub(super) fn sqr(token: Token, by: Reduction<'_>, out: &mut [Line], quotient: &
     // SAFETY: the token proves that the processor has the features of `double` and `pass`.
     unsafe {
         double(twice, a);
-        pass::<SQUARE>(by, blocks_mut(out), blocks_mut(quotient), Sum::Square(blocks(a), blocks(twice)), &mut Ahead::default());
+        sized::<SQUARE>(by, blocks_mut(out), blocks_mut(quotient), Sum::Square(blocks(a), blocks(twice)), &mut Ahead::default());
     }
 }
 
@@ -141,7 +141,7 @@ pub(super) fn sqr(token: Token, by: Reduction<'_>, out: &mut [Line], quotient: &
 pub(super) fn mul_more(token: Token, by: Reduction<'_>, out: &mut [Line], work: &mut [Line], [a, b]: [&[Line]; 2], m: &[Line]) {
     let _ = token;
     // SAFETY: the token proves that the processor has the features of `pass`.
-    unsafe { pass::<PRODUCT_MORE>(by, blocks_mut(out), blocks_mut(work), Sum::ProductMore(blocks(a), blocks(b), blocks(m)), &mut Ahead::default()) }
+    unsafe { sized::<PRODUCT_MORE>(by, blocks_mut(out), blocks_mut(work), Sum::ProductMore(blocks(a), blocks(b), blocks(m)), &mut Ahead::default()) }
 }
 
 /// `out` = (a b + c d + m) / R mod N in every lane; `work` is overwritten.
@@ -150,7 +150,7 @@ pub(super) fn mul_more(token: Token, by: Reduction<'_>, out: &mut [Line], work: 
 pub(super) fn cross_more(token: Token, by: Reduction<'_>, out: &mut [Line], work: &mut [Line], factors: [&[Line]; 4], m: &[Line]) {
     let _ = token;
     // SAFETY: the token proves that the processor has the features of `pass`.
-    unsafe { pass::<CROSS_MORE>(by, blocks_mut(out), blocks_mut(work), Sum::CrossMore(factors.map(blocks), blocks(m)), &mut Ahead::default()) }
+    unsafe { sized::<CROSS_MORE>(by, blocks_mut(out), blocks_mut(work), Sum::CrossMore(factors.map(blocks), blocks(m)), &mut Ahead::default()) }
 }
 
 /// `out` = (a b + c d) / R + m mod N in every lane, where m is first made smaller by R - `complement` if it is at least R/2; `work` is overwritten.
@@ -167,7 +167,7 @@ pub(super) fn cross_above(
 ) {
     let _ = token;
     // SAFETY: the token proves that the processor has the features of `pass`.
-    unsafe { pass::<CROSS_ABOVE>(by, blocks_mut(out), blocks_mut(work), Sum::CrossAbove(factors.map(blocks), blocks(m), complement), ahead) }
+    unsafe { sized::<CROSS_ABOVE>(by, blocks_mut(out), blocks_mut(work), Sum::CrossAbove(factors.map(blocks), blocks(m), complement), ahead) }
 }
 
 /// `out` = m / R mod N, with `quotient` as in [`mul`].
@@ -176,7 +176,7 @@ pub(super) fn cross_above(
 pub(super) fn reduce(token: Token, by: Reduction<'_>, out: &mut [Line], quotient: &mut [Line], m: &[Line]) {
     let _ = token;
     // SAFETY: the token proves that the processor has the features of `pass`.
-    unsafe { pass::<ONLY>(by, blocks_mut(out), blocks_mut(quotient), Sum::Only(blocks(m)), &mut Ahead::default()) }
+    unsafe { sized::<ONLY>(by, blocks_mut(out), blocks_mut(quotient), Sum::Only(blocks(m)), &mut Ahead::default()) }
 }
 
 fn blocks(lines: &[Line]) -> &[Block] {
@@ -206,13 +206,29 @@ const CROSS_MORE: u8 = 3;
 const ONLY: u8 = 4;
 const CROSS_ABOVE: u8 = 5;
 
+/// The pass for its number of blocks.
+#[target_feature(enable = "avx512f,avx512ifma")]
+fn sized<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Block], sum: Sum<'_>, ahead: &mut Ahead<'_>) {
+    if by.modulus.len() == UNROLLED {
+        pass::<KIND, UNROLLED>(by, out, quotient, sum, ahead);
+    } else {
+        pass::<KIND, 0>(by, out, quotient, sum, ahead);
+    }
+}
+
+/// Blocks of the passes that are compiled without loops: those of 1024-bit moduli, which encryption and decryption under 2048-bit keys are made of. Their loops
+/// would run one to four times, and where each ends is what the processor mispredicts.
+const UNROLLED: usize = 4;
+
 /// The pass: `out` = (sum + quotient N) / R. `KIND` repeats the variant of `sum`, so that each kind is compiled on its own.
 ///
 /// Block c holds the columns 5c..5c+5 and collects the next five on the way. In the lower half of the columns its limbs give five limbs of the quotient,
 /// in the upper half they are the result. The tile (quotient block c) x (modulus block 0) straddles two blocks: `lower` is the part that block c itself
-/// needs, `upper` is left to block c + 1, where it no longer waits for the chain of quotient limbs.
+/// needs, `upper` is left to block c + 1, where it no longer waits for the chain of quotient limbs. `SIZE` is [`UNROLLED`], or 0 for any number of blocks.
+#[inline(never)]
+#[expect(unused_assignments, reason = "nothing follows the last block's move to the next one")]
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn pass<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Block], sum: Sum<'_>, ahead: &mut Ahead<'_>) {
+fn pass<const KIND: u8, const SIZE: usize>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Block], sum: Sum<'_>, ahead: &mut Ahead<'_>) {
     let size = by.modulus.len();
     let modulus = by.modulus;
     type Pair<'a> = [&'a [Block]; 2];
@@ -228,7 +244,9 @@ fn pass<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Bl
     let adds_above = KIND == CROSS_ABOVE;
     let looks_ahead = KIND == PRODUCT || KIND == CROSS_ABOVE;
     let operands = [first[0], first[1], second[0], second[1]];
-    assert!(size > 0 && out.len() == size && quotient.len() == size && operands.iter().all(|blocks| blocks.len() == size));
+    assert!(
+        size > 0 && (SIZE == 0 || size == SIZE) && out.len() == size && quotient.len() == size && operands.iter().all(|blocks| blocks.len() == size)
+    );
     assert!(more.len() == if adds_more || adds_above { size } else { 0 });
     assert!(complement.len() == if adds_above { size } else { 0 });
 
@@ -406,107 +424,189 @@ fn pass<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [Bl
         };
     }
 
-    if adds_more && let Some([m0, m1, m2, m3, m4]) = more.first() {
-        (l0, l1, l2, l3, l4) = (load(m0), load(m1), load(m2), load(m3), load(m4));
-    }
-    for c in 0..size {
-        if looks_ahead {
-            ahead.step();
-        }
-        if adds_more && let Some([m0, m1, m2, m3, m4]) = more.get(c + 1) {
-            (h5, h6, h7, h8, h9) = (load(m0), load(m1), load(m2), load(m3), load(m4));
-        }
-        if KIND == SQUARE {
-            square_tiles!(0, c);
-        } else if KIND != ONLY {
-            tiles!(first[0][..=c], load first[1][..=c]);
-        }
-        if two_products {
-            tiles!(second[0][..=c], load second[1][..=c]);
-        }
-        tiles!(quotient[..c], broadcast modulus[1..=c]);
-        if c > 0 {
-            upper!(&quotient[c - 1]);
-        }
-        let n = &modulus[0];
-        let (n0, n1, n2, n3, n4) = (broadcast(&n[0]), broadcast(&n[1]), broadcast(&n[2]), broadcast(&n[3]), broadcast(&n[4]));
-        let [s0, s1, s2, s3, s4] = &mut quotient[c];
-        quotient_limb!(_mm512_add_epi64(l0, h0) => q, s0);
-        l1 = _mm512_add_epi64(l1, carry);
-        add!(low l1, q, n1);
-        add!(high h1, q, n0);
-        add!(low l2, q, n2);
-        add!(high h2, q, n1);
-        add!(low l3, q, n3);
-        add!(high h3, q, n2);
-        add!(low l4, q, n4);
-        add!(high h4, q, n3);
-        quotient_limb!(_mm512_add_epi64(l1, h1) => q, s1);
-        l2 = _mm512_add_epi64(l2, carry);
-        add!(low l2, q, n1);
-        add!(high h2, q, n0);
-        add!(low l3, q, n2);
-        add!(high h3, q, n1);
-        add!(low l4, q, n3);
-        add!(high h4, q, n2);
-        quotient_limb!(_mm512_add_epi64(l2, h2) => q, s2);
-        l3 = _mm512_add_epi64(l3, carry);
-        add!(low l3, q, n1);
-        add!(high h3, q, n0);
-        add!(low l4, q, n2);
-        add!(high h4, q, n1);
-        quotient_limb!(_mm512_add_epi64(l3, h3) => q, s3);
-        l4 = _mm512_add_epi64(l4, carry);
-        add!(low l4, q, n1);
-        add!(high h4, q, n0);
-        quotient_limb!(_mm512_add_epi64(l4, h4) => _q, s4);
-        shift!();
-    }
     // The lanes whose m is at least R/2, by the top bit of its top limb.
     let large = match more.last() {
         Some([.., top]) if adds_above => _mm512_cmpge_epu64_mask(load(top), _mm512_set1_epi64(1 << (RADIX_BITS - 1))),
         _ => 0,
     };
-    for (c, result) in out.iter_mut().enumerate() {
-        if looks_ahead {
-            ahead.step();
-        }
-        if adds_above {
-            let ([m0, m1, m2, m3, m4], k) = (&more[c], &complement[c]);
-            macro_rules! above {
-                ($column:ident, $m:ident, $k:expr) => {
-                    $column = _mm512_add_epi64($column, load($m));
-                    $column = _mm512_mask_add_epi64($column, large, $column, broadcast($k));
-                };
+    /// Adds a limb of m to a column, and one of the complement where m is large.
+    macro_rules! above {
+        ($column:ident, $m:ident, $k:expr) => {
+            $column = _mm512_add_epi64($column, load($m));
+            $column = _mm512_mask_add_epi64($column, large, $column, broadcast($k));
+        };
+    }
+    /// Block c of the lower half, given what adds up its tiles.
+    macro_rules! lower {
+        ($c:expr, $tiles:block) => {
+            if looks_ahead {
+                ahead.step();
             }
-            above!(l0, m0, &k[0]);
-            above!(l1, m1, &k[1]);
-            above!(l2, m2, &k[2]);
-            above!(l3, m3, &k[3]);
-            above!(l4, m4, &k[4]);
-        }
-        // The last block has no tiles of its own, only what the one before has left.
-        if c + 1 < size {
+            if adds_more && let Some([m0, m1, m2, m3, m4]) = more.get($c + 1) {
+                (h5, h6, h7, h8, h9) = (load(m0), load(m1), load(m2), load(m3), load(m4));
+            }
+            $tiles
+            if $c > 0 {
+                upper!(&quotient[$c - 1]);
+            }
+            let n = &modulus[0];
+            let (n0, n1, n2, n3, n4) = (broadcast(&n[0]), broadcast(&n[1]), broadcast(&n[2]), broadcast(&n[3]), broadcast(&n[4]));
+            let [s0, s1, s2, s3, s4] = &mut quotient[$c];
+            quotient_limb!(_mm512_add_epi64(l0, h0) => q, s0);
+            l1 = _mm512_add_epi64(l1, carry);
+            add!(low l1, q, n1);
+            add!(high h1, q, n0);
+            add!(low l2, q, n2);
+            add!(high h2, q, n1);
+            add!(low l3, q, n3);
+            add!(high h3, q, n2);
+            add!(low l4, q, n4);
+            add!(high h4, q, n3);
+            quotient_limb!(_mm512_add_epi64(l1, h1) => q, s1);
+            l2 = _mm512_add_epi64(l2, carry);
+            add!(low l2, q, n1);
+            add!(high h2, q, n0);
+            add!(low l3, q, n2);
+            add!(high h3, q, n1);
+            add!(low l4, q, n3);
+            add!(high h4, q, n2);
+            quotient_limb!(_mm512_add_epi64(l2, h2) => q, s2);
+            l3 = _mm512_add_epi64(l3, carry);
+            add!(low l3, q, n1);
+            add!(high h3, q, n0);
+            add!(low l4, q, n2);
+            add!(high h4, q, n1);
+            quotient_limb!(_mm512_add_epi64(l3, h3) => q, s3);
+            l4 = _mm512_add_epi64(l4, carry);
+            add!(low l4, q, n1);
+            add!(high h4, q, n0);
+            quotient_limb!(_mm512_add_epi64(l4, h4) => _q, s4);
+            shift!();
+        };
+    }
+    /// Block c of the upper half.
+    macro_rules! result {
+        ($c:expr, $tiles:block) => {
+            if looks_ahead {
+                ahead.step();
+            }
+            if adds_above {
+                let ([m0, m1, m2, m3, m4], k) = (&more[$c], &complement[$c]);
+                above!(l0, m0, &k[0]);
+                above!(l1, m1, &k[1]);
+                above!(l2, m2, &k[2]);
+                above!(l3, m3, &k[3]);
+                above!(l4, m4, &k[4]);
+            }
+            $tiles
+            if $c == 0 {
+                upper!(&quotient[size - 1]);
+            }
+            let [s0, s1, s2, s3, s4] = &mut out[$c];
+            result_limb!(_mm512_add_epi64(l0, h0) => s0);
+            result_limb!(_mm512_add_epi64(_mm512_add_epi64(l1, h1), carry) => s1);
+            result_limb!(_mm512_add_epi64(_mm512_add_epi64(l2, h2), carry) => s2);
+            result_limb!(_mm512_add_epi64(_mm512_add_epi64(l3, h3), carry) => s3);
+            result_limb!(_mm512_add_epi64(_mm512_add_epi64(l4, h4), carry) => s4);
+            shift!();
+        };
+    }
+    /// Keeps a tile in one piece: without loops the compiler would mix tiles and hold more than there are registers.
+    macro_rules! fence {
+        () => {
+            // SAFETY: no instruction at all.
+            unsafe {
+                std::arch::asm!(
+                    "/* {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} */",
+                    inout(zmm_reg) l0, inout(zmm_reg) l1, inout(zmm_reg) l2, inout(zmm_reg) l3, inout(zmm_reg) l4,
+                    inout(zmm_reg) l5, inout(zmm_reg) l6, inout(zmm_reg) l7, inout(zmm_reg) l8,
+                    inout(zmm_reg) h0, inout(zmm_reg) h1, inout(zmm_reg) h2, inout(zmm_reg) h3, inout(zmm_reg) h4,
+                    inout(zmm_reg) h5, inout(zmm_reg) h6, inout(zmm_reg) h7, inout(zmm_reg) h8, inout(zmm_reg) h9,
+                    options(nostack, preserves_flags)
+                );
+            }
+        };
+    }
+    /// One tile of the sum in a pass without loops: blocks i and j of its factors, those of a square once for both orders.
+    macro_rules! at {
+        ($i:literal $j:literal) => {
             if KIND == SQUARE {
-                square_tiles!(c + 1, c + size);
+                let [a, twice] = first;
+                if $i == $j {
+                    diagonal!(&a[$i], &twice[$i]);
+                } else if $i + 1 == $j {
+                    let next = load(&a[$j][0]);
+                    tile!(&a[$i], load & twice[$j], Some(_mm512_add_epi64(next, next)));
+                } else if $i < $j {
+                    tile!(&a[$i], load & twice[$j], None);
+                }
             } else if KIND != ONLY {
-                tiles!(first[0][c + 1..], load first[1][c + 1..]);
+                tile!(&first[0][$i], load & first[1][$j], None);
+                if two_products {
+                    tile!(&second[0][$i], load & second[1][$j], None);
+                }
             }
-            if two_products {
-                tiles!(second[0][c + 1..], load second[1][c + 1..]);
-            }
-            tiles!(quotient[c + 1..], broadcast modulus[c + 1..]);
+        };
+    }
+    /// Block i of the quotient times block j of the modulus.
+    macro_rules! cancel {
+        ($i:literal $j:literal) => {
+            tile!(&quotient[$i], broadcast & modulus[$j], None)
+        };
+    }
+    /// The tiles of a block: those of the sum, and those of the reduction.
+    macro_rules! blocks {
+        ($($i:literal $j:literal),*; $($q:literal $n:literal),*) => {{
+            $(at!($i $j); fence!();)*
+            $(cancel!($q $n); fence!();)*
+        }};
+    }
+
+    if adds_more && let Some([m0, m1, m2, m3, m4]) = more.first() {
+        (l0, l1, l2, l3, l4) = (load(m0), load(m1), load(m2), load(m3), load(m4));
+    }
+    if SIZE == UNROLLED {
+        lower!(0, { blocks!(0 0;) });
+        lower!(1, { blocks!(0 1, 1 0; 0 1) });
+        lower!(2, { blocks!(0 2, 1 1, 2 0; 0 2, 1 1) });
+        lower!(3, { blocks!(0 3, 1 2, 2 1, 3 0; 0 3, 1 2, 2 1) });
+    } else {
+        for c in 0..size {
+            lower!(c, {
+                if KIND == SQUARE {
+                    square_tiles!(0, c);
+                } else if KIND != ONLY {
+                    tiles!(first[0][..=c], load first[1][..=c]);
+                }
+                if two_products {
+                    tiles!(second[0][..=c], load second[1][..=c]);
+                }
+                tiles!(quotient[..c], broadcast modulus[1..=c]);
+            });
         }
-        if c == 0 {
-            upper!(&quotient[size - 1]);
+    }
+    if SIZE == UNROLLED {
+        result!(0, { blocks!(1 3, 2 2, 3 1; 1 3, 2 2, 3 1) });
+        result!(1, { blocks!(2 3, 3 2; 2 3, 3 2) });
+        result!(2, { blocks!(3 3; 3 3) });
+        result!(3, {});
+    } else {
+        for c in 0..size {
+            result!(c, {
+                // The last block has no tiles of its own, only what the one before has left.
+                if c + 1 < size {
+                    if KIND == SQUARE {
+                        square_tiles!(c + 1, c + size);
+                    } else if KIND != ONLY {
+                        tiles!(first[0][c + 1..], load first[1][c + 1..]);
+                    }
+                    if two_products {
+                        tiles!(second[0][c + 1..], load second[1][c + 1..]);
+                    }
+                    tiles!(quotient[c + 1..], broadcast modulus[c + 1..]);
+                }
+            });
         }
-        let [s0, s1, s2, s3, s4] = result;
-        result_limb!(_mm512_add_epi64(l0, h0) => s0);
-        result_limb!(_mm512_add_epi64(_mm512_add_epi64(l1, h1), carry) => s1);
-        result_limb!(_mm512_add_epi64(_mm512_add_epi64(l2, h2), carry) => s2);
-        result_limb!(_mm512_add_epi64(_mm512_add_epi64(l3, h3), carry) => s3);
-        result_limb!(_mm512_add_epi64(_mm512_add_epi64(l4, h4), carry) => s4);
-        shift!();
     }
 }
 
