@@ -91,8 +91,6 @@ impl Engine {
         if outputs.is_empty() || share == 0 {
             return;
         }
-        let threads = rayon::current_num_threads();
-        let batches_per_level = (job.program.ops().len() * items).div_ceil(LANES) / job.program.levels().len().max(1);
         let group = |(number, outputs): (usize, &mut [Line])| {
             let first = number * LANES;
             if items - first < LANES && !job.logs {
@@ -101,9 +99,10 @@ impl Engine {
                 self.run_lanes(job, first..items.min(first + LANES), outputs);
             }
         };
-        // Fewer items than lanes: each level decides for itself whether it is worth several threads.
-        if !job.logs && (items < LANES || items / LANES < threads && batches_per_level >= 2 * SERIAL_BATCHES) {
-            self.run_levels(job, 0..items, outputs, threads > 1);
+        // Fewer items than lanes: each level decides for itself whether it is worth several threads. More items are worth a group to a thread, even where that
+        // leaves threads idle: what the levels' threads hand over goes through one of them.
+        if !job.logs && items < LANES {
+            self.run_levels(job, 0..items, outputs, rayon::current_num_threads() > 1);
         } else if items <= LANES {
             outputs.chunks_mut(share).enumerate().for_each(group);
         } else {
