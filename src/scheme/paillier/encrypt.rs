@@ -384,7 +384,7 @@ impl Encryptor {
 
     /// Encrypts signed integers, each with fresh randomness: ciphertext i takes stream `first + i` of the tape. Output: canonical residues modulo n^2.
     ///
-    /// Time: the randomiser's table addresses (`djn`, `owner`) and GMP's divisions depend on secrets; `standard` takes no secret but r.
+    /// Time: the randomiser's table addresses (`djn`, `owner`) depend on secrets, and so do GMP's divisions on other backends than `ifma`; `standard` takes no secret but r.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] for |m| >= n/2.
