@@ -6,7 +6,7 @@
 use rug::Integer;
 use zeroize::Zeroize;
 
-use super::form::{in_all_lanes, limbs_of, size_of_number, to_limbs};
+use super::form::{MAX_LIMBS, in_all_lanes, limbs_of, size_of_number, to_limbs};
 use super::kernel::{self, LANES, LIMB_MASK, Line, Reduction, Shared, TILE, Token};
 
 /// Products of numbers of one length.
@@ -62,15 +62,16 @@ impl Drop for Join {
 }
 
 impl Join {
-    pub(super) fn new(token: Token, moduli: [&Integer; 2], product: &Integer) -> Self {
+    /// None for moduli of more limbs than the columns provably hold.
+    pub(super) fn new(token: Token, moduli: [&Integer; 2], product: &Integer) -> Option<Self> {
         let size = moduli.iter().map(|modulus| size_of_number(modulus.significant_bits() + 1)).max().unwrap_or(TILE);
-        Self {
+        (size <= MAX_LIMBS).then(|| Self {
             token,
             exact: Exact::new(token, size),
             size,
             moduli: moduli.map(|modulus| in_all_lanes(&limbs_of(modulus, size))),
             product: limbs_of(product, 2 * size),
-        }
+        })
     }
 
     /// Limbs of a result.

@@ -13,7 +13,7 @@ use crate::modulus::{Modulus, minus_inverse, wipe};
 /// Bits above the reduced modulus that the lazy ranges need: R >= 16 N.
 const SPARE_BITS: u32 = 4;
 /// Limbs of the widest modulus (root) for which the columns provably fit; see `ifma.md`.
-const MAX_LIMBS: usize = 320;
+pub(super) const MAX_LIMBS: usize = 320;
 
 /// Most terms of a sum of limbs: 2^10 of them, below 2^52 each, leave a word room.
 const MAX_CHAIN: usize = 1 << 10;

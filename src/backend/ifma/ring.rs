@@ -350,6 +350,7 @@ impl Ring for IfmaRing {
         let join = Join::new(self.form().token(), [self.modulus().value(), other.value()], &product);
         let width = words_for_bits(product.significant_bits());
         wipe(&mut product);
+        let Some(join) = join else { return crate::backend::join([(own, self.modulus()), (others, other)]) };
         let mut joined = Limbs::zeros(own.len(), width);
         self.engine.batches(joined.words_mut(), LANES * width, |number, words, Scratch { lines, .. }| {
             lines.resize(lines.len().max(join.room()), Line::default());
