@@ -139,9 +139,14 @@ mod tests {
 
     #[test]
     fn a_backend_that_takes_one_modulus_for_another_is_caught() {
-        /// A backend whose rings have their exponents in another order.
-        struct Swapping(Box<dyn Backend>);
-        struct SwappingRings(Arc<dyn Rings>);
+        #[derive(Clone, Copy, PartialEq)]
+        enum Swapped {
+            Exponents,
+            Parts,
+        }
+        /// A backend whose rings take exponents, or the parts of a join, in another order.
+        struct Swapping(Box<dyn Backend>, Swapped);
+        struct SwappingRings(Arc<dyn Rings>, Swapped);
         impl Backend for Swapping {
             fn id(&self) -> BackendId {
                 self.0.id()
@@ -153,7 +158,7 @@ mod tests {
                 self.0.ring(modulus)
             }
             fn rings(&self, moduli: Vec<Modulus>) -> Result<Arc<dyn Rings>> {
-                Ok(Arc::new(SwappingRings(self.0.rings(moduli)?)))
+                Ok(Arc::new(SwappingRings(self.0.rings(moduli)?, self.1)))
             }
         }
         impl Rings for SwappingRings {
@@ -173,9 +178,11 @@ mod tests {
                 self.0.run(program, inputs, lookups)
             }
             fn pow(&self, bases: &Resident, exponents: &[Integer], secrecy: Secrecy) -> Result<Resident> {
-                let mut swapped = exponents.to_vec();
-                swapped.reverse();
-                self.0.pow(bases, &swapped, secrecy)
+                let mut exponents = exponents.to_vec();
+                if self.1 == Swapped::Exponents {
+                    exponents.reverse();
+                }
+                self.0.pow(bases, &exponents, secrecy)
             }
             fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident> {
                 self.0.gather(sources, picks)
@@ -183,15 +190,25 @@ mod tests {
             fn download(&self, values: &Resident) -> Result<Vec<Limbs>> {
                 self.0.download(values)
             }
+            fn join(&self, parts: &[Limbs]) -> Result<Limbs> {
+                let mut parts = parts.to_vec();
+                if self.1 == Swapped::Parts {
+                    parts.reverse();
+                }
+                self.0.join(&parts)
+            }
         }
         let check = |backend: &dyn Backend| {
             let oracle = backend::open(BackendId::Reference).unwrap();
             let mut stream = Tape::replayable(5).stream(Purpose::Sample, 0);
-            let moduli = [all_ones(128), all_ones(127)].map(|n| Modulus::square(n).unwrap());
+            let moduli = [all_ones(128), all_ones(128) - 2u32].map(|n| Modulus::square(n).unwrap());
             together(oracle.as_ref(), backend, &moduli, &mut stream)
         };
         let right = backend::open(BackendId::Gmp).unwrap();
         assert!(check(right.as_ref()).unwrap() > 50);
-        assert!(matches!(check(&Swapping(right)), Err(Error::Disagreement { .. })));
+        for swapped in [Swapped::Exponents, Swapped::Parts] {
+            let wrong = Swapping(backend::open(BackendId::Gmp).unwrap(), swapped);
+            assert!(matches!(check(&wrong), Err(Error::Disagreement { .. })));
+        }
     }
 }

@@ -6,7 +6,7 @@
 use rug::Integer;
 use zeroize::Zeroize;
 
-use super::form::{MAX_LIMBS, in_all_lanes, limbs_of, size_of_number, to_limbs};
+use super::form::{MAX_LIMBS, limbs_in_all_lanes, limbs_of, size_of_number, to_limbs};
 use super::kernel::{self, LANES, LIMB_MASK, Line, Reduction, Shared, TILE, Token};
 
 /// Products of numbers of one length.
@@ -31,7 +31,8 @@ impl Exact {
 
     /// `low` + R `high` = a b + m in eight lanes.
     ///
-    /// Input: limbs below 2^52, a b + m < R^2 - R. Output: limbs below 2^52. Time depends on the size only. Proven: a result below R + 1 of a pass, see `ifma.md`.
+    /// Input: limbs below 2^52, a b + m < R^2 - R. Output: limbs below 2^52. Time depends on the size only. Proven: T + m < R^2, so
+    /// the pass ends below R.
     pub(super) fn product_more(&self, low: &mut [Line], high: &mut [Line], factors: [&[Line]; 2], m: &[Line]) {
         kernel::mul_more(self.token, self.by(), high, low, factors, m);
         kernel::settle(self.token, low, high);
@@ -69,7 +70,7 @@ impl Join {
             token,
             exact: Exact::new(token, size),
             size,
-            moduli: moduli.map(|modulus| in_all_lanes(&limbs_of(modulus, size))),
+            moduli: moduli.map(|modulus| limbs_in_all_lanes(modulus, size)),
             product: limbs_of(product, 2 * size),
         })
     }

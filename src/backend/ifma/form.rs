@@ -140,7 +140,7 @@ impl Form {
             let mut twice = Integer::from(root << 1u32);
             let twice_root = limbs_of(&twice, size);
             wipe(&mut twice);
-            form.canonical = Some(Canonical { exact: Exact::new(token, size), root: in_all_lanes(form.limbs.as_flattened()), twice_root });
+            form.canonical = Some(Canonical { exact: Exact::new(token, size), root: limbs_in_all_lanes(root, size), twice_root });
         }
         let mut r = whole % form.modulus.value();
         let mut power = Integer::from(r.square_ref()) % form.modulus.value();
@@ -156,7 +156,10 @@ impl Form {
     }
 
     fn lanes(&self, value: &Integer) -> Vec<Line> {
-        in_all_lanes(bytemuck::cast_slice(&self.row(value)))
+        let mut row = self.row(value);
+        let lanes = in_all_lanes(bytemuck::cast_slice(&row));
+        row.zeroize();
+        lanes
     }
 
     pub(super) fn token(&self) -> Token {
@@ -321,7 +324,7 @@ impl Form {
         let constant = |value: &mut Integer| {
             *value <<= shift;
             *value %= root;
-            in_all_lanes(&limbs_of(value, h))
+            limbs_in_all_lanes(value, h)
         };
         let mut one: Vec<u64> = self.one.iter().flat_map(|line| line.0).take(2 * h).collect();
         let low = in_all_lanes(&one[..h]);
@@ -433,7 +436,15 @@ pub(super) fn limbs_of(value: &Integer, size: usize) -> Vec<u64> {
     limbs
 }
 
+/// The limbs of a number that fits `size` of them, in every lane.
+pub(super) fn limbs_in_all_lanes(value: &Integer, size: usize) -> Vec<Line> {
+    let mut limbs = limbs_of(value, size);
+    let lanes = in_all_lanes(&limbs);
+    limbs.zeroize();
+    lanes
+}
+
 /// The same limbs in every lane.
-pub(super) fn in_all_lanes(limbs: &[u64]) -> Vec<Line> {
+fn in_all_lanes(limbs: &[u64]) -> Vec<Line> {
     limbs.iter().map(|&limb| Line([limb; LANES])).collect()
 }

@@ -217,7 +217,7 @@ fn sized<const KIND: u8>(by: Reduction<'_>, out: &mut [Block], quotient: &mut [B
 }
 
 /// Blocks of the passes that are compiled without loops: those of 1024-bit moduli, which encryption and decryption under 2048-bit keys are made of. Their loops
-/// would run one to four times, and where each ends is what the processor mispredicts.
+/// would run one to four times, and each start and end of a loop costs cycles.
 const UNROLLED: usize = 4;
 
 /// The pass: `out` = (sum + quotient N) / R. `KIND` repeats the variant of `sum`, so that each kind is compiled on its own.
@@ -514,7 +514,7 @@ fn pass<const KIND: u8, const SIZE: usize>(by: Reduction<'_>, out: &mut [Block],
     /// Keeps a tile in one piece: without loops the compiler would mix tiles and hold more than there are registers.
     macro_rules! fence {
         () => {
-            // SAFETY: no instruction at all.
+            // SAFETY: no instruction: the registers that are named keep their values, and memory and flags stay as they are.
             unsafe {
                 std::arch::asm!(
                     "/* {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} */",

@@ -197,7 +197,7 @@ impl Engine {
             Op::Mul { .. } | Op::Sqr { .. } => [&[][..]; LANES],
         };
         let rows: Vec<[&[Line]; LANES]> = chain.iter().map(entries).collect();
-        rows.iter().take(2 * PAIRS_AHEAD).flatten().for_each(|row| prefetch(row));
+        rows.iter().take(2 * (PAIRS_AHEAD + 1)).flatten().for_each(|row| prefetch(row));
         let mut fetch = |rows: &[&[Line]; LANES], vectors: &mut [Line]| {
             gather(token, rows.map(|row| &row[..entry_lines]), &mut vectors[..entry_lines * LANES]);
             for (sum, row) in sums.chunks_exact_mut(sum).zip(rows) {
