@@ -370,7 +370,8 @@ mod tests {
         (url, requests)
     }
 
-    const LIMITS: Limits = Limits { connect: Duration::from_secs(2), stall: Duration::from_millis(300), overall: Duration::from_secs(20) };
+    // A mirror is a thread of this process and may have to wait for a processor while all other tests run.
+    const LIMITS: Limits = Limits { connect: Duration::from_secs(2), stall: Duration::from_secs(2), overall: Duration::from_secs(20) };
 
     fn fetch_with(dir: &Path, mirrors: &[&str], limits: Limits, should_stop: &dyn Fn() -> bool) -> Result<Vec<Fetched>> {
         let agent = agent(limits).proxy(None).build().new_agent();
