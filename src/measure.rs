@@ -8,12 +8,13 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::backend::{self, BackendId, DeviceKind};
+use crate::durable::write_whole;
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::plan::matvec::Method;
 use crate::record::journal::{Entry, FirstDigest, Journal};
 use crate::record::leakage::{self, Experiment, Leak};
-use crate::record::{Outcome, RUN, Records, Sample, write_whole};
+use crate::record::{Outcome, RUN, Records, Sample};
 use crate::scheme::paillier::{MINIMUM_BITS, security_bits};
 use crate::stopwatch::{Elapsed, Stopwatch, timestamp};
 use crate::workload::inference::{Bench, Measured, Report};

@@ -22,9 +22,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::durable::write_whole;
 use crate::error::{Error, Result};
+use crate::record::Records;
 use crate::record::leakage::{Experiment, Leak};
-use crate::record::{Records, write_whole};
 use crate::report::peers::Peer;
 use crate::report::quoted::Quoted;
 use crate::report::{Row, derive};

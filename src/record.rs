@@ -10,12 +10,12 @@ pub mod leakage;
 
 use std::fmt;
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::durable::write_whole;
 use crate::error::{Error, Result};
 
 /// File name of the stage times.
@@ -410,64 +410,6 @@ impl Records {
         self.curve.extend(entry.curve);
         self.operations.extend(entry.operations);
     }
-}
-
-/// Names of temporary files begin so; one that is left behind belongs to a process that was killed.
-const TEMPORARY: &str = ".cipherlane-";
-
-/// Writes `bytes` to `path` by way of a temporary file beside it, so that the file is never half there. When this returns, the file is on the disk under its
-/// name, also after a loss of power.
-///
-/// # Errors
-/// [`Error::Io`] when the folder cannot be written.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with_mode(path, bytes, 0o644)
-}
-
-/// As [`write_whole`], for what only this user may read: at no time has the file another mode than 0600.
-///
-/// # Errors
-/// [`Error::Io`] when the folder cannot be written.
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with_mode(path, bytes, 0o600)
-}
-
-fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(Error::io("create a file in", dir))?;
-    file.write_all(bytes).map_err(Error::io("write", path))?;
-    file.as_file().sync_all().map_err(Error::io("write", path))?;
-    persist(file, path, mode)?;
-    sync_folder(dir)
-}
-
-/// Brings the names in a folder to the disk.
-fn sync_folder(dir: &Path) -> Result<()> {
-    #[cfg(unix)]
-    {
-        use std::io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-        // Some file systems know no such thing for folders, and one may be allowed to write to a folder but not to read it.
-        match File::open(dir).and_then(|folder| folder.sync_all()) {
-            Err(e) if ![InvalidInput, PermissionDenied, Unsupported].contains(&e.kind()) => return Err(Error::io("write", dir)(e)),
-            _ => {}
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = dir;
-    Ok(())
-}
-
-/// Moves a finished temporary file, which only this user may read, to its name; its mode is set first.
-fn persist(file: tempfile::NamedTempFile, path: &Path, mode: u32) -> Result<()> {
-    #[cfg(not(unix))]
-    let _ = mode;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))?;
-    }
-    file.persist(path).map_err(|e| Error::io("create", path)(e.error))?;
-    Ok(())
 }
 
 fn write_rows<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<()> {

@@ -9,9 +9,8 @@ use sha2::{Digest, Sha256};
 use super::frame::{Id, hex};
 use super::link::Checkpoint;
 use super::session::{Keep, Position};
+use crate::durable::{lock, remove_temporary, write_private};
 use crate::error::{Error, Result};
-use crate::record::journal::{lock, remove_temporary};
-use crate::record::write_private;
 
 const MAGIC: &[u8; 24] = b"cipherlane checkpoint v1";
 /// Session, position there, step, transcript, batches, complete, length of the work.

@@ -24,8 +24,8 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::frame::{hex, unhex, unhex_any};
+use crate::durable::write_private;
 use crate::error::{Error, Result};
-use crate::record::write_private;
 
 /// Largest identity file, in bytes.
 const LARGEST: usize = 4096;

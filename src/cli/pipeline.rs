@@ -13,12 +13,12 @@ use super::progress::Meter;
 use super::{check_stop, check_target, method_name, note, out, out_json, shown};
 use crate::backend::{self, Backend, BackendId};
 use crate::dataset::{DatasetChoice, Images};
+use crate::durable::write_whole;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::model::argmax;
 use crate::quantise::{IntegerModel, Precision};
 use crate::randomness::{Purpose, Tape};
-use crate::record::write_whole;
 use crate::scheme::Inputs;
 use crate::scheme::paillier::files::{self, Header};
 use crate::scheme::paillier::{

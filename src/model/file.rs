@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Layer, Network, Origin, TrainedModel};
+use crate::durable::write_whole;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
-use crate::record::write_whole;
 
 /// First line, with the version of the format.
 const MAGIC: &str = "cipherlane model 1";

@@ -15,14 +15,14 @@
 //! one process at a time, and each then sees all rows that were there before it began, so the last shard to end leaves complete files.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{CurvePoint, Operation, Outcome, Phase, Sample, Stage, TEMPORARY, sync_folder, write_whole};
+use super::{CurvePoint, Operation, Outcome, Phase, Sample, Stage};
+use crate::durable::{entries, lock, open_lock, remove_temporary, sync_folder, write_whole};
 use crate::error::{Error, Result};
 
 const ROWS: &str = "rows";
@@ -211,7 +211,7 @@ impl Journal {
     /// [`Error::Io`] when the folder cannot be read.
     pub fn read(&self) -> Result<Found> {
         let mut found = Found::default();
-        for path in files(&self.dir.join(ROWS))?.into_iter().filter(|path| path.extension().is_some_and(|e| e == "json")) {
+        for path in entries(&self.dir.join(ROWS))?.into_iter().filter(|path| path.extension().is_some_and(|e| e == "json")) {
             let text = fs::read(&path).map_err(Error::io("read", &path))?;
             let text = String::from_utf8_lossy(&text);
             match Entry::from_text(&path, &text) {
@@ -245,7 +245,7 @@ impl Journal {
     /// # Errors
     /// [`Error::Io`] when the folder cannot be read.
     pub fn runs(&self) -> Result<Vec<String>> {
-        let mut paths = files(&self.dir.join(RUNS))?;
+        let mut paths = entries(&self.dir.join(RUNS))?;
         paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
         paths.sort();
         paths.iter().map(|path| fs::read_to_string(path).map_err(Error::io("read", path))).collect()
@@ -261,52 +261,6 @@ impl Journal {
         file.lock().map_err(Error::io("lock", &path))?;
         work()
     }
-}
-
-/// Removes what a process that was killed had not finished writing in a folder. For whoever holds the folder's lock.
-///
-/// # Errors
-/// [`Error::Io`] when the folder cannot be read or written.
-pub fn remove_temporary(dir: &Path) -> Result<()> {
-    for path in files(dir)? {
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY)) {
-            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-        }
-    }
-    Ok(())
-}
-
-fn files(dir: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(dir).map_err(Error::io("read", dir))?;
-    entries.map(|entry| entry.map(|e| e.path()).map_err(Error::io("read", dir))).collect()
-}
-
-fn open_lock(path: &Path) -> Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(Error::io("create", path))
-}
-
-/// Takes a lock in a folder that ends with the process, however it ends. The file says who holds it, for people.
-///
-/// # Errors
-/// [`Error::Busy`] when another process holds it, [`Error::Io`] when the file cannot be made.
-pub fn lock(dir: &Path, name: &str, shared: bool) -> Result<File> {
-    let path = dir.join(name);
-    let mut file = open_lock(&path)?;
-    match if shared { file.try_lock_shared() } else { file.try_lock() } {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Who it is helps, but is not needed.
-            let _ = file.read_to_string(&mut holder);
-            let holder = holder.trim();
-            let holder = if holder.is_empty() { String::new() } else { format!(" ({holder})") };
-            return Err(Error::Busy { path: dir.into(), holder });
-        }
-        Err(TryLockError::Error(e)) => return Err(Error::io("lock", &path)(e)),
-    }
-    // The text is for people: a full disk must not keep a sweep from ending with its own error.
-    let _ = file.set_len(0).and_then(|()| if shared { Ok(()) } else { writeln!(file, "process {}", std::process::id()) });
-    Ok(file)
 }
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ use crate::channel::{
 };
 use crate::cli::progress::Meter;
 use crate::cli::{check_folder, check_stop, check_target, note, out, out_json, should_stop, shown};
+use crate::durable::{write_private, write_whole};
 use crate::error::{Error, Result};
 use crate::randomness::{Purpose, Tape};
-use crate::record::{write_private, write_whole};
 use crate::scheme::paillier::{Encryption, Encryptor, Tables, files};
 use crate::scheme::smlp::{Comparison, KeyServer, Operation, UserKey};
 use crate::workload::training::party::{self, Bundle, Kind, Task, Trainer};

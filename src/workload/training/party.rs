@@ -23,9 +23,9 @@ use super::data::order;
 use super::{Parameters, Perceptron, Protection, Records, Spec};
 use crate::backend::Backend;
 use crate::channel::{Channel, Work};
+use crate::durable::write_whole;
 use crate::error::{Error, Result};
 use crate::randomness::Tape;
-use crate::record::write_whole;
 use crate::scheme::paillier::{Ciphertexts, PublicKey, Sendable, check_fingerprint};
 use crate::scheme::smlp::{self, Arithmetic, Comparison, Encrypted, EncryptedMatrix, Options, Sealed, encrypt_matrix};
 

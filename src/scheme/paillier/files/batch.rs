@@ -20,8 +20,8 @@ use sha2::{Digest, Sha256};
 use super::super::cipher::{Ciphertexts, Sendable, check_fingerprint};
 use super::super::key::{PublicKey, check_bits};
 use super::super::packing::Packing;
+use crate::durable::write_whole;
 use crate::error::{Error, Result};
-use crate::record::write_whole;
 
 const MAGIC: &str = "cipherlane ciphertexts v1\n";
 /// Longest header line, in bytes.
