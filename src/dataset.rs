@@ -12,6 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::description::Description;
 use crate::error::{Error, Result};
 use fetch::{Limits, Part, Progress, Published};
 
@@ -46,6 +47,21 @@ impl Images {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
+    }
+
+    /// The largest pixel where it is below half of the largest possible value: a sign of pixels on
+    /// another scale (0 to 1, 0 to 16) than the file's kind has.
+    #[must_use]
+    pub fn dim(&self) -> Option<u8> {
+        self.pixels.iter().copied().max().filter(|&largest| largest < self.max_pixel.div_ceil(2))
+    }
+
+    /// The images `first..first + count`, which must be there, as a set of their own.
+    #[must_use]
+    pub fn part(&self, first: usize, count: usize) -> Self {
+        let size = self.rows * self.cols;
+        let (pixels, labels) = (self.pixels[first * size..(first + count) * size].to_vec(), self.labels[first..first + count].to_vec());
+        Self { rows: self.rows, cols: self.cols, max_pixel: self.max_pixel, pixels, labels }
     }
 
     /// The pixels of one image, row by row.
@@ -229,6 +245,22 @@ impl Dataset {
         let origin =
             format!("embedded digits, the last {} of {} images, CC BY 4.0, doi:10.24432/C50P49", test.len(), digits::TRAINING + digits::TEST);
         Ok(Self { id: DatasetId::Digits, test, sha256: digits::SHA256.into(), origin, note, folder: None })
+    }
+
+    /// What it is known by. For files of a folder that are not MNIST's the training images are read
+    /// for their digest, where they are there.
+    #[must_use]
+    pub fn description(&self) -> Description {
+        let training_sha256 = match (&self.id, &self.folder) {
+            (DatasetId::Mnist, _) => fetch::TRAINING_IMAGES.sha256.to_owned(),
+            (DatasetId::Digits, _) => digits::TRAINING_SHA256.to_owned(),
+            (DatasetId::Other(_), folder) => {
+                let path = folder.as_ref().and_then(|dir| find(dir, fetch::TRAINING_IMAGES.name));
+                path.and_then(|path| idx::digest(&path, idx::MAX_FILE_BYTES).ok()).map(|(sha256, _)| sha256).unwrap_or_default()
+            }
+        };
+        let Images { rows, cols, max_pixel: white, .. } = self.test;
+        Description { dataset: self.id.to_string(), dataset_sha256: self.sha256.clone(), training_sha256, rows, cols, white }
     }
 
     /// Reads the training set.

@@ -65,6 +65,18 @@ pub enum Error {
         /// What went wrong.
         problem: String,
     },
+    /// Data of another kind, or another set, than what it is brought to was made for.
+    #[error("{subject} is for {expected}, {other} has {actual}; bring together what belongs together")]
+    OtherData {
+        /// What was made for certain data: a model, a query, an answer.
+        subject: String,
+        /// That data, in words.
+        expected: String,
+        /// What was brought to it.
+        other: String,
+        /// The data of that.
+        actual: String,
+    },
     /// Two sizes that must agree do not.
     #[error("{what}: expected {expected}, got {actual}")]
     Size {

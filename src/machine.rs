@@ -3,6 +3,7 @@
 pub mod energy;
 
 use std::fs;
+use std::path::Path;
 
 /// Processor model as the system names it.
 #[must_use]
@@ -116,6 +117,39 @@ pub fn memory_bytes() -> Option<u64> {
     kib_line("/proc/meminfo", "MemTotal:").map(|kib| kib * 1024)
 }
 
+/// Memory that this process' control groups allow it, in bytes: the least of the hierarchy, in
+/// version 1 and 2. None where there is no such limit.
+#[must_use]
+pub fn memory_limit_bytes() -> Option<u64> {
+    memory_limit(Path::new("/sys/fs/cgroup"), &fs::read_to_string("/proc/self/cgroup").ok()?)
+}
+
+/// Memory that this process can have in bytes: the machine's, or less where its control groups
+/// allow less.
+#[must_use]
+pub fn usable_memory_bytes() -> Option<u64> {
+    memory_bytes().into_iter().chain(memory_limit_bytes()).min()
+}
+
+/// The least limit of the groups in the text of `/proc/self/cgroup`, whose hierarchies are mounted
+/// in `root`. In a container the paths in the text may be those of the host, so that folders are
+/// missing; the root of the mount is then the container's own.
+fn memory_limit(root: &Path, groups: &str) -> Option<u64> {
+    let limits = groups.lines().filter_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        let (mounts, file): (&[&str], _) = match controllers {
+            "" => (&["", "unified"], "memory.max"),
+            names if names.split(',').any(|name| name == "memory") => (&["memory"], "memory.limit_in_bytes"),
+            _ => return None,
+        };
+        let path = Path::new(path.trim_start_matches('/'));
+        let read = |mount: &str, group: &Path| fs::read_to_string(root.join(mount).join(group).join(file)).ok()?.trim().parse::<u64>().ok();
+        mounts.iter().flat_map(|mount| path.ancestors().filter_map(|group| read(mount, group))).min()
+    });
+    // Version 1 says "no limit" by a number close to 2^63.
+    limits.min().filter(|&limit| limit < 1 << 62)
+}
+
 fn status_kib(name: &str) -> Option<u64> {
     kib_line("/proc/self/status", name)
 }
@@ -127,6 +161,36 @@ fn kib_line(file: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_least_limit_of_the_control_groups_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let write = |path: &str, text: &str| {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let two = "0::/user.slice/job";
+        assert_eq!(memory_limit(root, two), None);
+        write("user.slice/job/memory.max", "max\n");
+        assert_eq!(memory_limit(root, two), None);
+        write("user.slice/memory.max", "400000000\n");
+        write("user.slice/job/memory.max", "500000000\n");
+        assert_eq!(memory_limit(root, two), Some(400_000_000));
+        write("user.slice/job/memory.max", "300000000\n");
+        assert_eq!(memory_limit(root, two), Some(300_000_000));
+
+        let one = "5:cpu,cpuacct:/\n4:memory:/docker/0123\n0::/";
+        write("memory/memory.limit_in_bytes", "9223372036854771712\n");
+        assert_eq!(memory_limit(root, one), None);
+        // Inside a container the named folder is the host's.
+        write("memory/memory.limit_in_bytes", "209715200\n");
+        assert_eq!(memory_limit(root, one), Some(209_715_200));
+        write("memory/docker/0123/memory.limit_in_bytes", "100000000\n");
+        assert_eq!(memory_limit(root, one), Some(100_000_000));
+        assert_eq!(memory_limit(root, "nonsense"), None);
+    }
 
     #[test]
     fn ticks_are_read_from_the_first_line() {

@@ -2,12 +2,14 @@
 
 mod training;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::backend::{self, BackendId, DeviceKind};
+use crate::description::Description;
 use crate::durable::write_whole;
 use crate::error::{Error, Result};
 use crate::machine;
@@ -43,10 +45,15 @@ fn reasons(revision: &str, compiler: &str, profile: &str, debug: bool) -> Vec<St
     reasons
 }
 
-/// Identity of what is measured, whatever program measures it: the same on every machine, so that shards can share a sweep by it.
+/// Identity of what is measured, whatever program measures it: the same on every machine, so that
+/// shards can share a sweep by it. A spec and its dataset name the model that comes with the
+/// program; any other model is part of the identity by its digest.
 #[must_use]
 pub fn definition(spec: &Spec, sampling: Sampling, source: &Source) -> String {
-    short_hash(&["cipherlane definition 1", &spec.to_string(), &sampling.to_string(), &source.dataset_sha256])
+    let (spec_text, sampling) = (spec.to_string(), sampling.to_string());
+    let mut lines = vec!["cipherlane definition 1", &spec_text, &sampling, &source.data.dataset_sha256];
+    lines.extend(source.model(spec).filter(|model| !model.embedded).map(|model| model.sha256.as_str()));
+    short_hash(&lines)
 }
 
 /// Identity of a row: its definition, this program, and the number of threads. A row of this identity need not be measured again.
@@ -142,13 +149,14 @@ impl Run {
         let (slots, per_ciphertext) = measured.product.map_or((0, 0), |p| (p.slots, p.inputs_per_ciphertext));
         // The number of images decides the widths of tables and so the bases of the server.
         let inputs = format!(
-            "{key_bits} {encryption} {slots} {per_ciphertext} {} {table_mib} {} {} {} {:?} {}",
+            "{key_bits} {encryption} {slots} {per_ciphertext} {} {table_mib} {} {} {} {:?} {} {}",
             rerandomisation.name(),
             spec.images,
             spec.dataset,
             spec.features.name(),
             spec.precision,
-            spec.seed
+            spec.seed,
+            self.source.model(spec).map_or("", |model| &model.sha256)
         );
         let who = format!("{backend} {}", method.map_or("auto", Method::name));
         if let Some(other) = self.first_digests.iter().find(|d| d.inputs == inputs && d.images == images)
@@ -209,6 +217,8 @@ impl Run {
             ciphertext_bytes: key_bits.map(|bits| (2 * bits).div_ceil(8)),
             compiler: COMPILER.into(),
             publishable: Some(false),
+            dataset_sha256: self.source.data.dataset_sha256.clone(),
+            model_sha256: self.source.model(spec).map(|model| model.sha256.clone()).unwrap_or_default(),
             ..Outcome::default()
         }
     }
@@ -366,6 +376,7 @@ impl Run {
             hardware_threads: machine::hardware_threads(),
             threads: rayon::current_num_threads(),
             memory_bytes: machine::memory_bytes(),
+            memory_limit_bytes: machine::memory_limit_bytes(),
             load_at_start: self.load_at_start,
             load_at_end: machine::load_average(),
             energy: if machine::energy::Counter::open().is_some() { "packages and memory, RAPL" } else { "cannot be read" },
@@ -408,15 +419,38 @@ fn to_toml(path: &Path, provenance: &Provenance<'_>) -> Result<String> {
     toml::to_string(provenance).map_err(|e| Error::file(path, "a provenance that can be written", e.to_string()))
 }
 
-/// Where the data of a run comes from.
+/// Where the data and the models of a run come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Source {
-    /// Name of the dataset.
-    pub dataset: String,
-    /// SHA-256 of its uncompressed test images.
-    pub dataset_sha256: String,
+    /// The images.
+    #[serde(flatten)]
+    pub data: Description,
     /// Seed of keys and randomisers.
     pub seed: u64,
+    /// The model of each feature map, by its name. None for trainings and for experiments without a
+    /// model.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<&'static str, ModelSource>,
+}
+
+impl Source {
+    /// The model that a spec is run with.
+    fn model(&self, spec: &Spec) -> Option<&ModelSource> {
+        self.models.get(spec.features.name())
+    }
+}
+
+/// Where a model comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ModelSource {
+    /// SHA-256 of its file, 64 hex digits.
+    pub sha256: String,
+    /// Whether it is the one that comes with the program for the dataset and the feature map.
+    pub embedded: bool,
+    /// Name of the dataset that it was trained on.
+    pub trained_on: String,
+    /// SHA-256 of the training images.
+    pub training_sha256: String,
 }
 
 #[derive(Serialize)]
@@ -442,6 +476,9 @@ struct Provenance<'a> {
     threads: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_bytes: Option<u64>,
+    /// What control groups allow this process of it, where they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_limit_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     load_at_start: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -468,6 +505,53 @@ mod tests {
     use crate::workload::PoolChoice;
     use crate::workload::Scenario;
 
+    fn source(dataset_sha256: &str) -> Source {
+        let data = Description { dataset: "digits".into(), dataset_sha256: dataset_sha256.into(), ..Description::default() };
+        Source { data, seed: 1, models: BTreeMap::new() }
+    }
+
+    /// The same source with a model for pixels.
+    fn with_model(source: &Source, sha256: &str, embedded: bool) -> Source {
+        let model = ModelSource { sha256: sha256.into(), embedded, trained_on: "digits".into(), training_sha256: String::new() };
+        Source { models: BTreeMap::from([("pixels", model)]), ..source.clone() }
+    }
+
+    #[test]
+    fn definitions_of_published_rows_stay_and_a_model_from_a_file_makes_another() {
+        let digits = "359cd13f0f514122884198b78a131df597421cbf5e93a76678fa96fc548f0d96";
+        let mnist = "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7";
+        let of_digits = "inference/clear/integer/digits/pixels-8-8/offline/10/1";
+        let of_mnist = "inference/paillier/gmp/2048/buckets/owner/78/bases/64/mnist/gradients-4-5/offline/10000/1";
+        for (text, dataset, published) in [(of_digits, digits, "6612defeabdfe45f"), (of_mnist, mnist, "8b2f3e2305c46843")] {
+            let (spec, source) = (text.parse::<Spec>().unwrap(), source(dataset));
+            assert_eq!(definition(&spec, Sampling::ONCE, &source), published);
+            assert_eq!(definition(&spec, Sampling::ONCE, &with_model(&source, "aa", true)), published);
+        }
+        let (spec, source) = (of_digits.parse::<Spec>().unwrap(), source(digits));
+        let [own, other] = ["aa", "bb"].map(|sha256| with_model(&source, sha256, false));
+        let ids = [&source, &own, &other].map(|source| (definition(&spec, Sampling::ONCE, source), row_id(&spec, Sampling::ONCE, source)));
+        assert!(ids[0] != ids[1] && ids[0] != ids[2] && ids[1].0 != ids[2].0 && ids[1].1 != ids[2].1, "{ids:?}");
+        // A file for another feature map is no part of the row.
+        let gradients = Spec { features: FeatureMap::Gradients, ..spec };
+        assert_eq!(definition(&gradients, Sampling::ONCE, &own), definition(&gradients, Sampling::ONCE, &source));
+    }
+
+    #[test]
+    fn the_source_of_a_run_names_data_and_models() {
+        let data = Description { rows: 8, cols: 8, white: 16, training_sha256: "cc".into(), ..source("aa").data };
+        let run = Run::start(with_model(&Source { data, ..source("aa") }, "bb", false));
+        let text = to_toml(Path::new(RUN), &run.provenance(&Records::default())).unwrap();
+        let table: toml::Table = text.parse().unwrap();
+        let source = &table["source"];
+        assert_eq!(source["dataset"].as_str(), Some("digits"));
+        assert_eq!(source["dataset_sha256"].as_str(), Some("aa"));
+        assert_eq!((source["rows"].as_integer(), source["white"].as_integer(), source["seed"].as_integer()), (Some(8), Some(16), Some(1)));
+        assert_eq!(source["models"]["pixels"]["sha256"].as_str(), Some("bb"));
+        let spec: Spec = "inference/clear/integer/digits/pixels-8-8/offline/10/1".parse().unwrap();
+        let outcome = run.blank(&spec, Sampling::ONCE);
+        assert_eq!((outcome.dataset_sha256.as_str(), outcome.model_sha256.as_str()), ("aa", "bb"));
+    }
+
     #[test]
     fn what_nobody_can_trace_is_not_publishable() {
         let good = ["0123456789ab", "rustc 1.95.0", "release, opt-level 3"];
@@ -484,7 +568,7 @@ mod tests {
     fn experiments_share_a_folder_and_its_provenance() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("new");
-        let source = Source { dataset: "digits".into(), dataset_sha256: "aa".into(), seed: 1 };
+        let source = source("aa");
         let runs: Vec<Run> = Experiment::ALL.iter().map(|_| Run::start(source.clone())).collect();
         for (run, experiment) in runs.iter().zip(Experiment::ALL) {
             run.write_leakage(&folder, experiment, &[Leak { seed: 7, ..run.leak() }]).unwrap();
@@ -512,12 +596,12 @@ mod tests {
             threads: None,
             pool: PoolChoice::None,
         };
-        let source = Source { dataset: "digits".into(), dataset_sha256: "aa".into(), seed: 1 };
+        let source = source("aa");
         let sampling = Sampling::ONCE;
         let mut ids = vec![row_id(&spec, sampling, &source)];
         assert_eq!(ids[0], row_id(&spec, sampling, &source));
         assert!(ids[0].len() == 16 && definition(&spec, sampling, &source) != ids[0]);
-        let source2 = Source { dataset_sha256: "bb".into(), ..source.clone() };
+        let source2 = Source { data: Description { dataset_sha256: "bb".into(), ..source.data.clone() }, ..source.clone() };
         ids.extend([
             row_id(&Spec { images: 11, ..spec.clone() }, sampling, &source),
             row_id(&Spec { threads: Some(1000), ..spec.clone() }, sampling, &source),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::dataset::Images;
+use crate::description::Description;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 
@@ -108,6 +109,8 @@ pub struct TrainedModel {
     pub network: Network,
     /// What it is and how it came about.
     pub origin: Origin,
+    /// SHA-256 of its file, 64 hex digits: what it is known by.
+    pub sha256: String,
 }
 
 /// Everything about a trained model but its weights.
@@ -132,6 +135,21 @@ pub struct Origin {
     pub test_images: usize,
     /// How many of them it classified correctly, in f32 and layer after layer.
     pub test_correct: usize,
+}
+
+impl Origin {
+    /// The images that the model is for. Their test set is not known.
+    #[must_use]
+    pub fn data(&self) -> Description {
+        Description {
+            dataset: self.dataset.clone(),
+            dataset_sha256: String::new(),
+            training_sha256: self.dataset_sha256.clone(),
+            rows: self.rows,
+            cols: self.cols,
+            white: self.max_pixel,
+        }
+    }
 }
 
 impl TrainedModel {
@@ -160,7 +178,8 @@ pub fn images_sha256(images: &Images) -> String {
 ///
 /// # Errors
 /// [`Error::Interrupted`] when `stop` returns true; [`Error::Size`] when training and test images differ in shape or labels are missing;
-/// [`Error::OutOfRange`] when there are no images, a label is 10 or more, or a pixel or a number of the recipe is out of range.
+/// [`Error::OutOfRange`] when there are no images, a label is 10 or more, or a pixel or a number of
+/// the recipe is out of range; as [`TrainedModel::to_bytes`].
 pub fn train(
     dataset: &str,
     images: &Images,
@@ -192,5 +211,5 @@ pub fn train(
         test_images: test.len(),
         test_correct: count_equal(&classes, &test.labels),
     };
-    Ok(TrainedModel { network, origin })
+    TrainedModel::new(network, origin)
 }

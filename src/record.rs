@@ -311,6 +311,13 @@ pub struct Outcome {
     /// Products of the plan a second that the multipliers of the row's threads allow, measured beside the row.
     #[serde(default)]
     pub bound_products_per_second: Option<f64>,
+    /// SHA-256 of the uncompressed file that the test images are in; empty where it is unknown.
+    #[serde(default)]
+    pub dataset_sha256: String,
+    /// SHA-256 of the model's file; empty where it is unknown, and of a training, which makes its
+    /// model.
+    #[serde(default)]
+    pub model_sha256: String,
 }
 
 /// One row of `curve.csv`: how good the parameters of a training were at one of its points.

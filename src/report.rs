@@ -1,6 +1,7 @@
 //! What records say: medians, throughput and ratios per spec, and the tables that show them.
 //!
-//! Nothing here is stored: [`derive()`] turns [`Records`] into [`Row`]s, one per spec, and [`table`], [`details`] and [`json`] print rows. A spec that was
+//! Nothing here is stored: [`derive()`] turns [`Records`] into [`Row`]s, one per spec, images and
+//! model, and [`table`], [`details`] and [`json`] print rows. A spec that was
 //! run again counts with its last outcome; samples join their outcome by spec and run.
 //!
 //! Times are per image (per operation for kernels): the wall time of a stage on a batch divided by the images of the batch. A [`Spread`] is the median
@@ -8,6 +9,7 @@
 
 pub mod compare;
 pub mod peers;
+pub mod quantisation;
 pub mod quoted;
 mod render;
 mod splice;
@@ -182,15 +184,20 @@ impl Row {
     }
 }
 
-/// Derives one row per spec, in the order of the outcomes.
+/// What an outcome is of: its spec, the images and the model.
+fn subject(outcome: &Outcome) -> (&str, &str, &str) {
+    (&outcome.spec, &outcome.dataset_sha256, &outcome.model_sha256)
+}
+
+/// Derives one row per spec, images and model, in the order of the outcomes.
 #[must_use]
 pub fn derive(records: &Records) -> Vec<Row> {
     let mut samples: HashMap<(&str, &str), Vec<&Sample>> = HashMap::new();
     for sample in &records.samples {
         samples.entry((&sample.spec, &sample.run_id)).or_default().push(sample);
     }
-    let last: HashMap<&str, usize> = records.outcomes.iter().enumerate().map(|(at, o)| (o.spec.as_str(), at)).collect();
-    let latest = records.outcomes.iter().enumerate().filter(|(at, o)| last.get(o.spec.as_str()) == Some(at));
+    let last: HashMap<_, usize> = records.outcomes.iter().enumerate().map(|(at, o)| (subject(o), at)).collect();
+    let latest = records.outcomes.iter().enumerate().filter(|(at, o)| last.get(&subject(o)) == Some(at));
     let mut rows: Vec<Row> = latest
         .map(|(_, outcome)| {
             // A spec that failed has no times, even if stages ran before the failure.
@@ -333,7 +340,8 @@ fn disturbances(outcome: &Outcome, wall: Option<Spread>, cpu: Option<Spread>) ->
 fn compare(rows: &mut [Row]) {
     // Everything of a spec but its method and its backend.
     let rest = |o: &Outcome| {
-        let names = [&o.workload, &o.scheme, &o.dataset, &o.features, &o.encryption, &o.scenario, &o.division].map(Clone::clone);
+        let names = [&o.workload, &o.scheme, &o.dataset, &o.features, &o.encryption, &o.scenario, &o.division, &o.dataset_sha256, &o.model_sha256];
+        let names = names.map(Clone::clone);
         (
             names,
             o.key_bits,
@@ -354,8 +362,8 @@ fn compare(rows: &mut [Row]) {
     };
     let partner =
         |of: usize, backend: &str, method: &str| (0..keys.len()).find(|&i| names[i].0 == backend && names[i].1 == method && keys[i] == keys[of]);
-    let mut baselines: HashMap<[String; 4], f64> = HashMap::new();
-    let group = |o: &Outcome| [&o.workload, &o.dataset, &o.features, &o.scenario].map(Clone::clone);
+    let mut baselines: HashMap<[String; 6], f64> = HashMap::new();
+    let group = |o: &Outcome| [&o.workload, &o.dataset, &o.features, &o.scenario, &o.dataset_sha256, &o.model_sha256].map(Clone::clone);
     for (row, (online, _)) in rows.iter().zip(&times) {
         if let (true, Some(online)) = (row.is_clear(), *online) {
             baselines.entry(group(&row.outcome)).and_modify(|least| *least = least.min(online)).or_insert(online);

@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::inference::open_dataset;
+use super::inference::{open_dataset, training_of};
 use super::progress::Meter;
 use super::{check_target, note, out, out_json, should_stop, shown};
 use crate::dataset::fetch::{self, Limits, Part};
-use crate::dataset::{DatasetChoice, cache_dir};
+use crate::dataset::{DatasetChoice, Images, cache_dir};
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
-use crate::model::{self, Recipe};
+use crate::model::{self, Recipe, TrainedModel, count_equal};
+use crate::quantise::{IntegerModel, Precision};
+use crate::report::quantisation;
 
 /// Options of `fetch`.
 #[derive(Args, Clone, Debug)]
@@ -79,7 +81,7 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
     check_target(&args.out, &[])?;
     let dataset = open_dataset(&args.dataset, true)?;
     let name = dataset.id.to_string();
-    let training = dataset.training()?;
+    let training = training_of(&dataset)?;
     let mut recipe = Recipe::default_for(&name, args.features);
     recipe.seed = args.seed.unwrap_or(recipe.seed);
     recipe.epochs = args.epochs.unwrap_or(recipe.epochs);
@@ -113,5 +115,22 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
             None => {}
         }
     }
+    match integer_correct(&trained, &dataset.test) {
+        Ok((precision, correct)) => {
+            let integers = format!("{}-bit {}, {}-bit weights", precision.feature_bits, args.features, precision.weight_bits);
+            let line = quantisation::cost(trained.origin.test_correct, correct, dataset.test.len(), &integers);
+            line.into_iter().for_each(|line| note(&format!("warning: {line}")));
+        }
+        Err(error) => note(&format!("warning: integers of the usual widths do not do for this model: {error}")),
+    }
     Ok(true)
+}
+
+/// How many images the integers of a model classify right in the default precision of its features.
+fn integer_correct(model: &TrainedModel, images: &Images) -> Result<(Precision, usize)> {
+    let features = model.origin.features;
+    let precision = Precision::default_for(features);
+    let integers = IntegerModel::new(&model.network.collapse(), precision, precision.default_clip(features))?;
+    let classes = integers.classify(&precision.features(&features.extract(images)?)?)?;
+    Ok((precision, count_equal(&classes, &images.labels)))
 }

@@ -1,11 +1,12 @@
 //! `eivhe`: what integer-vector ciphertexts teach, and how their keys fall.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::inference::open_dataset;
+use super::inference::{open_dataset, training_of};
 use super::progress::Meter;
 use super::{check_folder, check_stop, note, out, out_json, shown};
 use crate::attack::table;
@@ -185,13 +186,16 @@ fn first(images: Images, count: Option<usize>, option: &'static str) -> Result<I
     if count == 0 || count > images.len() {
         return Err(Error::OutOfRange { what: option, value: count.to_string(), allowed: format!("1 to {}", images.len()) });
     }
-    let size = images.rows * images.cols;
-    let (pixels, labels) = (images.pixels[..count * size].to_vec(), images.labels[..count].to_vec());
-    Ok(Images { pixels, labels, ..images })
+    Ok(images.part(0, count))
 }
 
 fn source(dataset: &Dataset, seed: u64) -> Source {
-    Source { dataset: dataset.id.to_string(), dataset_sha256: dataset.sha256.clone(), seed }
+    Source { data: dataset.description(), seed, models: BTreeMap::new() }
+}
+
+/// The row of a run whose images are those of a dataset.
+fn leak_of(run: &Run, dataset: &Dataset) -> Leak {
+    Leak { dataset: dataset.id.to_string(), dataset_sha256: dataset.sha256.clone(), ..run.leak() }
 }
 
 /// Says what breaks a setting, wherever it is used.
@@ -235,7 +239,7 @@ fn encrypted(title: &str, training: &Images, test: &Images, protection: Protecti
 fn train(args: &TrainArgs, json: bool) -> Result<bool> {
     let dir = folder(args.out.as_ref(), Experiment::Training)?;
     let dataset = open_dataset(&args.dataset, true)?;
-    let training = first(dataset.training()?, args.images, "--images")?;
+    let training = first(training_of(&dataset)?, args.images, "--images")?;
     let test = first(dataset.test.clone(), args.test_images, "--test-images")?;
     let size = training.rows * training.cols;
     let settings = once(&[&[Setting::Clear], &args.setting[..]].concat());
@@ -244,7 +248,7 @@ fn train(args: &TrainArgs, json: bool) -> Result<bool> {
     protections.iter().for_each(warn);
     let seeds = once(&args.seeds);
     let run = Run::start(source(&dataset, seeds.first().copied().unwrap_or(1)));
-    let base = Leak { dataset: dataset.id.to_string(), ..run.leak() };
+    let base = leak_of(&run, &dataset);
     let mut rows = Vec::new();
     for &seed in &seeds {
         for &protection in &protections {
@@ -289,13 +293,13 @@ fn attack_keys(args: &AttackArgs, json: bool) -> Result<bool> {
         let title = format!("{}, {dimension} numbers", protection.setting);
         let Some(parameters) = protection.parameters.filter(|_| dimension != size) else {
             let known = match protection.setting.encryption() {
-                Some(Encryption::Fresh) => first(dataset.training()?, Some(args.known), "--known")?,
+                Some(Encryption::Fresh) => first(training_of(&dataset)?, Some(args.known), "--known")?,
                 _ => Images { pixels: Vec::new(), labels: Vec::new(), ..dataset.test.clone() },
             };
             let protected = encrypted(&title, &known, &dataset.test, protection, args.seed)?;
             let meter = Meter::start(&title, 0, "rows");
             let attacked = attack(&protected, &known, &dataset.test, &mut follow(&meter, None))?;
-            rows.push(row(&Leak { dataset: dataset.id.to_string(), ..base.clone() }, &protected, None, attacked.as_ref(), args.seed));
+            rows.push(row(&Leak { seed: args.seed, ..leak_of(&run, &dataset) }, &protected, None, attacked.as_ref(), args.seed));
             continue;
         };
         let meter = Meter::start(&title, 0, "rows");
@@ -321,7 +325,7 @@ fn attack_keys(args: &AttackArgs, json: bool) -> Result<bool> {
 fn leakage(args: &LeakageArgs, json: bool) -> Result<bool> {
     let dir = folder(args.out.as_ref(), Experiment::Leakage)?;
     let dataset = open_dataset(&args.dataset, true)?;
-    let whole = dataset.training()?;
+    let whole = training_of(&dataset)?;
     let few = |count: Option<usize>, default: usize, all: usize| Some(count.unwrap_or(default.min(all)));
     let images = few(args.images, 3000, whole.len());
     let training = first(whole, images, "--images")?;
@@ -340,7 +344,7 @@ fn leakage(args: &LeakageArgs, json: bool) -> Result<bool> {
         points.iter().find(|(_, protection)| protection.setting == setting).into_iter().for_each(|(_, protection)| warn(protection));
     }
     let run = Run::start(source(&dataset, args.seed));
-    let base = Leak { dataset: dataset.id.to_string(), ..run.leak() };
+    let base = leak_of(&run, &dataset);
     let mut rows: Vec<Leak> = Vec::new();
     for (number, (sweep, protection)) in points.iter().enumerate() {
         check_stop()?;

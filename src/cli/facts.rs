@@ -213,7 +213,8 @@ fn facts(json: bool) -> Result<bool> {
         out_json(&json!({
             "version": env!("CARGO_PKG_VERSION"), "revision": REVISION, "compiler": env!("CIPHERLANE_RUSTC"), "profile": env!("CIPHERLANE_PROFILE"),
             "cpu": machine::processor(), "cpu_features": machine::processor_features(), "hardware_threads": machine::hardware_threads(),
-            "threads": rayon::current_num_threads(), "memory_bytes": machine::memory_bytes(), "load": machine::load_average(),
+            "threads": rayon::current_num_threads(), "memory_bytes": machine::memory_bytes(),
+            "memory_limit_bytes": machine::memory_limit_bytes(), "load": machine::load_average(),
             "backends": backends.iter().map(|(id, device)| match device {
                 Ok(device) => json!({ "name": id.name(), "device": device.name, "kind": device.kind.name(), "detail": device.detail }),
                 Err(error) => json!({ "name": id.name(), "error": error.to_string() }),
@@ -226,10 +227,11 @@ fn facts(json: bool) -> Result<bool> {
     text += &format!("processor: {}\n", machine::processor());
     text += &format!("  instruction sets: {}\n", machine::processor_features().join(", "));
     text += &format!(
-        "  {} threads, {} in the pool; memory {}; load {}\n",
+        "  {} threads, {} in the pool; memory {}{}; load {}\n",
         machine::hardware_threads(),
         rayon::current_num_threads(),
         gib(machine::memory_bytes()),
+        machine::memory_limit_bytes().map_or_else(String::new, |limit| format!(", of which this process may use {}", gib(Some(limit)))),
         machine::load_average().map_or_else(|| "unknown".into(), |l| format!("{l:.2}"))
     );
     text += "backends:\n";

@@ -1,6 +1,6 @@
 //! `run`, `report`, `plot`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -9,19 +9,20 @@ use super::progress::Meter;
 use super::sweep::warn_disturbed;
 use super::{check_folder, check_stop, check_target, method_name, note, out, out_json, shown};
 use crate::backend::{self, BackendId};
-use crate::dataset::{Dataset, DatasetChoice};
+use crate::dataset::{Dataset, DatasetChoice, Images};
+use crate::description::Description;
 use crate::durable::write_whole;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::machine;
-use crate::measure::{Run, Source, busy_warning};
+use crate::measure::{ModelSource, Run, Source, busy_warning};
 use crate::model::{self, TrainedModel};
 use crate::plan::matvec::Method;
 use crate::plot::{self as figures, Beside, FileKind};
 use crate::quantise::Precision;
 use crate::record::leakage::{self, Experiment};
 use crate::record::{Records, SAMPLES};
-use crate::report::{self, Format, peers, quoted};
+use crate::report::{self, Format, peers, quantisation, quoted};
 use crate::scheme::eivhe::{Route, Setting};
 use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
 use crate::stopwatch::timestamp;
@@ -35,8 +36,9 @@ pub(super) struct RunArgs {
     /// auto (MNIST if it is here or quickly fetched, else digits), mnist, digits, or a folder with IDX files
     #[arg(long, default_value = "auto")]
     dataset: DatasetChoice,
-    /// Public feature maps, computed in clear by the image's owner: pixels, gradients
-    #[arg(long, value_delimiter = ',', default_value = "pixels,gradients")]
+    /// Public feature maps, computed in clear by the image's owner: pixels, gradients [default:
+    /// both, or that of --model]
+    #[arg(long, value_delimiter = ',')]
     features: Vec<FeatureMap>,
     /// Bits of a feature, 1 to 12 [default: 8 for pixels, 4 for gradients]
     #[arg(long, value_delimiter = ',', value_name = "N")]
@@ -113,7 +115,7 @@ impl Default for RunArgs {
     fn default() -> Self {
         Self {
             dataset: DatasetChoice::Auto,
-            features: FeatureMap::ALL.to_vec(),
+            features: Vec::new(),
             feature_bits: Vec::new(),
             weight_bits: Vec::new(),
             model: None,
@@ -148,6 +150,15 @@ impl RunArgs {
         Self { backend: vec![BackendId::Gpu.name().into()], out: Some(out), warm_up, min_samples, ..Self::default() }
     }
 
+    /// The feature maps that were asked for, else those that there are models of.
+    fn features(&self) -> Result<Vec<FeatureMap>> {
+        match &self.model {
+            _ if !self.features.is_empty() => Ok(self.features.clone()),
+            Some(path) => Ok(vec![TrainedModel::read(path)?.origin.features]),
+            None => Ok(FeatureMap::ALL.to_vec()),
+        }
+    }
+
     fn sampling(&self) -> Sampling {
         Sampling { warm_up_ms: self.warm_up, least_ms: self.min_time, least_samples: self.min_samples, ..Sampling::ONCE }
     }
@@ -166,7 +177,27 @@ pub(super) fn open_dataset(choice: &DatasetChoice, offline: bool) -> Result<Data
     )?;
     drop(meter);
     note(&format!("dataset: {}{}", dataset.origin, if dataset.note.is_empty() { String::new() } else { format!(" ({})", dataset.note) }));
+    warn_dim("test", &dataset.test);
     Ok(dataset)
+}
+
+/// The training set of a dataset. That its pixels alone are on another scale is said, too.
+pub(super) fn training_of(dataset: &Dataset) -> Result<Images> {
+    let training = dataset.training()?;
+    if dataset.test.dim().is_none() {
+        warn_dim("training", &training);
+    }
+    Ok(training)
+}
+
+/// Says when pixels lie far below the white that they are divided by.
+fn warn_dim(part: &str, images: &Images) {
+    if let Some(largest) = images.dim() {
+        let white = images.max_pixel;
+        note(&format!(
+            "warning: the largest pixel of the {part} images is {largest}, white is {white}: they are taken as dark; scale pixels to 0 to {white}"
+        ));
+    }
 }
 
 /// The model for a dataset and feature map: the file where one is given, else the embedded one.
@@ -214,10 +245,10 @@ fn backends(names: &[String]) -> Result<Vec<BackendId>> {
 }
 
 /// The grid of a run, which needs no dataset: what is wrong is refused before anything is fetched.
-fn grid(args: &RunArgs) -> Result<Grid> {
+fn grid(args: &RunArgs, features: &[FeatureMap]) -> Result<Grid> {
     args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.toy))?;
     let grid = Grid {
-        features: args.features.clone(),
+        features: features.to_vec(),
         feature_bits: args.feature_bits.clone(),
         weight_bits: args.weight_bits.clone(),
         scenarios: args.scenario.clone(),
@@ -253,20 +284,55 @@ fn specs(args: &RunArgs, grid: &Grid, dataset: &Dataset) -> Result<Vec<Spec>> {
     Ok(once(grid.specs(&dataset.id.to_string(), available, args.seed)))
 }
 
-/// The models of some feature maps for a dataset.
-pub(super) fn models_for(dataset: &str, features: &[FeatureMap], file: Option<&PathBuf>) -> Result<HashMap<FeatureMap, TrainedModel>> {
+/// One model for each feature map.
+pub(super) type Models = HashMap<FeatureMap, TrainedModel>;
+
+/// The models of some feature maps for certain images.
+pub(super) fn models_for(data: &Description, features: &[FeatureMap], file: Option<&PathBuf>) -> Result<Models> {
     let mut models = HashMap::new();
     for &features in features {
-        let model = model_for(dataset, features, file)?;
+        if models.contains_key(&features) {
+            continue;
+        }
+        let model = model_for(&data.dataset, features, file)?;
         if model.origin.features != features {
             return Err(Error::Unsupported {
                 subject: format!("a model for {}", model.origin.features.name()),
                 feature: format!("{}; pass --features {}", features.name(), model.origin.features.name()),
             });
         }
+        check_model(&model, file, data)?;
         models.insert(features, model);
     }
     Ok(models)
+}
+
+/// Refuses images that a model is not for, and says when it was trained on another set than theirs.
+pub(super) fn check_model(model: &TrainedModel, file: Option<&PathBuf>, data: &Description) -> Result<()> {
+    let name = file.map_or_else(|| "the embedded model".into(), |path| path.display().to_string());
+    let own = model.origin.data();
+    own.check_pixels(&name, data, &data.dataset)?;
+    if let Some(words) = own.other_training(data) {
+        note(&format!("warning: {name} {words}"));
+    }
+    Ok(())
+}
+
+/// Whether a model is the one that comes with the program for a dataset.
+pub(super) fn is_embedded(model: &TrainedModel, dataset: &str) -> bool {
+    model::embedded(dataset, model.origin.features).is_ok_and(|embedded| embedded.sha256 == model.sha256)
+}
+
+/// What a run on certain images with certain models is measured on.
+pub(super) fn source(data: Description, models: &Models, seed: u64) -> Source {
+    let of = |model: &TrainedModel| ModelSource {
+        sha256: model.sha256.clone(),
+        embedded: is_embedded(model, &data.dataset),
+        trained_on: model.origin.dataset.clone(),
+        training_sha256: model.origin.dataset_sha256.clone(),
+    };
+    let models: BTreeMap<_, _> = models.iter().map(|(features, model)| (features.name(), of(model))).collect();
+    Source { data, seed, models }
 }
 
 /// Runs all specs, prints the table and writes the results folder.
@@ -278,16 +344,18 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
         Some(dir) => dir.clone(),
         None => PathBuf::from(format!("results/{}-local", timestamp().trim_end_matches('Z').replace(':', "").replace('T', "-"))),
     };
-    let grid = grid(args)?;
+    let features = args.features()?;
+    let grid = grid(args, &features)?;
     check_folder(&out_dir, true)?;
     let dataset = open_dataset(&args.dataset, args.offline)?;
     let specs = specs(args, &grid, &dataset)?;
-    let models = models_for(&dataset.id.to_string(), &args.features, args.model.as_ref())?;
+    let data = dataset.description();
+    let models = models_for(&data, &features, args.model.as_ref())?;
     if let Some(warning) = busy_warning(machine::load_average()) {
         note(&format!("warning: {warning}"));
     }
     warn_unsound(specs.iter());
-    let source = Source { dataset: dataset.id.to_string(), dataset_sha256: dataset.sha256.clone(), seed: args.seed };
+    let source = source(data, &models, args.seed);
     let mut bench = Bench::new(dataset.test, models, args.toy, || !super::should_stop());
     let mut run = Run::start(source);
     let mut failed = 0;
@@ -311,6 +379,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
     run.write(&out_dir)?;
     let drawn = figures::draw(run.records(), &out_dir, &FileKind::ALL, Beside::default())?;
     warn_disturbed(run.records(), &out_dir);
+    warn_quantisation(run.records());
     if json {
         out(&report::json(run.records())?);
     } else {
@@ -326,6 +395,11 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
         ));
     }
     Ok(failed == 0)
+}
+
+/// Says where integers classify far fewer images right than the floats that they stand for.
+pub(super) fn warn_quantisation(records: &Records) {
+    quantisation::costs(records).iter().for_each(|line| note(&format!("warning: {line}")));
 }
 
 /// Names the break of every unsound setting among some specs.
@@ -428,6 +502,7 @@ pub(super) fn report(args: &ReportArgs, json: bool) -> Result<bool> {
             out(&report::legend(args.format.into()));
         }
     }
+    warn_quantisation(&records);
     Ok(!records.outcomes.is_empty() && records.outcomes.iter().all(|o| o.verified))
 }
 

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::inference::{models_for, open_dataset};
+use super::inference::{Models, models_for, open_dataset};
 use super::sweep::{Benches, COPY, Job, check_sweep_folder, duration, show, speeds};
 use super::{check_folder, check_stop, note, out, out_json, shown};
-use crate::dataset::DatasetChoice;
+use crate::dataset::{Dataset, DatasetChoice};
 use crate::durable::write_whole;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
@@ -122,29 +122,29 @@ fn measure(args: &PaperArgs, dir: &Path, json: bool) -> Result<Option<(Vec<Part>
         sweeps.iter().try_for_each(|sweep| check_sweep_folder(&dir.join(sweep.name())))?;
     }
     // Sweeps of one dataset share its images and the keys.
-    let mut datasets = Vec::new();
+    let mut datasets: Vec<(DatasetChoice, Dataset, Models)> = Vec::new();
     for sweep in &sweeps {
-        if !datasets.iter().any(|(choice, _)| *choice == sweep.dataset) {
+        if !datasets.iter().any(|(choice, ..)| *choice == sweep.dataset) {
             let dataset = open_dataset(&sweep.dataset, args.offline).inspect_err(|error| {
                 if matches!(error, Error::DatasetMissing { .. }) {
                     note("without MNIST neither its accuracy nor any claim on it can be checked; `--dataset digits` makes the report on the embedded 8x8 digits and says so");
                 }
             })?;
-            datasets.push((sweep.dataset.clone(), dataset));
+            let models = models_for(&dataset.description(), &FeatureMap::ALL, None)?;
+            datasets.push((sweep.dataset.clone(), dataset, models));
         }
     }
-    let at = |sweep: &Sweep| datasets.iter().position(|(choice, _)| *choice == sweep.dataset).unwrap_or(0);
+    let at = |sweep: &Sweep| datasets.iter().position(|(choice, ..)| *choice == sweep.dataset).unwrap_or(0);
     let mut tasks = Vec::new();
     for sweep in sweeps {
         let folder = dir.join(sweep.name());
-        let dataset = &datasets[at(&sweep)].1;
-        tasks.push(Job::new(sweep, folder, dataset, None)?);
+        let (_, dataset, models) = &datasets[at(&sweep)];
+        tasks.push(Job::new(sweep, folder, dataset, models, None)?);
     }
     let toy = tasks.iter().any(|task| task.sweep.toy);
     let mut benches = Vec::new();
-    for (_, dataset) in &datasets {
-        let models = models_for(&dataset.id.to_string(), &FeatureMap::ALL, None)?;
-        benches.push(Benches::new(dataset.test.clone(), models, toy));
+    for (_, dataset, models) in &datasets {
+        benches.push(Benches::new(dataset.test.clone(), models.clone(), toy));
     }
     let speeds = speeds(&tasks)?;
     for task in &mut tasks {

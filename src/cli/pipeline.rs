@@ -8,17 +8,19 @@ use clap::Args;
 use rug::Integer;
 use serde_json::json;
 
-use super::inference::{model_for, open_dataset};
+use super::inference::{check_model, model_for, open_dataset};
 use super::progress::Meter;
 use super::{check_stop, check_target, method_name, note, out, out_json, shown};
 use crate::backend::{self, Backend, BackendId};
 use crate::dataset::{DatasetChoice, Images};
+use crate::description::{Description, short};
 use crate::durable::write_whole;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
-use crate::model::argmax;
+use crate::model::{self, TrainedModel, argmax, count_equal};
 use crate::quantise::{IntegerModel, Precision};
 use crate::randomness::{Purpose, Tape};
+use crate::report::quantisation;
 use crate::scheme::Inputs;
 use crate::scheme::paillier::files::{self, Header};
 use crate::scheme::paillier::{
@@ -166,13 +168,13 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
         (None, None) => return Err(Error::Unsupported { subject: "encrypt".into(), feature: "no key; pass --secret or --public".into() }),
     };
     let dataset = open_dataset(&args.dataset, args.offline)?;
-    let name = dataset.id.to_string();
+    let data = dataset.description();
     let default = Precision::default_for(args.features);
     let precision = Precision { feature_bits: args.feature_bits.unwrap_or(default.feature_bits), ..default };
     precision.check()?;
     let slot_bits = match args.slot_bits {
         Some(bits) => bits,
-        None => linear_map(&integer_model(&name, args.features, None, precision)?)?.result_bits(),
+        None => linear_map(&integer_model(&data, args.features, None, precision)?.0)?.result_bits(),
     };
     let packing = Packing::new(public.bits(), slot_bits, args.packing.images()?)?;
     packing.check_result_bits(precision.feature_bits + 1)?;
@@ -185,7 +187,7 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
             allowed: format!("1 image and more, within the {} of the test set", dataset.test.len()),
         });
     }
-    let features = precision.features(&args.features.extract(&slice(&dataset.test, args.first, images))?)?;
+    let features = precision.features(&args.features.extract(&dataset.test.part(args.first, images))?)?;
     let plaintexts = pack_columns(packing, &Inputs::new(&features.values, features.width)?)?;
 
     let meter = Meter::start("encrypt", plaintexts.len() as u64, "ciphertexts");
@@ -226,8 +228,10 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
         packing,
         feature_bits: precision.feature_bits,
         features: args.features.name().into(),
-        dataset: name,
+        data,
+        first: args.first,
         model: String::new(),
+        model_sha256: String::new(),
     };
     files::write_query(&args.out, &header, &query, &public)?;
     let bytes = query.wire_bytes(&public);
@@ -247,26 +251,17 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
     Ok(true)
 }
 
-fn slice(images: &Images, first: usize, count: usize) -> Images {
-    let size = images.rows * images.cols;
-    Images {
-        pixels: images.pixels[first * size..(first + count) * size].to_vec(),
-        labels: images.labels[first..first + count].to_vec(),
-        rows: images.rows,
-        cols: images.cols,
-        max_pixel: images.max_pixel,
-    }
-}
-
-fn integer_model(dataset: &str, features: FeatureMap, file: Option<&PathBuf>, precision: Precision) -> Result<IntegerModel> {
-    let model = model_for(dataset, features, file)?;
+/// The model for a query of certain images, as integers and as it was trained.
+fn integer_model(data: &Description, features: FeatureMap, file: Option<&PathBuf>, precision: Precision) -> Result<(IntegerModel, TrainedModel)> {
+    let model = model_for(&data.dataset, features, file)?;
     if model.origin.features != features {
         return Err(Error::Unsupported {
             subject: format!("a model for {}", model.origin.features.name()),
             feature: format!("a query of {}", features.name()),
         });
     }
-    IntegerModel::new(&model.network.collapse(), precision, precision.default_clip(features))
+    check_model(&model, file, data)?;
+    Ok((IntegerModel::new(&model.network.collapse(), precision, precision.default_clip(features))?, model))
 }
 
 /// Options of `evaluate`.
@@ -307,7 +302,7 @@ pub(super) fn evaluate(args: &EvaluateArgs, json: bool) -> Result<bool> {
     let method = method_choice(&args.method)?;
     let default = Precision::default_for(features);
     let precision = Precision { feature_bits: header.feature_bits, weight_bits: args.weight_bits.unwrap_or(default.weight_bits) };
-    let model = integer_model(&header.dataset, features, args.model.as_ref(), precision)?;
+    let (model, trained) = integer_model(&header.data, features, args.model.as_ref(), precision)?;
     if header.width != model.width() {
         return Err(Error::Size { what: "values of an image in the query", expected: model.width(), actual: header.width });
     }
@@ -333,30 +328,32 @@ pub(super) fn evaluate(args: &EvaluateArgs, json: bool) -> Result<bool> {
     }
     drop(meter);
     let Some(answer) = answer else { return Err(Error::Size { what: "ciphertexts of a query", expected: header.width, actual: 0 }) };
-    let name = args
-        .model
-        .as_ref()
-        .and_then(|p| p.file_stem())
-        .map_or_else(|| header.dataset.clone(), |stem| stem.to_string_lossy().chars().take(64).collect());
-    let answer_header = Header { width: model.classes(), model: name, ..header };
+    let name = args.model.as_ref().and_then(|p| p.file_stem()).map_or_else(|| header.data.dataset.clone(), |stem| name_of(&stem.to_string_lossy()));
+    let answer_header = Header { width: model.classes(), model: name, model_sha256: trained.sha256, ..header };
     files::write_answer(&args.out, &answer_header, &answer, &public)?;
     if json {
         out_json(
             &json!({ "answer": shown(&args.out), "images": answer_header.images, "ciphertexts": answer.len(), "method": evaluator.method().name(),
-            "products": evaluator.products(), "ciphertext_bytes": answer.wire_bytes(&public) }),
+            "products": evaluator.products(), "ciphertext_bytes": answer.wire_bytes(&public), "model_sha256": answer_header.model_sha256 }),
         );
     } else {
         out(&format!(
-            "{}: {} images in {} ciphertexts, {:.1} kB; {} products per set by {}",
+            "{}: {} images in {} ciphertexts, {:.1} kB; {} products per set by {}; model {}",
             args.out.display(),
             answer_header.images,
             answer.len(),
             answer.wire_bytes(&public) as f64 / 1e3,
             evaluator.products(),
-            evaluator.method()
+            evaluator.method(),
+            short(&answer_header.model_sha256)
         ));
     }
     Ok(true)
+}
+
+/// As much of a file's name as fits a header.
+fn name_of(stem: &str) -> String {
+    stem.chars().filter(|c| c.is_ascii() && !c.is_control()).take(64).collect()
 }
 
 /// Options of `decrypt`.
@@ -371,12 +368,14 @@ pub(super) struct DecryptArgs {
     /// CSV file to write: image, class, and the logit of each class [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Compare with the labels of this dataset's test set
+    /// Compare with the labels of this dataset's test set, which must be the one that the answer is
+    /// of
     #[arg(long)]
     dataset: Option<DatasetChoice>,
-    /// The first image of the query in that test set
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    first: usize,
+    /// Refuse an answer whose first image is not this one of the test set [default: take the
+    /// answer's word]
+    #[arg(long, value_name = "N")]
+    first: Option<usize>,
     /// Check every plaintext by a second decryption without CRT
     #[arg(long)]
     verify: bool,
@@ -392,20 +391,20 @@ pub(super) fn decrypt(args: &DecryptArgs, json: bool) -> Result<bool> {
     }
     let secret = files::read_secret_key(&args.secret, args.common.toy)?;
     let (header, answer) = files::read_answer(&args.answer, secret.public())?;
-    let end = args.first.checked_add(header.images).ok_or_else(|| Error::OutOfRange {
-        what: "--first",
-        value: args.first.to_string(),
-        allowed: "a number of an image of the test set".into(),
-    })?;
-    let labels = match &args.dataset {
+    let first = header.first;
+    if let Some(expected) = args.first.filter(|&expected| expected != first) {
+        return Err(Error::Size { what: "first image of the answer", expected, actual: first });
+    }
+    let images = match &args.dataset {
         None => None,
         Some(choice) => {
-            let labels = open_dataset(choice, true)?.test.labels;
-            Some(labels.get(args.first..end).map(<[u8]>::to_vec).ok_or(Error::Size {
-                what: "labels of the dataset",
-                expected: end,
-                actual: labels.len(),
-            })?)
+            let dataset = open_dataset(choice, true)?;
+            let data = dataset.description();
+            header.data.check_images(&args.answer.display().to_string(), &data, &format!("--dataset {choice}"))?;
+            if first + header.images > dataset.test.len() {
+                return Err(Error::Size { what: "labels of the dataset", expected: first + header.images, actual: dataset.test.len() });
+            }
+            Some(dataset.test.part(first, header.images))
         }
     };
     let meter = Meter::start("decrypt", answer.len() as u64, "ciphertexts");
@@ -421,14 +420,16 @@ pub(super) fn decrypt(args: &DecryptArgs, json: bool) -> Result<bool> {
     let classes: Vec<u8> = logits.chunks_exact(header.width).map(argmax).collect();
     let mut text = format!("image,class,{}\n", (0..header.width).map(|j| format!("logit_{j}")).collect::<Vec<_>>().join(","));
     for (image, (class, row)) in classes.iter().zip(logits.chunks_exact(header.width)).enumerate() {
-        text += &format!("{},{class},{}\n", args.first + image, row.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+        text += &format!("{},{class},{}\n", first + image, row.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
     }
-    let correct = labels.map(|labels| classes.iter().zip(&labels).filter(|(a, b)| a == b).count());
+    let correct = images.as_ref().map(|images| count_equal(&classes, &images.labels));
     if let Some(path) = &args.out {
         write_whole(path, text.as_bytes())?;
     }
     if json {
-        out_json(&json!({ "images": header.images, "classes": classes, "correct": correct, "out": args.out.as_deref().map(shown) }));
+        out_json(&json!({ "images": header.images, "classes": classes, "correct": correct, "out": args.out.as_deref().map(shown),
+            "dataset": header.data.dataset, "dataset_sha256": header.data.dataset_sha256, "first": first,
+            "model": header.model, "model_sha256": header.model_sha256 }));
     } else if let Some(path) = &args.out {
         out(&format!("{}: {} images", path.display(), header.images));
     } else {
@@ -437,5 +438,24 @@ pub(super) fn decrypt(args: &DecryptArgs, json: bool) -> Result<bool> {
     if let Some(correct) = correct {
         note(&format!("{correct} of {} images as labelled ({:.2} %)", header.images, 100.0 * correct as f64 / header.images as f64));
     }
+    if let Some((images, correct)) = images.zip(correct)
+        && let Some(float_correct) = float_correct(&header, &images)?
+    {
+        let precision = format!("{}-bit {}", header.feature_bits, header.features);
+        quantisation::cost(float_correct, correct, header.images, &precision).into_iter().for_each(|line| note(&format!("warning: {line}")));
+    }
     Ok(true)
+}
+
+/// How many images the model of an answer classifies right in f32, where it is one that comes with
+/// the program.
+fn float_correct(header: &Header, images: &Images) -> Result<Option<usize>> {
+    let features: FeatureMap = header.features.parse()?;
+    match model::embedded(&header.data.dataset, features) {
+        Ok(model) if model.sha256 == header.model_sha256 => {
+            let classes = model.network.classify(&features.extract(images)?)?;
+            Ok(Some(count_equal(&classes, &images.labels)))
+        }
+        _ => Ok(None),
+    }
 }

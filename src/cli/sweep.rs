@@ -1,6 +1,6 @@
 //! `sweep`, `compare`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,16 +8,15 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::inference::{models_for, open_dataset, short, warn_unsound};
+use super::inference::{Models, models_for, open_dataset, short, source, warn_quantisation, warn_unsound};
 use super::progress::Meter;
 use super::{check_folder, check_stop, note, out, out_json, shown, smlp};
 use crate::dataset::{Dataset, Images};
+use crate::description::Description;
 use crate::durable::write_whole;
 use crate::error::{Error, Result};
-use crate::features::FeatureMap;
 use crate::machine;
 use crate::measure::{Run, Source, busy_warning, definition, row_id, training_definition, training_row_id, unpublishable};
-use crate::model::TrainedModel;
 use crate::record::journal::{Journal, Shard};
 use crate::record::{Records, SAMPLES};
 use crate::report::compare::{Comparison, Pair, THRESHOLD, Verdict, compare as compare_records};
@@ -110,7 +109,7 @@ pub(super) struct Benches {
 
 impl Benches {
     /// For images and models, and for trainings, which bring their own.
-    pub(super) fn new(images: Images, models: HashMap<FeatureMap, TrainedModel>, toy: bool) -> Self {
+    pub(super) fn new(images: Images, models: Models, toy: bool) -> Self {
         let inference = Bench::new(images, models, toy, || !super::should_stop());
         Self { inference, training: learning::Bench::new(toy, || !super::should_stop()) }
     }
@@ -138,14 +137,14 @@ pub(super) struct Ended {
 
 impl Job {
     /// Lists the rows. Estimates are still to be made.
-    pub(super) fn new(sweep: Sweep, dir: PathBuf, dataset: &Dataset, shard: Option<Shard>) -> Result<Self> {
-        let name = dataset.id.to_string();
-        let plan = sweep.plan(&name, dataset.test.len())?;
+    pub(super) fn new(sweep: Sweep, dir: PathBuf, dataset: &Dataset, models: &Models, shard: Option<Shard>) -> Result<Self> {
+        let plan = sweep.plan(&dataset.id.to_string(), dataset.test.len())?;
         let source = if sweep.has_grids() {
-            Source { dataset: name, dataset_sha256: dataset.sha256.clone(), seed: sweep.seed }
+            source(dataset.description(), models, sweep.seed)
         } else {
             let data: BTreeSet<String> = plan.trainings.iter().map(|spec| spec.data.to_string()).collect();
-            Source { dataset: data.into_iter().collect::<Vec<_>>().join(","), dataset_sha256: String::new(), seed: sweep.seed }
+            let dataset = data.into_iter().collect::<Vec<_>>().join(",");
+            Source { data: Description { dataset, ..Description::default() }, seed: sweep.seed, models: BTreeMap::new() }
         };
         let mine = |task: &Task| shard.is_none_or(|shard| shard.holds(&task.definition(&sweep, &source)));
         let row = |task: Task| Row { id: task.id(&sweep, &source), task, estimate: Estimate::default() };
@@ -268,6 +267,9 @@ impl Job {
             let unused = if rule.count == 0 { "; does it say what it means?" } else { "" };
             note(&format!("left out by the rule in line {}: {} combinations ({}){unused}", rule.line, rule.count, rule.reason));
         }
+        if let Some(usable) = machine::usable_memory_bytes().map(|bytes| bytes as f64).filter(|&usable| usable < self.memory()) {
+            note(&format!("warning: a row needs about {} of memory, this process can have {}", megabytes(self.memory()), megabytes(usable)));
+        }
     }
 
     /// The rows with their estimates.
@@ -353,8 +355,8 @@ pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<bool> {
     }
     // Trainings name their own data; the embedded digits are as good as any for a sweep of nothing else.
     let dataset = if sweep.has_grids() { open_dataset(&sweep.dataset, args.offline)? } else { Dataset::digits(String::new())? };
-    let mut task = Job::new(sweep, dir, &dataset, args.shard)?;
-    let models = models_for(&dataset.id.to_string(), &task.sweep.features(), None)?;
+    let models = models_for(&dataset.description(), &sweep.features(), None)?;
+    let mut task = Job::new(sweep, dir, &dataset, &models, args.shard)?;
     let mut benches = Benches::new(dataset.test, models, task.sweep.toy);
     task.estimate(&speeds(std::slice::from_ref(&task))?, &benches)?;
     task.tell();
@@ -364,6 +366,7 @@ pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<bool> {
         return Ok(true);
     }
     let Ended { records, missing, verified } = task.run(&mut benches, args.retry_failed)?;
+    warn_quantisation(&records);
     if json {
         out(&report::json(&records)?);
     } else {

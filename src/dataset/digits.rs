@@ -21,6 +21,9 @@ pub const MAX_PIXEL: u8 = 16;
 /// SHA-256 of the uncompressed file of all 1,797 images.
 pub const SHA256: &str = "359cd13f0f514122884198b78a131df597421cbf5e93a76678fa96fc548f0d96";
 
+/// SHA-256 of the uncompressed file of the training images alone.
+pub const TRAINING_SHA256: &str = "26c8a21b678962b6dc9b0843b39ca3cc992325d68e35a22a45d2a89051695c01";
+
 static IMAGES: &[u8] = include_bytes!("digits/digits-images-idx3-ubyte.gz");
 static LABELS: &[u8] = include_bytes!("digits/digits-labels-idx1-ubyte.gz");
 
@@ -75,6 +78,8 @@ mod tests {
         assert_eq!(idx::parse_images(Path::new("images"), IMAGES).unwrap().sha256, SHA256);
         let labels = idx::parse_labels(Path::new("labels"), LABELS).unwrap();
         assert_eq!(labels.sha256, "ce71631c1f31ce56fa54f31d1d498fafacff59b001e6c30c4a5e29508aa277ad");
+        let training = idx::encode_images(&training().unwrap()).unwrap();
+        assert_eq!(idx::parse_images(Path::new("training images"), &training[..]).unwrap().sha256, TRAINING_SHA256);
         // What this crate writes is what the script wrote.
         let again = idx::parse_images(Path::new("images"), &idx::encode_images(&all).unwrap()[..]).unwrap();
         assert_eq!(again.sha256, SHA256);

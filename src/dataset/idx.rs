@@ -27,6 +27,8 @@ const MAX_COUNT: u32 = 10_000_000;
 const MAX_SIDE: u32 = 4096;
 /// Most bytes that the data of a file may have, 1 GiB.
 const MAX_BYTES: u64 = 1 << 30;
+/// Most bytes that the uncompressed content of a file may have.
+pub const MAX_FILE_BYTES: u64 = MAX_BYTES + 16;
 
 /// A file of images.
 #[derive(Clone, Debug, PartialEq, Eq)]

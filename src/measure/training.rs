@@ -82,7 +82,15 @@ impl Run {
         let text = what.to_string();
         let row_id = short_hash(&["cipherlane classification row 1", &text, &training_row_id(&what.model)]);
         let blank = self.blank_training(&what.model);
-        let blank = Outcome { spec: text, workload: "inference".into(), images: what.images as u32, batch: Some(what.group as u32), row_id, ..blank };
+        let blank = Outcome {
+            spec: text,
+            workload: "inference".into(),
+            images: what.images as u32,
+            batch: Some(what.group as u32),
+            row_id,
+            dataset_sha256: self.source.data.dataset_sha256.clone(),
+            ..blank
+        };
         let (mut outcome, times, costs) = match result {
             Ok(done) => {
                 let share = |count: usize| Some(count as f64 / what.images as f64);
@@ -149,6 +157,7 @@ fn trained_outcome(spec: &Spec, trained: &Trained, blank: Outcome) -> Outcome {
         agreement: trained.agreement,
         digest: trained.digest.clone(),
         batch: Some(spec.batch as u32),
+        dataset_sha256: trained.dataset_sha256.clone(),
         ..measured(&trained.operations, trained.kept, &trained.device, blank)
     }
 }

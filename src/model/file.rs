@@ -39,6 +39,16 @@ struct Header {
 }
 
 impl TrainedModel {
+    /// A model with the digest of the file that [`to_bytes`](Self::to_bytes) gives.
+    ///
+    /// # Errors
+    /// As [`to_bytes`](Self::to_bytes).
+    pub fn new(network: Network, origin: Origin) -> Result<Self> {
+        let mut model = Self { network, origin, sha256: String::new() };
+        model.sha256 = hex(&Sha256::digest(model.to_bytes()?));
+        Ok(model)
+    }
+
     /// The bytes of the model's file.
     ///
     /// # Errors
@@ -98,7 +108,7 @@ impl TrainedModel {
         let layer = |pair: &[usize]| Layer { inputs: pair[0], outputs: pair[1], weights: take(pair[0] * pair[1]), bias: take(pair[1]) };
         let layers = widths.windows(2).map(layer).collect();
         let network = Network::new(layers).map_err(|e| wrong("a network".into(), e.to_string()))?;
-        Ok(Self { network, origin })
+        Ok(Self { network, origin, sha256: hex(&Sha256::digest(bytes)) })
     }
 
     /// Writes the model's file, whole or not at all.

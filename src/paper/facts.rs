@@ -103,11 +103,15 @@ pub(super) fn provenance(parts: &[Part]) -> Table {
         let (low, high) = loads.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         if low > high { String::new() } else { format!("{low} to {high}") }
     };
-    let memory = fact(parts, "memory_bytes")
-        .split("; ")
-        .filter_map(|bytes| bytes.parse::<f64>().ok())
-        .map(|b| format!("{:.1} GiB", b / f64::from(1u32 << 30)))
-        .collect::<Vec<_>>();
+    let gib = |key: &str| {
+        let sizes = fact(parts, key);
+        let sizes = sizes.split("; ").filter_map(|bytes| bytes.parse::<f64>().ok());
+        sizes.map(|b| format!("{:.1} GiB", b / f64::from(1u32 << 30))).collect::<Vec<_>>().join("; ")
+    };
+    let memory = match (gib("memory_bytes"), gib("memory_limit_bytes")) {
+        (machine, limit) if limit.is_empty() => machine,
+        (machine, limit) => format!("{machine}, limited to {limit}"),
+    };
     let adapters = |kind: &str| {
         let rows = parts.iter().flat_map(|p| &p.records.outcomes).filter(|o| o.adapter_type == kind).map(|o| o.adapter.clone());
         rows.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("; ")
@@ -124,7 +128,7 @@ pub(super) fn provenance(parts: &[Part]) -> Table {
         ("instruction sets", fact(parts, "cpu_features")),
         ("hardware threads", fact(parts, "hardware_threads")),
         ("threads of the pool", fact(parts, "threads")),
-        ("memory", memory.join("; ")),
+        ("memory", memory),
         ("GPU", adapters("gpu")),
         ("GPU in software", adapters("software")),
         ("program", format!("cipherlane {}, revision {}", fact(parts, "version"), fact(parts, "revision"))),

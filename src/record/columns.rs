@@ -85,7 +85,7 @@ pub const SAMPLES: [Column; 23] = [
 ];
 
 /// The columns of `outcomes.csv`, in order: one row per spec.
-pub const OUTCOMES: [Column; 50] = [
+pub const OUTCOMES: [Column; 52] = [
     SPEC,
     WORKLOAD,
     SCHEME,
@@ -156,6 +156,8 @@ pub const OUTCOMES: [Column; 50] = [
         "1/s",
         "products of the plan that the multipliers of the row's threads could do in a second if they did nothing else; measured beside the row; empty where the backend's multiplications are not known",
     ),
+    text("dataset_sha256", "64 hexadecimal digits: SHA-256 of the uncompressed file that the test images are in; empty where it is unknown"),
+    text("model_sha256", "64 hexadecimal digits: SHA-256 of the model's file; empty where it is unknown, and of a training"),
 ];
 
 /// The columns of `curve.csv`, in order: one row per point of a training.
@@ -190,7 +192,7 @@ pub const OPERATIONS: [Column; 12] = [
 ];
 
 /// The columns of `eivhe-training.csv`, `eivhe-attack.csv` and `eivhe-leakage.csv`, in order: one row per setting, network and seed.
-pub const LEAKAGE: [Column; 36] = [
+pub const LEAKAGE: [Column; 37] = [
     text("sweep", "what is varied along the rows that belong together"),
     text("setting", "how the images are protected: clear (not at all), integers-fixed, integers-fresh, absolute, modular-fixed, modular-fresh, lwe"),
     text("dataset", "mnist or digits; empty where no image is involved"),
@@ -231,6 +233,7 @@ pub const LEAKAGE: [Column; 36] = [
     text("cpu", "processor model"),
     RUN_ID,
     REVISION,
+    text("dataset_sha256", "64 hexadecimal digits: SHA-256 of the uncompressed file that the test images are in; empty where no image is involved"),
 ];
 
 /// The columns of one file as a table in Markdown.

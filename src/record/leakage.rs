@@ -109,6 +109,10 @@ pub struct Leak {
     pub run_id: String,
     /// Source revision, `-dirty` if changed.
     pub revision: String,
+    /// SHA-256 of the uncompressed file that the test images are in; empty where no image is
+    /// involved or it is unknown.
+    #[serde(default)]
+    pub dataset_sha256: String,
 }
 
 /// Writes the rows of an experiment into `dir`, whole or not at all.

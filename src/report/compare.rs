@@ -1,6 +1,7 @@
 //! What changed between two results folders beyond noise.
 //!
-//! Rows are paired by their spec and number of threads. Facts that do not vary (accuracy, verification, products, traffic, digests) are compared as they are.
+//! Rows are paired by their spec and number of threads. Facts that do not vary (images, model,
+//! accuracy, verification, products, traffic, digests) are compared as they are.
 //! Times are compared by the median wall time of the online stages per image. A row is slower or faster when all of these hold:
 //!
 //! 1. the medians differ by more than the threshold, 5 % unless said otherwise: two runs on one machine may differ by a few percent for reasons that no
@@ -13,12 +14,13 @@
 //! never unchanged, where nobody can tell: with too few samples to ever pass the second, on a machine that was disturbed in either run, or with samples below a
 //! millisecond, where the waking of threads decides.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use super::{Row, derive};
-use crate::record::{Phase, Records};
+use super::{Row, derive, subject};
+use crate::description::short;
+use crate::record::{Outcome, Phase, Records};
 use crate::statistics::{Sorted, cliffs_delta, holm, least_p, permutation_p, ratio_interval};
 
 /// Difference of medians, as a share, up to which times count as equal.
@@ -119,10 +121,8 @@ type Sums = BTreeMap<u32, (u64, u64, u32)>;
 #[must_use]
 pub fn compare(first: &Records, second: &Records, threshold: f64) -> Comparison {
     let (rows_a, rows_b) = (derive(first), derive(second));
-    let key = |row: &Row| (row.outcome.spec.clone(), row.outcome.threads);
     let (times_a, times_b) = (online(first), online(second));
-    let by_key: HashMap<_, &Row> = rows_b.iter().map(|row| (key(row), row)).collect();
-    let matched: Vec<(&Row, &Row)> = rows_a.iter().filter_map(|a| Some((a, *by_key.get(&key(a))?))).collect();
+    let matched = matched(&rows_a, &rows_b);
     let times = |row: &Row, times: &HashMap<(String, String), Times>| {
         let own = times.get(&(row.outcome.spec.clone(), row.outcome.run_id.clone()));
         if row.outcome.error.is_some() { None } else { own.cloned() }
@@ -186,17 +186,35 @@ pub fn compare(first: &Records, second: &Records, threshold: f64) -> Comparison 
         pair
     });
     let pairs = pairs.collect();
-    let missing = |rows: &[Row], others: &[Row]| {
-        let there: HashSet<_> = others.iter().map(key).collect();
-        rows.iter().filter(|row| !there.contains(&key(row))).map(|row| row.outcome.spec.clone()).collect()
+    let missing = |rows: &[Row], found: &[&Row]| {
+        rows.iter().filter(|row| !found.iter().any(|other| std::ptr::eq(*row, *other))).map(|row| row.outcome.spec.clone()).collect()
     };
+    let (found_a, found_b): (Vec<&Row>, Vec<&Row>) = matched.iter().copied().unzip();
     Comparison {
         threshold,
         pairs,
-        only_first: missing(&rows_a, &rows_b),
-        only_second: missing(&rows_b, &rows_a),
+        only_first: missing(&rows_a, &found_a),
+        only_second: missing(&rows_b, &found_b),
         notes: notes(first, second, &matched),
     }
+}
+
+/// Pairs of rows of one spec and number of threads, in the order of the first. Where a folder has
+/// several, those on the same images by the same model belong together; what is left is paired as
+/// it comes, and its differences are told.
+fn matched<'a>(rows_a: &'a [Row], rows_b: &'a [Row]) -> Vec<(&'a Row, &'a Row)> {
+    let same = |a: &Outcome, b: &Outcome| a.threads == b.threads && a.spec == b.spec;
+    let mut partners: Vec<Option<&Row>> = vec![None; rows_a.len()];
+    let mut taken = vec![false; rows_b.len()];
+    for exactly in [true, false] {
+        for (a, partner) in rows_a.iter().zip(&mut partners).filter(|(_, partner)| partner.is_none()) {
+            let fits = |b: &Row| same(&a.outcome, &b.outcome) && (!exactly || subject(&a.outcome) == subject(&b.outcome));
+            if let Some(at) = (0..rows_b.len()).find(|&at| !taken[at] && fits(&rows_b[at])) {
+                (*partner, taken[at]) = (Some(&rows_b[at]), true);
+            }
+        }
+    }
+    rows_a.iter().zip(partners).filter_map(|(a, b)| Some((a, b?))).collect()
 }
 
 /// Images of a full sample, as far as the records say.
@@ -227,6 +245,13 @@ fn differences(a: &Row, b: &Row) -> Vec<String> {
             found.push(format!("{name}: {a} became {b}"));
         }
     };
+    // What an older folder does not say is unknown, not different.
+    let known = |a: &str, b: &str| !a.is_empty() && !b.is_empty();
+    for (name, a, b) in [("test images", &a.dataset_sha256, &b.dataset_sha256), ("model", &a.model_sha256, &b.model_sha256)] {
+        if known(a, b) {
+            differs(name, format!("SHA-256 {}", short(a)), format!("SHA-256 {}", short(b)));
+        }
+    }
     let or_none = |value: Option<String>| value.unwrap_or_else(|| "none".into());
     differs("error", or_none(a.error.clone()), or_none(b.error.clone()));
     differs("verified", a.verified.to_string(), b.verified.to_string());
@@ -353,6 +378,48 @@ mod tests {
         assert!(changed.pairs[2].differences[0].contains("accuracy: 0.9208 became 0.5"), "{:?}", changed.pairs[2]);
         assert!(changed.pairs[3].differences[0].contains("broke"));
         assert!(changed.notes[0].contains("another"));
+    }
+
+    #[test]
+    fn other_models_and_images_are_told_and_what_is_unknown_is_not() {
+        let mut noise = Noise(6);
+        let old = run(&mut noise, 8, &|_| 1.0);
+        let of = |model: &str, images: &str| {
+            let mut records = old.clone();
+            records.outcomes.iter_mut().for_each(|o| (o.model_sha256, o.dataset_sha256) = (model.repeat(64), images.repeat(64)));
+            records
+        };
+        let first = of("a", "1");
+        for (second, name) in [(of("b", "1"), "model"), (of("a", "2"), "test images")] {
+            let comparison = compare(&first, &second, THRESHOLD);
+            assert_eq!(comparison.count(Verdict::Different), 20);
+            let told = &comparison.pairs[0].differences;
+            assert!(told.len() == 1 && told[0].starts_with(&format!("{name}: SHA-256 ")), "{told:?}");
+        }
+        for (a, b) in [(&old, &first), (&first, &old), (&first, &first)] {
+            assert!(!compare(a, b, THRESHOLD).is_changed());
+        }
+
+        // Two models in one folder stay two rows, and each finds its own.
+        let both = |parts: [&Records; 2]| {
+            let mut all = Records::default();
+            for (number, part) in parts.into_iter().enumerate() {
+                let named = |run_id: &mut String| *run_id = format!("run {number}");
+                let mut part = part.clone();
+                part.outcomes.iter_mut().for_each(|o| named(&mut o.run_id));
+                part.samples.iter_mut().for_each(|s| named(&mut s.run_id));
+                all.samples.extend(part.samples);
+                all.outcomes.extend(part.outcomes);
+            }
+            all
+        };
+        let other = of("b", "1");
+        let (ab, ba) = (both([&first, &other]), both([&other, &first]));
+        assert_eq!(derive(&ab).len(), 40);
+        let comparison = compare(&ab, &ba, THRESHOLD);
+        assert!(comparison.pairs.len() == 40 && !comparison.is_changed());
+        let comparison = compare(&ab, &first, THRESHOLD);
+        assert!(comparison.pairs.len() == 20 && comparison.only_first.len() == 20 && comparison.only_second.is_empty());
     }
 
     #[test]

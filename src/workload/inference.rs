@@ -341,16 +341,6 @@ impl Bench {
         Ok((secret, elapsed))
     }
 
-    /// Images `first..first + count` as a set of their own.
-    fn slice(&self, first: usize, count: usize) -> Images {
-        let size = self.images.rows * self.images.cols;
-        Images {
-            pixels: self.images.pixels[first * size..(first + count) * size].to_vec(),
-            labels: self.images.labels[first..first + count].to_vec(),
-            ..Images { pixels: Vec::new(), labels: Vec::new(), ..self.images }
-        }
-    }
-
     fn run_float(&self, spec: &Spec, sampling: Sampling, model: &IntegerModel, report: &mut Report<'_>) -> Result<Measured> {
         let network = &self.model(spec.features)?.network;
         let collapsed = network.collapse();
@@ -361,7 +351,7 @@ impl Bench {
             if pass > 0 && pace.is_enough() {
                 break;
             }
-            let images = self.slice(first, batch.min(spec.images - first));
+            let images = self.images.part(first, batch.min(spec.images - first));
             report(Progress { stage: Stage::Evaluate, done: if pass == 0 { first } else { spec.images }, images: spec.images })?;
             let whole = pace.begin();
             let (features, encode) = Stopwatch::time(|| spec.features.extract(&images));
@@ -411,7 +401,7 @@ impl Bench {
             if pass > 0 && pace.is_enough() {
                 break;
             }
-            let images = self.slice(first, job.batch.min(spec.images - first));
+            let images = self.images.part(first, job.batch.min(spec.images - first));
             let count = images.len();
             let sample = pace.sample();
             let (mut times, mut ahead) = (Vec::new(), Vec::new());

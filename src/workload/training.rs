@@ -36,7 +36,7 @@ use crate::scheme::smlp::Comparison;
 pub use algorithm::{Parameters, Perceptron, slot_bits};
 pub use bench::{Bench, Point, Progress, Report, Trained};
 pub use classify::{Classification, Classified};
-pub use data::{Data, Records};
+pub use data::{Data, Loaded, Records};
 pub use float::Float;
 pub use metered::{Cost, Ledger, Metered, MeteredChannel};
 pub use recipe::{Decay, Ratio, Recipe};

@@ -102,8 +102,8 @@ fn the_pipeline_refuses_what_does_not_belong_together() {
     place.does("train --dataset digits --epochs 1 --hidden none --out pixels.model");
     place.refuses("evaluate --toy --public k.public.json --query gradients --model pixels.model --out x", &["pixels", "gradients"]);
     place.refuses("run --dataset digits --features gradients --model pixels.model --out x", &["pixels", "gradients"]);
-    place.refuses("decrypt --toy --secret k.secret.json --answer a --dataset digits --first 597", &["602", "599"]);
-    place.refuses(&format!("decrypt --toy --secret k.secret.json --answer a --first {}", usize::MAX), &["--first", &usize::MAX.to_string()]);
+    place.refuses("decrypt --toy --secret k.secret.json --answer a --dataset digits --first 597", &["first image", "expected 597, got 0"]);
+    place.refuses(&format!("decrypt --toy --secret k.secret.json --answer a --first {}", usize::MAX), &["first image", &usize::MAX.to_string()]);
 
     // A query that lies about its features with a checksum that is right.
     let honest = fs::read(place.path("q")).unwrap();

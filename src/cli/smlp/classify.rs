@@ -1,5 +1,6 @@
 //! `smlp classify`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -77,7 +78,7 @@ pub(in crate::cli) fn classify(args: &ClassifyArgs, json: bool) -> Result<bool> 
         return Err(Error::OutOfRange { what: "--images", value: args.images.to_string(), allowed: format!("1 to {}", loaded.test.len()) });
     }
     let out_dir = results_dir(args.out.as_ref())?;
-    let mut run = Run::start(Source { dataset: args.data.to_string(), dataset_sha256: loaded.sha256.clone(), seed: args.seed });
+    let mut run = Run::start(Source { data: loaded.data.clone(), seed: args.seed, models: BTreeMap::new() });
     for what in &classifications {
         check_stop()?;
         let name = short(what.model.protection);

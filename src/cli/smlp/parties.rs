@@ -20,7 +20,7 @@ use crate::randomness::{Purpose, Tape};
 use crate::scheme::paillier::{Encryption, Encryptor, Tables, files};
 use crate::scheme::smlp::{Comparison, KeyServer, Operation, UserKey};
 use crate::workload::training::party::{self, Bundle, Kind, Task, Trainer};
-use crate::workload::training::{Data, Protection, Recipe, Records, Spec, Widths};
+use crate::workload::training::{Data, Loaded, Protection, Recipe, Records, Spec, Widths};
 
 /// Options of `smlp identity`.
 #[derive(Args, Clone, Debug)]
@@ -179,8 +179,9 @@ pub(in crate::cli) fn p1(args: &P1Args, json: bool) -> Result<bool> {
     let training = Bundle::read(&args.data, Kind::Training)?;
     let queries = args.queries.as_deref().map(|path| Bundle::read(path, Kind::Queries)).transpose()?;
     check_folder(&args.out, true)?;
-    let notes = Notes::open(&args.state)?;
     let task = Task { training: &training, queries: queries.as_ref(), release: args.release };
+    task.check()?;
+    let notes = Notes::open(&args.state)?;
     let mut checkpoint = match notes.read()? {
         Some(checkpoint) => {
             note(&format!("session {} goes on after {} batches", checkpoint.name(), checkpoint.batches));
@@ -406,7 +407,7 @@ fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
     let tape = Tape::from_system()?;
     let mut made = 0;
     let meter = Meter::start("encrypt", records.len() as u64, "records");
-    let bundle = party::encrypt_records(&spec, &public, &records, kind, |plaintexts| {
+    let bundle = party::encrypt_records(&spec, &public, (&loaded.data, &records), kind, |plaintexts| {
         check_stop()?;
         let first = made;
         made += plaintexts.len() as u64;
@@ -477,13 +478,18 @@ fn open(args: &OpenArgs, json: bool) -> Result<bool> {
     let classes: Vec<i64> = party::open_sealed(&bundle, &key)?.concat();
     let text = classes.iter().enumerate().fold(String::from("record,class\n"), |text, (record, class)| text + &format!("{record},{class}\n"));
     write(&text)?;
-    let labels = bundle.spec.data.load(bundle.spec.seed).ok().map(|loaded| Records::encode(&loaded, 1, false).1.labels);
+    let same = |loaded: &Loaded| {
+        let same = bundle.data.check_images(&path.display().to_string(), &loaded.data, "the set of that name here");
+        same.inspect_err(|error| note(&format!("not compared with labels: {error}"))).is_ok()
+    };
+    let loaded = bundle.spec.data.load(bundle.spec.seed).ok().filter(same);
+    let labels = loaded.map(|loaded| Records::encode(&loaded, 1, false).1.labels);
     let correct =
         labels.filter(|labels| labels.len() >= classes.len()).map(|labels| classes.iter().zip(&labels).filter(|&(&c, &l)| c == i64::from(l)).count());
     if json {
         out_json(&json!({ "classes": classes, "correct": correct }));
     } else if let Some(correct) = correct {
-        note(&format!("{correct} of {} records as labelled, if they are the first of the test set of {}", classes.len(), bundle.spec.data));
+        note(&format!("{correct} of {} records as labelled, the first of the test set of {}", classes.len(), bundle.spec.data));
     }
     Ok(true)
 }

@@ -1,5 +1,6 @@
 //! `smlp train`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -139,7 +140,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
     }
     let mut bench = Bench::new(args.toy, || !should_stop());
     let loaded = bench.load(args.data, args.seed)?;
-    let mut run = Run::start(Source { dataset: args.data.to_string(), dataset_sha256: loaded.sha256.clone(), seed: args.seed });
+    let mut run = Run::start(Source { data: loaded.data.clone(), seed: args.seed, models: BTreeMap::new() });
     let mut failed = 0;
     for (number, spec) in specs.iter().enumerate() {
         check_stop()?;

@@ -162,7 +162,7 @@ impl Bench {
             }
             Protection::Smlp { .. } => self.run_encrypted(&job, report)?,
         };
-        trained.dataset_sha256 = loaded.sha256.clone();
+        trained.dataset_sha256 = loaded.data.dataset_sha256.clone();
         Ok(trained)
     }
 

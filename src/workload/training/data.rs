@@ -7,6 +7,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::dataset::{Dataset, DatasetChoice, Images};
+use crate::description::Description;
 use crate::error::{Error, Result};
 
 /// Records of the binary databases.
@@ -75,18 +76,22 @@ impl Data {
                 let mut rng = stream(seed, Use::Data);
                 let training = (0..BINARY_RECORDS).map(|_| rng.next_u32() & ((1 << bits) - 1)).collect::<Vec<_>>();
                 let every: Vec<u32> = (0..1 << bits).collect();
-                Ok(Loaded { training: binary(bits, &training), test: binary(bits, &every), sha256: String::new() })
+                let data = Description { dataset: self.to_string(), rows: 1, cols: bits as usize, white: 1, ..Description::default() };
+                Ok(Loaded { training: binary(bits, &training), test: binary(bits, &every), data })
             }
-            Self::Digits => Self::images(&DatasetChoice::Digits, 0),
-            Self::Mnist => Self::images(&DatasetChoice::Mnist, 0),
-            Self::MnistHeldOut => Self::images(&DatasetChoice::Mnist, Self::HELD_OUT),
+            Self::Digits => self.images(&DatasetChoice::Digits, 0),
+            Self::Mnist => self.images(&DatasetChoice::Mnist, 0),
+            Self::MnistHeldOut => self.images(&DatasetChoice::Mnist, Self::HELD_OUT),
         }
     }
 
-    fn images(choice: &DatasetChoice, held_out: usize) -> Result<Loaded> {
+    fn images(self, choice: &DatasetChoice, held_out: usize) -> Result<Loaded> {
         let dataset: Dataset = choice.open(true, &|_| {}, &|| false)?;
         let images = dataset.training()?;
-        let sha256 = dataset.sha256.clone();
+        let whole = dataset.description();
+        // Images that are held out come from the training file.
+        let dataset_sha256 = if held_out == 0 { whole.dataset_sha256 } else { whole.training_sha256.clone() };
+        let data = Description { dataset: self.to_string(), dataset_sha256, ..whole };
         let raw = |images: &Images, from: usize, to: usize| Raw {
             width: images.rows * images.cols,
             largest: images.max_pixel,
@@ -95,7 +100,7 @@ impl Data {
         };
         let kept = images.len().saturating_sub(held_out);
         let test = if held_out == 0 { raw(&dataset.test, 0, dataset.test.len()) } else { raw(&images, kept, images.len()) };
-        Ok(Loaded { training: raw(&images, 0, kept), test, sha256 })
+        Ok(Loaded { training: raw(&images, 0, kept), test, data })
     }
 }
 
@@ -160,8 +165,8 @@ pub struct Loaded {
     pub training: Raw,
     /// What it is tested on.
     pub test: Raw,
-    /// SHA-256 of the file that the test images are in; empty for binary records.
-    pub sha256: String,
+    /// What they are known by; binary records have no digest.
+    pub data: Description,
 }
 
 fn binary(bits: u32, vectors: &[u32]) -> Raw {

@@ -23,13 +23,14 @@ use super::data::order;
 use super::{Parameters, Perceptron, Protection, Records, Spec};
 use crate::backend::Backend;
 use crate::channel::{Channel, Work};
+use crate::description::Description;
 use crate::durable::write_whole;
 use crate::error::{Error, Result};
 use crate::randomness::Tape;
 use crate::scheme::paillier::{Ciphertexts, PublicKey, Sendable, check_fingerprint};
 use crate::scheme::smlp::{self, Arithmetic, Comparison, Encrypted, EncryptedMatrix, Options, Sealed, encrypt_matrix};
 
-const MAGIC: &str = "cipherlane smlp v1\n";
+const MAGIC: &str = "cipherlane smlp v2\n";
 /// Longest header line, in bytes.
 const LONGEST_HEADER: usize = 4096;
 
@@ -56,6 +57,8 @@ pub struct Bundle {
     pub kind: Kind,
     /// The training that it belongs to.
     pub spec: Spec,
+    /// The records that it is made from; of answers, those that they answer.
+    pub data: Description,
     /// Fingerprint of the Paillier key.
     pub key: String,
     /// The matrices.
@@ -67,6 +70,7 @@ pub struct Bundle {
 struct Header {
     kind: Kind,
     spec: String,
+    data: Description,
     key: String,
     parts: Vec<u64>,
 }
@@ -80,6 +84,7 @@ impl Bundle {
         let header = Header {
             kind: self.kind,
             spec: self.spec.to_string(),
+            data: self.data.clone(),
             key: self.key.clone(),
             parts: self.parts.iter().map(|part| part.len() as u64).collect(),
         };
@@ -99,7 +104,10 @@ impl Bundle {
         let mut bytes = Vec::new();
         File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(Error::io("read", path))?;
         let bad = |expected: &str, found: String| Error::file(path, expected, found);
-        let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or_else(|| bad(MAGIC.trim_end(), "another kind of file".into()))?;
+        let family = MAGIC.len() - 2;
+        let found =
+            if bytes.get(..family) == MAGIC.as_bytes().get(..family) { "another version of it; make the file again" } else { "another kind of file" };
+        let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or_else(|| bad(MAGIC.trim_end(), found.into()))?;
         let end = rest.iter().take(LONGEST_HEADER).position(|&byte| byte == b'\n').ok_or_else(|| bad("a header line", "none".into()))?;
         let header: Header = serde_json::from_slice(&rest[..end]).map_err(|e| bad("a header line", e.to_string()))?;
         let (content, digest) = bytes.split_last_chunk::<32>().ok_or_else(|| bad("a SHA-256", "none".into()))?;
@@ -121,7 +129,8 @@ impl Bundle {
         if !rest.is_empty() {
             return Err(bad("matrices of the lengths in the header", format!("{} bytes more", rest.len())));
         }
-        Ok(Self { kind, spec: header.spec.parse()?, key: header.key, parts })
+        header.data.check()?;
+        Ok(Self { kind, spec: header.spec.parse()?, data: header.data, key: header.key, parts })
     }
 }
 
@@ -145,7 +154,7 @@ fn slots(spec: &Spec) -> u32 {
 pub fn encrypt_records(
     spec: &Spec,
     public: &PublicKey,
-    records: &Records,
+    (data, records): (&Description, &Records),
     kind: Kind,
     mut encrypt: impl FnMut(&[rug::Integer]) -> Result<Ciphertexts<Sendable>>,
 ) -> Result<Bundle> {
@@ -163,7 +172,7 @@ pub fn encrypt_records(
         let shape = smlp::Shape { rows: records.len(), cols, bits: input_bits(&spec.recipe) };
         parts.push(encrypt_matrix(public, slots(spec), shape, &values, &mut encrypt)?);
     }
-    Ok(Bundle { kind, spec: spec.clone(), key: public.fingerprint().into(), parts })
+    Ok(Bundle { kind, spec: spec.clone(), data: data.clone(), key: public.fingerprint().into(), parts })
 }
 
 /// Largest message that two parties agree on, in bytes.
@@ -223,6 +232,8 @@ pub fn accept(terms: &[u8], public: &PublicKey) -> Result<Spec> {
 pub struct Trainer<C: Channel> {
     engine: Encrypted<C>,
     spec: Spec,
+    /// What was trained on, and what is classified.
+    data: [Description; 2],
     key: String,
     inputs: EncryptedMatrix,
     labels: EncryptedMatrix,
@@ -324,6 +335,25 @@ pub struct Task<'a> {
     pub release: bool,
 }
 
+impl Task<'_> {
+    /// Refuses queries whose numbers mean something else than those that are trained on: other
+    /// data, another scale, another centre.
+    ///
+    /// # Errors
+    /// [`Error::OtherData`] with both.
+    pub fn check(&self) -> Result<()> {
+        let (training, Some(queries)) = (self.training, self.queries) else { return Ok(()) };
+        let (subject, other) = ("the training file", "the file of queries");
+        training.data.check_images(subject, &queries.data, other)?;
+        let centred = |bundle: &Bundle| if bundle.spec.recipe.centred { ", centred" } else { "" };
+        let encoding = |bundle: &Bundle| format!("numbers at scale {}{}", bundle.spec.recipe.scale(), centred(bundle));
+        if encoding(training) == encoding(queries) {
+            return Ok(());
+        }
+        Err(Error::OtherData { subject: subject.into(), expected: encoding(training), other: other.into(), actual: encoding(queries) })
+    }
+}
+
 impl<C: Channel> Trainer<C> {
     /// Batches in all: mini-batches, then groups of queries, then the parameters.
     #[must_use]
@@ -337,11 +367,13 @@ impl<C: Channel> Trainer<C> {
     /// Prepares P1 to go on from a state; [`Work::load`] brings it there.
     ///
     /// # Errors
-    /// [`Error::WrongKey`] for records under another key, [`Error::Unsupported`] for queries of another training; as [`Encrypted::new`].
+    /// [`Error::WrongKey`] for records under another key, [`Error::Unsupported`] for records of
+    /// other sizes; as [`Task::check`] and [`Encrypted::new`].
     pub fn new(backend: &dyn Backend, public: &PublicKey, task: &Task<'_>, state: &[u8], channel: C) -> Result<Self> {
         let spec = task.training.spec.clone();
         spec.check()?;
         check_fingerprint(&task.training.key, public)?;
+        task.check()?;
         let options = Options::new(comparison(&spec)?, slots(&spec));
         let start = State::read(state)?.start;
         let rounding = match &start {
@@ -377,6 +409,7 @@ impl<C: Channel> Trainer<C> {
         let perceptron = Perceptron::resume(Vec::new(), &spec.recipe, 0)?;
         Ok(Self {
             engine,
+            data: [task.training, task.queries.unwrap_or(task.training)].map(|bundle| bundle.data.clone()),
             key: public.fingerprint().into(),
             inputs,
             labels,
@@ -397,7 +430,11 @@ impl<C: Channel> Trainer<C> {
     /// # Errors
     /// When the backend fails.
     pub fn results(&self) -> Result<Vec<Bundle>> {
-        let bundle = |kind, parts| Bundle { kind, spec: self.spec.clone(), key: self.key.clone(), parts };
+        let [trained_on, classified] = &self.data;
+        let bundle = |kind, parts| {
+            let data = if kind == Kind::Answers { classified } else { trained_on };
+            Bundle { kind, spec: self.spec.clone(), data: data.clone(), key: self.key.clone(), parts }
+        };
         let model = self.perceptron.weights().iter().map(|m| self.engine.store(m)).collect::<Result<_>>()?;
         let mut bundles = vec![bundle(Kind::Model, model)];
         if self.queries.is_some() {

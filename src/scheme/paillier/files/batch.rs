@@ -1,11 +1,13 @@
 //! Ciphertext files: queries and answers.
 //!
 //! ```text
-//! cipherlane ciphertexts v1\n
-//! {"kind":"query","key":"<64 hex digits>",...}\n
+//! cipherlane ciphertexts v2\n
+//! {"kind":"query","key":"<64 hex digits>",...,"data":{...},"first":0,"model":"",...}\n
 //! residues modulo n^2, big-endian, each as wide as n^2
 //! SHA-256 of everything before, 32 bytes
 //! ```
+//!
+//! Version 1 did not say which images and which model a file is of; it is refused.
 
 use std::fmt;
 use std::fs::File;
@@ -20,10 +22,11 @@ use sha2::{Digest, Sha256};
 use super::super::cipher::{Ciphertexts, Sendable, check_fingerprint};
 use super::super::key::{PublicKey, check_bits};
 use super::super::packing::Packing;
+use crate::description::{Description, is_sha256};
 use crate::durable::write_whole;
 use crate::error::{Error, Result};
 
-const MAGIC: &str = "cipherlane ciphertexts v1\n";
+const MAGIC: &str = "cipherlane ciphertexts v2\n";
 /// Longest header line, in bytes.
 const LONGEST_HEADER: usize = 4096;
 /// Longest name in a header, in bytes.
@@ -62,10 +65,14 @@ pub struct Header {
     pub feature_bits: u32,
     /// Name of the public feature map.
     pub features: String,
-    /// Name of the dataset.
-    pub dataset: String,
-    /// Name of the model.
+    /// What the images are from.
+    pub data: Description,
+    /// Number of the first image in the test set, from 0; the others follow it.
+    pub first: usize,
+    /// Name of the model of an answer; empty in a query.
     pub model: String,
+    /// SHA-256 of the model's file, 64 hex digits; empty in a query.
+    pub model_sha256: String,
 }
 
 impl Header {
@@ -89,7 +96,22 @@ impl Header {
         if !(1..=16).contains(&self.feature_bits) {
             return Err(Error::OutOfRange { what: "feature", value: format!("{} bits", self.feature_bits), allowed: "1 to 16 bits".into() });
         }
-        for name in [&self.features, &self.dataset, &self.model] {
+        self.data.check()?;
+        if self.first.checked_add(self.images).is_none() {
+            return Err(Error::OutOfRange {
+                what: "first image",
+                value: self.first.to_string(),
+                allowed: format!("0 to {}", usize::MAX - self.images),
+            });
+        }
+        if !self.model_sha256.is_empty() && !is_sha256(&self.model_sha256) {
+            return Err(Error::OutOfRange {
+                what: "digest of a model",
+                value: format!("{} bytes", self.model_sha256.len()),
+                allowed: "64 hexadecimal digits, or none".into(),
+            });
+        }
+        for name in [&self.features, &self.model] {
             if name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
                 return Err(Error::OutOfRange {
                     what: "name in a header",
@@ -116,8 +138,10 @@ struct HeaderLine {
     slot_bits: u32,
     feature_bits: u32,
     features: String,
-    dataset: String,
+    data: Description,
+    first: usize,
     model: String,
+    model_sha256: String,
 }
 
 /// Writes encrypted inputs, whole or not at all.
@@ -185,8 +209,10 @@ fn write(path: &Path, kind: Kind, header: &Header, batch: &Ciphertexts<Sendable>
         slot_bits: header.packing.slot_bits(),
         feature_bits: header.feature_bits,
         features: header.features.clone(),
-        dataset: header.dataset.clone(),
+        data: header.data.clone(),
+        first: header.first,
         model: header.model.clone(),
+        model_sha256: header.model_sha256.clone(),
     };
     let width = key.ciphertext_bytes();
     let mut bytes = Vec::with_capacity(MAGIC.len() + LONGEST_HEADER + batch.len() * width + DIGEST_BYTES);
@@ -223,7 +249,11 @@ fn read(path: &Path, kind: Kind, key: &PublicKey) -> Result<(Header, Ciphertexts
     reader.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(io())?;
     if magic != MAGIC.as_bytes() {
         let family = MAGIC.len() - 2;
-        let found = if magic.get(..family) == Some(&MAGIC.as_bytes()[..family]) { "another version of it" } else { "another kind of file" };
+        let found = if magic.get(..family) == Some(&MAGIC.as_bytes()[..family]) {
+            "another version of it; make the file again"
+        } else {
+            "another kind of file"
+        };
         return Err(bad(format!("`{}`", MAGIC.trim_end()), found.into()));
     }
     let mut text = Vec::new();
@@ -243,8 +273,10 @@ fn read(path: &Path, kind: Kind, key: &PublicKey) -> Result<(Header, Ciphertexts
         packing,
         feature_bits: line.feature_bits,
         features: line.features,
-        dataset: line.dataset,
+        data: line.data,
+        first: line.first,
         model: line.model,
+        model_sha256: line.model_sha256,
     };
     header.check(line.ciphertexts)?;
 

@@ -7,6 +7,7 @@ use rug::Integer;
 use super::super::{Ciphertexts, Encryption, Encryptor, Packing, PublicKey, SecretKey, Sendable};
 use super::*;
 use crate::backend::{self, BackendId};
+use crate::description::Description;
 use crate::randomness::{Purpose, Tape};
 
 fn toy(bits: u32, number: u64) -> SecretKey {
@@ -29,7 +30,18 @@ fn encrypt(key: &SecretKey, messages: &[i64]) -> Ciphertexts<Sendable> {
 
 fn header(key: &PublicKey, images: usize, width: usize) -> Header {
     let packing = Packing::new(key.bits(), 20, Some(2)).unwrap();
-    Header { images, width, packing, feature_bits: 8, features: "pixels".into(), dataset: "mnist".into(), model: "linear".into() }
+    let data = Description { dataset: "mnist".into(), dataset_sha256: "a".repeat(64), rows: 28, cols: 28, white: 255, ..Description::default() };
+    Header {
+        images,
+        width,
+        packing,
+        feature_bits: 8,
+        features: "pixels".into(),
+        data,
+        first: 7,
+        model: "linear".into(),
+        model_sha256: "b".repeat(64),
+    }
 }
 
 /// Permission bits where the system has them.
@@ -151,14 +163,15 @@ fn ciphertext_files_refuse_what_does_not_fit() {
     assert!(!path.exists());
 
     let longest = "x".repeat(64);
-    let full = Header { features: longest.clone(), dataset: "\"".repeat(64), model: longest, ..header(public, 3, 2) };
+    let data = Description { dataset: "\"".repeat(64), training_sha256: "c".repeat(64), ..header(public, 3, 2).data };
+    let full = Header { features: longest.clone(), data, model: longest, ..header(public, 3, 2) };
     write_answer(&path, &full, &batch, public).unwrap();
     assert_eq!(read_answer(&path, public).unwrap().0, full);
     assert!(matches!(read_answer(&path, other.public()), Err(Error::WrongKey { .. })));
     let message = read_query(&path, public).unwrap_err().to_string();
     assert!(message.contains("expected kind query, found answer"), "{message}");
     let good = std::fs::read(&path).unwrap();
-    let later = String::from_utf8_lossy(&good[..25]).replace("v1", "v2").into_bytes();
+    let later = String::from_utf8_lossy(&good[..25]).replace("v2", "v1").into_bytes();
     std::fs::write(&path, [&later, &good[25..]].concat()).unwrap();
     assert!(read_answer(&path, public).unwrap_err().to_string().contains("another version"));
 }
@@ -166,7 +179,7 @@ fn ciphertext_files_refuse_what_does_not_fit() {
 /// A file with a right checksum around a hostile header or content.
 fn forge(path: &Path, line: &str, content: &[u8]) {
     use sha2::{Digest, Sha256};
-    let mut bytes = [b"cipherlane ciphertexts v1\n", line.as_bytes(), b"\n", content].concat();
+    let mut bytes = [b"cipherlane ciphertexts v2\n", line.as_bytes(), b"\n", content].concat();
     let digest = Sha256::digest(&bytes);
     bytes.extend_from_slice(&digest);
     std::fs::write(path, bytes).unwrap();
@@ -179,7 +192,7 @@ fn forged_files_with_right_checksums_are_refused() {
     let public = key.public();
     write_query(&path, &header(public, 1, 1), &encrypt(&key, &[1]), public).unwrap();
     let good = std::fs::read(&path).unwrap();
-    let start = "cipherlane ciphertexts v1\n".len();
+    let start = "cipherlane ciphertexts v2\n".len();
     let end = start + good[start..].iter().position(|&b| b == b'\n').unwrap();
     let (line, content) = (String::from_utf8(good[start..end].to_vec()).unwrap(), &good[end + 1..good.len() - 32]);
     forge(&path, &line, content);
@@ -217,6 +230,11 @@ fn forged_files_with_right_checksums_are_refused() {
         (r#""width":1"#, r#""width":1,"extra":1"#),
         (r#""width":1"#, r#" "width":1"#),
         (r#""model":"linear""#, r#""model":"line\u0000r""#),
+        (r#""first":7"#, r#""first":18446744073709551615"#),
+        (r#""rows":28"#, r#""rows":0"#),
+        (r#""white":255"#, r#""white":256"#),
+        (r#""dataset_sha256":"aa"#, r#""dataset_sha256":"AA"#),
+        (r#","dataset_sha256":""#, r#","training_sha256":"","dataset_sha256":""#),
         (r#""kind":"query""#, r#""kind":"Query""#),
     ] {
         assert!(line.contains(from), "{from}");
@@ -224,7 +242,7 @@ fn forged_files_with_right_checksums_are_refused() {
         let message = read_query(&path, public).expect_err(to).to_string();
         assert!(!message.contains('\n'), "{message}");
     }
-    let array = format!(r#"["query","{}",256,1,1,1,2,20,8,"pixels","mnist","linear"]"#, public.fingerprint());
+    let array = format!(r#"["query","{}",256,1,1,1,2,20,8,"pixels",["mnist","",28,28,255],7,"linear",""]"#, public.fingerprint());
     for line in [array, "[".repeat(4000), "{".repeat(100_000), String::new(), "null".into()] {
         forge(&path, &line, content);
         assert!(read_query(&path, public).is_err());
