@@ -30,11 +30,12 @@ pub trait Channel {
 
 /// What answers: the party with the key (P2).
 pub trait Responder {
-    /// The answer to one request.
+    /// The answer to one request, of at most `longest` bytes. A longer one is not sent: whoever can
+    /// tell its length from the request refuses before computing it.
     ///
     /// # Errors
-    /// When the request is none of this operation, or the answer cannot be computed.
-    fn respond(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>>;
+    /// When the request is none of this operation, or the answer cannot be computed or sent.
+    fn respond(&mut self, operation: u16, request: &[u8], longest: usize) -> Result<Vec<u8>>;
 }
 
 impl<C: Channel + ?Sized> Channel for &mut C {
@@ -50,14 +51,14 @@ impl<C: Channel + ?Sized> Channel for Box<C> {
 }
 
 impl<R: Responder + ?Sized> Responder for &mut R {
-    fn respond(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>> {
-        (**self).respond(operation, request)
+    fn respond(&mut self, operation: u16, request: &[u8], longest: usize) -> Result<Vec<u8>> {
+        (**self).respond(operation, request, longest)
     }
 }
 
 impl<R: Responder + ?Sized> Responder for Box<R> {
-    fn respond(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>> {
-        (**self).respond(operation, request)
+    fn respond(&mut self, operation: u16, request: &[u8], longest: usize) -> Result<Vec<u8>> {
+        (**self).respond(operation, request, longest)
     }
 }
 
@@ -67,6 +68,6 @@ pub struct Local<R>(pub R);
 
 impl<R: Responder> Channel for Local<R> {
     fn exchange(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>> {
-        self.0.respond(operation, request)
+        self.0.respond(operation, request, usize::MAX)
     }
 }

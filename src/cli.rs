@@ -83,6 +83,17 @@ enum Command {
     Eivhe(eivhe::EivheArgs),
 }
 
+impl Command {
+    /// Whether it reads or makes keys that must stay secret, or reads what they protect.
+    fn holds_secrets(&self) -> bool {
+        match self {
+            Self::Keygen(_) | Self::Encrypt(_) | Self::Decrypt(_) => true,
+            Self::Smlp(command) => command.holds_secrets(),
+            _ => false,
+        }
+    }
+}
+
 /// Runs the program with the process' own arguments.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -122,6 +133,9 @@ fn hangup_is_ignored() -> bool {
 
 /// The exit status: of most commands, whether everything asked for was done and verified.
 fn dispatch(cli: Cli) -> Result<ExitCode> {
+    if cli.command.as_ref().is_some_and(Command::holds_secrets) {
+        machine::forbid_core_dumps();
+    }
     let available = machine::hardware_threads();
     let threads = cli.threads.unwrap_or(available);
     if threads == 0 || threads > 1024 {

@@ -60,6 +60,19 @@ pub fn keep_processor(index: usize) {
     let _ = index;
 }
 
+/// Keeps the memory of this process out of core dumps and from debuggers of other processes, for
+/// work with secret keys. Without effect where the system cannot do it.
+pub fn forbid_core_dumps() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+        // The limit is for dumps to files; a system that pipes dumps to a program ignores it and
+        // asks whether the process may be dumped. Nothing is to be done about a refusal.
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+}
+
 /// Load average of the last minute.
 #[must_use]
 pub fn load_average() -> Option<f64> {

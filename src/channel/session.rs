@@ -423,7 +423,7 @@ impl<'a, K: Keep> Answerer<'a, K> {
             return Err(refused(format!("{step} exchanges are the most of a session here")));
         }
         let body = match head.kind {
-            Kind::Request => live.responder.respond(head.operation, frame.body)?,
+            Kind::Request => live.responder.respond(head.operation, frame.body, live.terms.longest as usize)?,
             _ if !frame.body.is_empty() => return Err(refused(format!("{} bytes where none belong", frame.body.len()))),
             _ => Vec::new(),
         };

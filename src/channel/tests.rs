@@ -24,7 +24,7 @@ fn image(operation: u16, x: u64) -> u64 {
 struct Squarer(u64);
 
 impl Responder for Squarer {
-    fn respond(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>> {
+    fn respond(&mut self, operation: u16, request: &[u8], _longest: usize) -> Result<Vec<u8>> {
         let x = request.first_chunk().map(|x| u64::from_be_bytes(*x)).ok_or(Error::Size { what: "request", expected: 16, actual: request.len() })?;
         self.0 += 1;
         Ok([image(operation, x).to_be_bytes(), self.0.to_be_bytes()].concat())

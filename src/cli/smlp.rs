@@ -37,6 +37,13 @@ pub(super) enum SmlpCommand {
     User(parties::UserCommand),
 }
 
+impl SmlpCommand {
+    /// Whether it is a party's, with keys of its own.
+    pub(super) fn holds_secrets(&self) -> bool {
+        matches!(self, Self::Identity(_) | Self::P1(_) | Self::P2(_) | Self::User(_))
+    }
+}
+
 /// Runs one of the commands.
 pub(super) fn smlp(command: &SmlpCommand, json: bool) -> Result<bool> {
     match command {

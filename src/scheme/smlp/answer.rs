@@ -17,7 +17,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::Shape;
 use super::encrypted::{Encrypted, EncryptedMatrix};
-use super::server::{KeyServer, Operation};
+use super::server::{KeyServer, Operation, Request};
 use super::wire::{Reader, Writer};
 use crate::channel::Channel;
 use crate::error::{Error, Result};
@@ -152,11 +152,12 @@ impl<C: Channel> Encrypted<C> {
     }
 }
 
-pub(super) fn respond(server: &mut KeyServer, reader: &mut Reader<'_>, request: &[u8]) -> Result<Vec<u8>> {
-    let header = server.header(reader)?;
-    let values = server.masked(reader, header)?;
-    reader.end()?;
-    let digest: [u8; 32] = Sha256::digest(request).into();
+pub(super) fn respond(server: &mut KeyServer, request: &mut Request<'_>, bytes: &[u8]) -> Result<Vec<u8>> {
+    let header = server.header(&mut request.reader)?;
+    let masked = server.masked(&mut request.reader, header)?;
+    request.complete_with_bytes(32 + 16 * header.rows * header.cols)?;
+    let values = server.open(masked)?;
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
     let pads = server.user().pads(&digest, values.len());
     let mut writer = Writer::default();
     for half in digest.chunks_exact(16) {

@@ -34,9 +34,8 @@ use zeroize::Zeroizing;
 
 use super::encrypted::{Encrypted, EncryptedMatrix};
 use super::rounding::below;
-use super::server::{KeyServer, Operation};
+use super::server::{KeyServer, Operation, Request};
 use super::slots::{KAPPA, Slots};
-use super::wire::Reader;
 use super::{Comparison, ceil_log2};
 use crate::backend::Resident;
 use crate::channel::Channel;
@@ -231,45 +230,48 @@ fn tests_program(l: usize) -> Result<Program> {
     super::powers::sequence(2 * l, ops, outputs)
 }
 
-pub(super) fn respond_signs(server: &mut KeyServer, request: &mut Reader<'_>) -> Result<Vec<u8>> {
-    let header = server.header(request)?;
+pub(super) fn respond_signs(server: &mut KeyServer, request: &mut Request<'_>) -> Result<Vec<u8>> {
+    let header = server.header(&mut request.reader)?;
     let width = blinded_width(header.bits);
-    let blinded = server.dense(request, header, width)?;
-    let values = server.masked(request, header)?;
-    request.end()?;
+    let blinded = server.dense(&mut request.reader, header, width)?;
+    let masked = server.masked(&mut request.reader, header)?;
+    request.complete(3 * header.rows * header.cols)?;
+    let (blinded, values) = (server.open(blinded)?, server.open(masked)?);
     let offset = 1u128 << (width - 1);
     let positive: Vec<bool> = blinded.iter().map(|&y| y > offset).collect();
     server.respond_chosen(header, &values, &positive, true)
 }
 
-pub(super) fn respond_bits(server: &mut KeyServer, request: &mut Reader<'_>) -> Result<Vec<u8>> {
-    let header = server.header(request)?;
-    let values = server.masked(request, header)?;
-    request.end()?;
+pub(super) fn respond_bits(server: &mut KeyServer, request: &mut Request<'_>) -> Result<Vec<u8>> {
+    let header = server.header(&mut request.reader)?;
     let slots = Tests::new(server.public().bits(), header.bits)?.slots;
+    let masked = server.masked(&mut request.reader, header)?;
+    request.complete(header.rows * header.cols * header.bits as usize)?;
+    let values = server.open(masked)?;
     let bit = |e: usize, i: u32| slots.place(Integer::from(values[e] >> i & 1), e % slots.count);
     server.encrypted(&(0..values.len()).flat_map(|e| (0..header.bits).map(move |i| (e, i))).map(|(e, i)| bit(e, i)).collect::<Vec<_>>())
 }
 
-pub(super) fn respond_tests(server: &mut KeyServer, request: &mut Reader<'_>) -> Result<Vec<u8>> {
-    let header = server.header(request)?;
+pub(super) fn respond_tests(server: &mut KeyServer, request: &mut Request<'_>) -> Result<Vec<u8>> {
+    let header = server.header(&mut request.reader)?;
     let tests = Tests::new(server.public().bits(), header.bits)?;
     let (entries, per_group) = (header.rows * header.cols, header.bits as usize + 1);
-    let plaintexts = server.decrypt(request, tests.groups(entries) * per_group)?;
-    let values = server.masked(request, header)?;
-    request.end()?;
-    let zeros = zeros_of(&tests, plaintexts, entries, per_group)?;
+    let blinded = server.ciphertexts(&mut request.reader, tests.groups(entries) * per_group)?;
+    let masked = server.masked(&mut request.reader, header)?;
+    request.complete(3 * entries)?;
+    let zeros = zeros_of(&tests, server.decrypt(blinded)?, entries, per_group)?;
+    let values = server.open(masked)?;
     let beta: Vec<bool> = values.iter().zip(zeros).map(|(z, zero)| (z >> header.bits & 1 == 1) != zero).collect();
     server.respond_chosen(header, &values, &beta, true)
 }
 
 /// The tests of a request modulo q, as P2 sees them: what it may learn is looked at in tests.
 #[cfg(test)]
-pub(super) fn residues(server: &KeyServer, request: &mut Reader<'_>, header: super::server::Header) -> Result<Vec<u64>> {
+pub(super) fn residues(server: &KeyServer, request: &mut super::wire::Reader<'_>, header: super::server::Header) -> Result<Vec<u64>> {
     let tests = Tests::new(server.public().bits(), header.bits)?;
     let (entries, per_group) = (header.rows * header.cols, header.bits as usize + 1);
     let mut residues = Vec::new();
-    for (index, plaintext) in server.decrypt(request, tests.groups(entries) * per_group)?.into_iter().enumerate() {
+    for (index, plaintext) in server.decrypt(server.ciphertexts(request, tests.groups(entries) * per_group)?)?.into_iter().enumerate() {
         let count = tests.slots.count.min(entries - index / per_group * tests.slots.count);
         let values = tests.slots.unpack(plaintext, count, tests.slots.bits, index)?;
         residues.extend(values.into_iter().map(|v| (v % Integer::from(tests.prime)).to_u64_wrapping()));

@@ -17,9 +17,8 @@
 use rug::Integer;
 
 use super::encrypted::{Encrypted, EncryptedMatrix};
-use super::server::{KeyServer, Operation};
+use super::server::{KeyServer, Operation, Request};
 use super::slots::KAPPA;
-use super::wire::Reader;
 use super::{Shape, check_division};
 use crate::channel::Channel;
 use crate::error::Result;
@@ -44,12 +43,13 @@ impl<C: Channel> Encrypted<C> {
     }
 }
 
-pub(super) fn respond(server: &mut KeyServer, request: &mut Reader<'_>) -> Result<Vec<u8>> {
-    let header = server.header(request)?;
-    let divisor = request.u64()?;
+pub(super) fn respond(server: &mut KeyServer, request: &mut Request<'_>) -> Result<Vec<u8>> {
+    let header = server.header(&mut request.reader)?;
+    let divisor = request.reader.u64()?;
     check_division(header.bits, divisor)?;
-    let mut values = server.masked(request, header)?;
-    request.end()?;
+    let masked = server.masked(&mut request.reader, header)?;
+    request.complete(header.rows * header.slots.groups(header.cols))?;
+    let mut values = server.open(masked)?;
     values.iter_mut().for_each(|v| *v /= u128::from(divisor));
     server.encrypted(&header.slots.pack_rows(&values, header.cols))
 }

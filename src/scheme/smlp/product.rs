@@ -30,9 +30,8 @@ use rug::ops::RemRounding;
 use zeroize::Zeroizing;
 
 use super::encrypted::{Encrypted, EncryptedMatrix, matrix_product, transposed};
-use super::server::{Header, KeyServer, Operation};
+use super::server::{Header, KeyServer, Operation, Request};
 use super::slots::{KAPPA, Slots};
-use super::wire::Reader;
 use super::{MAXIMUM_BITS, Product, ceil_log2, check_division};
 use crate::backend::{Exponents, Secrecy};
 use crate::channel::Channel;
@@ -124,14 +123,15 @@ impl<C: Channel> Encrypted<C> {
     }
 }
 
-pub(super) fn respond(server: &mut KeyServer, request: &mut Reader<'_>) -> Result<Vec<u8>> {
-    let left = server.header(request)?;
+pub(super) fn respond(server: &mut KeyServer, request: &mut Request<'_>) -> Result<Vec<u8>> {
+    let reader = &mut request.reader;
+    let left = server.header(reader)?;
     let slots = left.slots;
-    let (rows, cols) = request.size()?;
-    let right = Header { slots, rows, cols, bits: request.within("magnitude", MAXIMUM_BITS)? };
-    let flags = request.u32()?;
-    let scale = request.within("scale", u32::MAX)?;
-    let divisor = request.u64()?;
+    let (rows, cols) = reader.size()?;
+    let right = Header { slots, rows, cols, bits: reader.within("magnitude", MAXIMUM_BITS)? };
+    let flags = reader.u32()?;
+    let scale = reader.within("scale", u32::MAX)?;
+    let divisor = reader.u64()?;
     check_division(1, divisor)?;
     if flags > 3 {
         return Err(Error::OutOfRange { what: "flags of a product", value: flags.to_string(), allowed: "0 to 3".into() });
@@ -143,11 +143,13 @@ pub(super) fn respond(server: &mut KeyServer, request: &mut Reader<'_>) -> Resul
     }
     let t = correction_bits(slots, left.bits, right.bits, inner, scale)?;
 
+    let masked = [server.masked(reader, left)?, server.masked(reader, right)?];
+    let sent = [server.ciphertexts(reader, cols * slots.groups(rows))?, server.ciphertexts(reader, rows * slots.groups(cols))?];
+    request.complete(rows * slots.groups(cols))?;
+
     let integers = |header: Header, values: &[u128]| values.iter().map(|&v| Integer::from(header.unshift(v))).collect::<Vec<_>>();
-    let mut a = server.masked(request, left)?;
-    let mut b = server.masked(request, right)?;
-    let corrections = [server.decrypt(request, cols * slots.groups(rows))?, server.decrypt(request, rows * slots.groups(cols))?];
-    request.end()?;
+    let [a, b] = masked.map(|matrix| server.open(matrix));
+    let (mut a, mut b) = (a?, b?);
     if flags & 1 != 0 {
         a = transposed(&a, left.cols);
     }
@@ -156,7 +158,8 @@ pub(super) fn respond(server: &mut KeyServer, request: &mut Reader<'_>) -> Resul
     }
     let mut v = matrix_product(&integers(left, &a), &integers(right, &b), inner);
     v.iter_mut().for_each(|v| *v *= scale);
-    for (which, plaintexts) in corrections.into_iter().enumerate() {
+    for (which, sent) in sent.into_iter().enumerate() {
+        let plaintexts = server.decrypt(sent)?;
         // The first corrections go down the columns, the second along the rows.
         let length = if which == 0 { rows } else { cols };
         let groups = slots.groups(length);

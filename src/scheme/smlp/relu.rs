@@ -18,9 +18,8 @@ use rug::Integer;
 use super::Shape;
 use super::comparison::Compared;
 use super::encrypted::{Encrypted, EncryptedBits, EncryptedMatrix};
-use super::server::{Header, KeyServer, Operation};
+use super::server::{Header, KeyServer, Operation, Request};
 use super::slots::KAPPA;
-use super::wire::Reader;
 use crate::backend::Resident;
 use crate::channel::Channel;
 use crate::error::Result;
@@ -85,10 +84,12 @@ impl KeyServer {
     }
 }
 
-pub(super) fn respond(server: &mut KeyServer, request: &mut Reader<'_>) -> Result<Vec<u8>> {
-    let header = server.header(request)?;
-    let beta: Vec<bool> = server.dense(request, header, 1)?.iter().map(|&b| b == 1).collect();
-    let values = server.masked(request, header)?;
-    request.end()?;
+pub(super) fn respond(server: &mut KeyServer, request: &mut Request<'_>) -> Result<Vec<u8>> {
+    let header = server.header(&mut request.reader)?;
+    let bits = server.dense(&mut request.reader, header, 1)?;
+    let masked = server.masked(&mut request.reader, header)?;
+    request.complete(2 * header.rows * header.cols)?;
+    let beta: Vec<bool> = server.open(bits)?.iter().map(|&b| b == 1).collect();
+    let values = server.open(masked)?;
     server.respond_chosen(header, &values, &beta, false)
 }

@@ -10,8 +10,7 @@
 //! | P2 learns | x + mask, within 2^-80 of independent of x; sizes |
 
 use super::encrypted::{Encrypted, EncryptedMatrix, transposed};
-use super::server::{KeyServer, Operation};
-use super::wire::Reader;
+use super::server::{KeyServer, Operation, Request};
 use crate::backend::Resident;
 use crate::channel::Channel;
 use crate::error::Result;
@@ -40,17 +39,19 @@ impl<C: Channel> Encrypted<C> {
     }
 }
 
-pub(super) fn respond(server: &mut KeyServer, request: &mut Reader<'_>) -> Result<Vec<u8>> {
-    let header = server.header(request)?;
-    let values = server.masked(request, header)?;
-    request.end()?;
+pub(super) fn respond(server: &mut KeyServer, request: &mut Request<'_>) -> Result<Vec<u8>> {
+    let header = server.header(&mut request.reader)?;
+    let masked = server.masked(&mut request.reader, header)?;
+    request.complete(header.cols * header.slots.groups(header.rows))?;
+    let values = server.open(masked)?;
     server.encrypted(&header.slots.pack_rows(&transposed(&values, header.cols), header.rows))
 }
 
-pub(super) fn respond_scattered(server: &mut KeyServer, request: &mut Reader<'_>) -> Result<Vec<u8>> {
-    let header = server.header(request)?;
-    let values = server.masked(request, header)?;
-    request.end()?;
+pub(super) fn respond_scattered(server: &mut KeyServer, request: &mut Request<'_>) -> Result<Vec<u8>> {
+    let header = server.header(&mut request.reader)?;
+    let masked = server.masked(&mut request.reader, header)?;
+    request.complete(header.rows * header.cols)?;
+    let values = server.open(masked)?;
     let place = |(e, &v): (usize, &u128)| header.slots.place(v.into(), e % header.cols % header.slots.count);
     server.encrypted(&values.iter().enumerate().map(place).collect::<Vec<_>>())
 }

@@ -1,9 +1,13 @@
 //! P2: the party with the secret key. It answers one request at a time, keeps nothing between them, and returns fresh encryptions only.
+//!
+//! Every answer is made in two steps: the whole request is read and its sizes, with that of the
+//! answer, are checked ([`Request::complete`]); then it is decrypted and computed on. So a request
+//! that ends in an error for its sizes costs nothing.
 
 use rug::Integer;
 
 use super::slots::{Dense, KAPPA, Slots};
-use super::wire::{Reader, Writer};
+use super::wire::{Reader, Sent, Writer, ciphertext_bytes};
 use super::{MAXIMUM_BITS, UserKey, answer, comparison, division, product, relu, repack};
 use crate::backend::Backend;
 use crate::channel::Responder;
@@ -107,9 +111,9 @@ impl KeyServer {
         &self.public
     }
 
-    /// The next `count` ciphertexts of a request, decrypted.
-    pub(super) fn decrypt(&self, request: &mut Reader<'_>, count: usize) -> Result<Vec<Integer>> {
-        self.decryptor.decrypt(&request.ciphertexts(&self.public, count)?)
+    /// Ciphertexts of a request, checked and decrypted.
+    pub(super) fn decrypt(&self, sent: Sent<'_>) -> Result<Vec<Integer>> {
+        self.decryptor.decrypt(&sent.check(&self.public)?)
     }
 
     /// Fresh encryptions.
@@ -125,7 +129,7 @@ impl KeyServer {
     }
 
     /// The slots that a request names.
-    pub(super) fn slots(&self, request: &mut Reader<'_>) -> Result<Slots> {
+    fn slots(&self, request: &mut Reader<'_>) -> Result<Slots> {
         Slots::new(self.public.bits(), request.within("slot bits", self.public.bits())?)
     }
 
@@ -136,21 +140,67 @@ impl KeyServer {
         Ok(Header { slots, rows, cols, bits: request.within("magnitude", MAXIMUM_BITS)? })
     }
 
+    /// The next `count` ciphertexts of a request.
+    pub(super) fn ciphertexts<'a>(&self, request: &mut Reader<'a>, count: usize) -> Result<Sent<'a>> {
+        request.sent(&self.public, count)
+    }
+
     /// The next matrix of a request, masked: x + 2^a + U for each entry, which is never 0.
-    pub(super) fn masked(&self, request: &mut Reader<'_>, header: Header) -> Result<Vec<u128>> {
-        let values = self.dense(request, header, header.bits + KAPPA + 2)?;
-        match values.iter().position(|&v| v == 0) {
+    pub(super) fn masked<'a>(&self, request: &mut Reader<'a>, header: Header) -> Result<Matrix<'a>> {
+        Ok(Matrix { least: 1, ..self.dense(request, header, header.bits + KAPPA + 2)? })
+    }
+
+    /// The next matrix of a request, with entries below 2^width.
+    pub(super) fn dense<'a>(&self, request: &mut Reader<'a>, header: Header, width: u32) -> Result<Matrix<'a>> {
+        let dense = Dense::new(header.slots, width)?;
+        Ok(Matrix { sent: self.ciphertexts(request, dense.ciphertexts(header.rows, header.cols))?, header, dense, least: 0 })
+    }
+
+    /// The entries of a matrix.
+    pub(super) fn open(&self, matrix: Matrix<'_>) -> Result<Vec<u128>> {
+        let values = matrix.dense.unpack(self.decrypt(matrix.sent)?, matrix.header.rows, matrix.header.cols)?;
+        match values.iter().position(|&v| v < matrix.least) {
             None => Ok(values),
             Some(index) => Err(Error::Decryption { index, reason: "entry 0, which no masked number is".into() }),
         }
     }
+}
 
-    /// The next matrix of a request, with entries below 2^width.
-    pub(super) fn dense(&self, request: &mut Reader<'_>, header: Header, width: u32) -> Result<Vec<u128>> {
-        let dense = Dense::new(header.slots, width)?;
-        let plaintexts = self.decrypt(request, dense.ciphertexts(header.rows, header.cols))?;
-        dense.unpack(plaintexts, header.rows, header.cols)
+/// A request while it is read, with what its answer may be.
+pub(super) struct Request<'a> {
+    pub(super) reader: Reader<'a>,
+    longest: usize,
+    ciphertext_bytes: usize,
+}
+
+impl Request<'_> {
+    /// The request was read to its end, and its answer has `answer` ciphertexts.
+    ///
+    /// # Errors
+    /// [`Error::Size`] for bytes that are left over, [`Error::OutOfRange`] for a longer answer than
+    /// can be sent.
+    pub(super) fn complete(&self, answer: usize) -> Result<()> {
+        self.complete_with_bytes(answer.saturating_mul(self.ciphertext_bytes))
     }
+
+    /// As [`Self::complete`], for an answer of other things.
+    pub(super) fn complete_with_bytes(&self, answer: usize) -> Result<()> {
+        self.reader.end()?;
+        if answer > self.longest {
+            let allowed = format!("{} bytes, as was agreed on", self.longest);
+            return Err(Error::OutOfRange { what: "answer to a request", value: format!("{answer} bytes"), allowed });
+        }
+        Ok(())
+    }
+}
+
+/// A matrix of a request, still encrypted.
+pub(super) struct Matrix<'a> {
+    sent: Sent<'a>,
+    header: Header,
+    dense: Dense,
+    /// Least value of an entry.
+    least: u128,
 }
 
 /// What most requests begin with.
@@ -170,18 +220,18 @@ impl Header {
 }
 
 impl Responder for KeyServer {
-    fn respond(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>> {
-        let mut reader = Reader::new(request);
+    fn respond(&mut self, operation: u16, bytes: &[u8], longest: usize) -> Result<Vec<u8>> {
+        let request = &mut Request { reader: Reader::new(bytes), longest, ciphertext_bytes: ciphertext_bytes(&self.public) };
         match Operation::from_number(operation)? {
-            Operation::Repack => repack::respond(self, &mut reader),
-            Operation::Product => product::respond(self, &mut reader),
-            Operation::Division => division::respond(self, &mut reader),
-            Operation::Scatter => repack::respond_scattered(self, &mut reader),
-            Operation::Signs => comparison::respond_signs(self, &mut reader),
-            Operation::Bits => comparison::respond_bits(self, &mut reader),
-            Operation::Tests => comparison::respond_tests(self, &mut reader),
-            Operation::Select => relu::respond(self, &mut reader),
-            Operation::Answer => answer::respond(self, &mut reader, request),
+            Operation::Repack => repack::respond(self, request),
+            Operation::Product => product::respond(self, request),
+            Operation::Division => division::respond(self, request),
+            Operation::Scatter => repack::respond_scattered(self, request),
+            Operation::Signs => comparison::respond_signs(self, request),
+            Operation::Bits => comparison::respond_bits(self, request),
+            Operation::Tests => comparison::respond_tests(self, request),
+            Operation::Select => relu::respond(self, request),
+            Operation::Answer => answer::respond(self, request, bytes),
         }
     }
 }

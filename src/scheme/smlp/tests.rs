@@ -30,7 +30,7 @@ fn pair(id: BackendId, key_bits: u32, comparison: Comparison, slot_bits: u32, ta
     let tables = Tables { uses: 200, ..Tables::default() };
     let options = Options { rerandomisation: Rerandomisation::Standard, tables, ..Options::new(comparison, slot_bits) };
     let channel = Counted::new(Local(server(id, key, tape + 1000)));
-    Encrypted::new(backend::open(id).unwrap().as_ref(), key.public(), options, Tape::replayable(1), Tape::replayable(tape), channel)
+    Encrypted::new(backend::open(id).unwrap().as_ref(), key.sound(), options, Tape::replayable(1), Tape::replayable(tape), channel)
         .unwrap()
         .with_user(user())
 }
@@ -274,9 +274,8 @@ fn a_planted_fault_of_one_bit_is_seen() {
             let tables = Tables { uses: 200, ..Tables::default() };
             let options = Options { rerandomisation: Rerandomisation::Standard, tables, ..Options::new(comparison, 220) };
             let backend = backend::open(BackendId::Gmp).unwrap();
-            let mut p1 = Encrypted::new(backend.as_ref(), key.public(), options, Tape::replayable(1), Tape::replayable(80), channel)
-                .unwrap()
-                .with_user(user());
+            let mut p1 =
+                Encrypted::new(backend.as_ref(), key.sound(), options, Tape::replayable(1), Tape::replayable(80), channel).unwrap().with_user(user());
             let mut run = || -> Result<_> {
                 let m = p1.upload(&values(12, 8, 1), 3, 4, 8)?;
                 let (m, bits) = p1.relu(&m)?;
@@ -313,7 +312,7 @@ fn garbage_is_refused_and_never_ends_the_party() {
                 request[4 * at..4 * at + 4].copy_from_slice(&word.to_le_bytes());
             }
         }
-        answered += u32::from(server.respond((round % 12) as u16, &request).is_ok());
+        answered += u32::from(server.respond((round % 12) as u16, &request, usize::MAX).is_ok());
     }
     assert_eq!(answered, 0);
 }
@@ -333,7 +332,7 @@ fn requests_cut_or_lengthened_or_of_another_operation_are_refused() {
         let channel = Keep(Local(server(BackendId::Gmp, key, 95)), Vec::new());
         let options = Options { rerandomisation: Rerandomisation::Standard, ..Options::new(comparison, 220) };
         let backend = backend::open(BackendId::Gmp).unwrap();
-        let mut p1 = Encrypted::new(backend.as_ref(), key.public(), options, Tape::replayable(1), Tape::replayable(94), channel).unwrap();
+        let mut p1 = Encrypted::new(backend.as_ref(), key.sound(), options, Tape::replayable(1), Tape::replayable(94), channel).unwrap();
         let m = p1.upload(&values(6, 8, 1), 2, 3, 8).unwrap();
         let (m, bits) = p1.relu(&m).unwrap();
         let m = p1.product(&Product::new(&m, &m, 16, 15).transpose_right()).unwrap();
@@ -344,18 +343,29 @@ fn requests_cut_or_lengthened_or_of_another_operation_are_refused() {
         let mut server = server(BackendId::Gmp, key, 96);
         let mut stream = Tape::replayable(97).stream(Purpose::Sample, 0);
         for (operation, request) in kept {
-            assert!(server.respond(operation, &request).is_ok());
+            let answer = server.respond(operation, &request, usize::MAX).unwrap().len();
             for _ in 0..3 {
-                assert!(server.respond(operation, &request[..(stream.word() as usize) % request.len()]).is_err());
+                assert!(server.respond(operation, &request[..(stream.word() as usize) % request.len()], usize::MAX).is_err());
             }
-            assert!(server.respond(operation, &[&request[..], &[0]].concat()).is_err());
+            assert!(server.respond(operation, &[&request[..], &[0]].concat(), usize::MAX).is_err());
+            // Sizes are looked at first: zeros are no ciphertexts, which is found when they are read.
+            let bytes = wire::ciphertext_bytes(key.public());
+            let mut hollow = request.clone();
+            hollow[request.len() % bytes..].fill(0);
+            let mut refused = |request: &[u8], longest: usize| server.respond(operation, request, longest).unwrap_err();
+            assert!(matches!(refused(&hollow, usize::MAX), Error::InvalidCiphertext { .. }), "operation {operation}");
+            for wrong in [&hollow[..hollow.len() - 1], &hollow[..hollow.len() - bytes], &[&hollow[..], &[0]].concat()] {
+                assert!(matches!(refused(wrong, usize::MAX), Error::Size { .. }), "operation {operation}");
+            }
+            assert!(matches!(refused(&hollow, answer - 1), Error::OutOfRange { .. }), "operation {operation}");
+            assert!(matches!(refused(&hollow, answer), Error::InvalidCiphertext { .. }), "operation {operation}");
             // A header that says more than there is, or another magnitude.
             for word in 1..4 {
                 let mut changed = request.clone();
                 changed[4 * word] = changed[4 * word].wrapping_add(if word == 3 { 200 } else { 1 });
-                assert!(server.respond(operation, &changed).is_err(), "operation {operation} word {word}");
+                assert!(server.respond(operation, &changed, usize::MAX).is_err(), "operation {operation} word {word}");
             }
-            assert!(server.respond(0, &request).is_err() && server.respond(10, &request).is_err());
+            assert!([0, 10].iter().all(|&none| server.respond(none, &request, usize::MAX).is_err()));
         }
     }
 }
@@ -440,7 +450,7 @@ fn listened(comparison: Comparison, bits: u32, count: usize) -> (Vec<i64>, Vec<i
     let options = Options { rerandomisation: Rerandomisation::Standard, ..Options::new(comparison, 220) };
     let backend = backend::open(BackendId::Gmp).unwrap();
     let channel = Listening(Local(server(BackendId::Gmp, key, 111)), Vec::new());
-    let mut p1 = Encrypted::new(backend.as_ref(), key.public(), options, Tape::replayable(1), Tape::replayable(110), channel).unwrap();
+    let mut p1 = Encrypted::new(backend.as_ref(), key.sound(), options, Tape::replayable(1), Tape::replayable(110), channel).unwrap();
     let mut stream = Tape::replayable(112).stream(Purpose::Sample, 0);
     let x: Vec<i64> = (0..count).map(|_| leak::of_random_length(bits, &mut stream).clamp(1 - (1 << bits), (1 << bits) - 1)).collect();
     let m = p1.upload(&x, count / 20, 20, bits).unwrap();
@@ -454,9 +464,13 @@ fn listened(comparison: Comparison, bits: u32, count: usize) -> (Vec<i64>, Vec<i
         match Operation::from_number(operation).unwrap() {
             Operation::Signs => {
                 let width = comparison::blinded_width(bits);
-                read = reading_server.dense(&mut reader, header, width).unwrap().into_iter().map(|y| y as i128 - (1 << (width - 1))).collect();
+                let matrix = reading_server.dense(&mut reader, header, width).unwrap();
+                read = reading_server.open(matrix).unwrap().into_iter().map(|y| y as i128 - (1 << (width - 1))).collect();
             }
-            Operation::Bits => read = reading_server.masked(&mut reader, header).unwrap().into_iter().map(|z| z as i128).collect(),
+            Operation::Bits => {
+                let matrix = reading_server.masked(&mut reader, header).unwrap();
+                read = reading_server.open(matrix).unwrap().into_iter().map(|z| z as i128).collect();
+            }
             Operation::Tests => {
                 let all = comparison::residues(&reading_server, &mut reader, header).unwrap();
                 zeros = all.iter().filter(|&&r| r == 0).count();
@@ -531,7 +545,7 @@ fn comparisons(comparison: Comparison, bits: u32, count: usize) -> usize {
     let backend = backend::open(BackendId::Gmp).unwrap();
     let server = KeyServer::new(backend.as_ref(), &secret, Encryption::Owner, tables, Tape::replayable(130), user()).unwrap();
     let options = Options { tables, ..Options::new(comparison, bits + KAPPA + 2) };
-    let mut p1 = Encrypted::new(backend.as_ref(), secret.public(), options, Tape::replayable(1), Tape::replayable(131), Local(server))
+    let mut p1 = Encrypted::new(backend.as_ref(), secret.sound(), options, Tape::replayable(1), Tape::replayable(131), Local(server))
         .unwrap()
         .with_user(user());
     let mut wrong = 0;
@@ -632,7 +646,7 @@ fn measured(id: BackendId, key_bits: u32, comparison: Comparison, slot_bits: u32
     let channel = Timed(Counted::new(Local(server)), Times::default());
     let options = Options::new(comparison, slot_bits);
     let p1 =
-        Encrypted::new(backend.as_ref(), secret.public(), options, Tape::replayable(1), Tape::replayable(151), channel).unwrap().with_user(user());
+        Encrypted::new(backend.as_ref(), secret.sound(), options, Tape::replayable(1), Tape::replayable(151), channel).unwrap().with_user(user());
     println!(
         "{id}, {key_bits} bits, {comparison}, slots of {slot_bits} bits, {} in a ciphertext, {} threads: set up in {:.1} s",
         (key_bits - 2) / slot_bits,

@@ -52,6 +52,22 @@ impl Writer {
 /// Reads a message.
 pub(super) struct Reader<'a>(&'a [u8]);
 
+/// Ciphertexts of a message whose number is right; nothing else of them is checked yet.
+pub(super) struct Sent<'a>(&'a [u8]);
+
+/// Bytes of a ciphertext.
+pub(super) fn ciphertext_bytes(key: &PublicKey) -> usize {
+    8 * words_for_bits(key.n_squared().significant_bits())
+}
+
+impl Sent<'_> {
+    /// The ciphertexts, each checked.
+    pub(super) fn check(self, key: &PublicKey) -> Result<Ciphertexts<Sendable>> {
+        let integers: Vec<Integer> = self.0.chunks_exact(ciphertext_bytes(key)).map(|c| Integer::from_digits(c, Order::Lsf)).collect();
+        Ciphertexts::import(key, &integers)
+    }
+}
+
 /// Most entries of a matrix in a message.
 const MAXIMUM_ENTRIES: usize = 1 << 26;
 
@@ -110,11 +126,15 @@ impl<'a> Reader<'a> {
 
     /// Exactly `count` ciphertexts, each checked.
     pub(super) fn ciphertexts(&mut self, key: &PublicKey, count: usize) -> Result<Ciphertexts<Sendable>> {
-        let bytes = 8 * words_for_bits(key.n_squared().significant_bits());
+        self.sent(key, count)?.check(key)
+    }
+
+    /// Exactly `count` ciphertexts, to be checked when the rest of the message has its length, too.
+    pub(super) fn sent(&mut self, key: &PublicKey, count: usize) -> Result<Sent<'a>> {
+        let bytes = ciphertext_bytes(key);
         let wanted =
             count.checked_mul(bytes).ok_or(Error::Size { what: "ciphertexts in a message", expected: count, actual: self.0.len() / bytes })?;
-        let integers: Vec<Integer> = self.take(wanted)?.chunks_exact(bytes).map(|c| Integer::from_digits(c, Order::Lsf)).collect();
-        Ciphertexts::import(key, &integers)
+        self.take(wanted).map(Sent)
     }
 
     /// Refuses bytes that are left over.

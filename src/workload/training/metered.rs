@@ -249,7 +249,7 @@ mod tests {
     struct Twice;
 
     impl Responder for Twice {
-        fn respond(&mut self, operation: u16, request: &[u8]) -> Result<Vec<u8>> {
+        fn respond(&mut self, operation: u16, request: &[u8], _longest: usize) -> Result<Vec<u8>> {
             if operation == 9 { Err(Error::Interrupted) } else { Ok(request.repeat(2)) }
         }
     }
