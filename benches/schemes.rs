@@ -56,8 +56,8 @@ fn stages(c: &mut Criterion) {
         let weights = (0..640).map(|i| (i * 37 % 255) - 127).collect();
         let map = LinearMap::new(Weights::new(10, 64, weights).unwrap(), vec![5; 10], 255).unwrap();
         let packing = Packing::new(2048, map.result_bits(), None).unwrap();
-        let randomiser = Encryptor::own_bases(backend.as_ref(), secret.public(), Tables::default(), Purpose::Rerandomisation, &tape).unwrap();
-        let evaluator = Evaluator::new(backend.as_ref(), secret.public(), &map, packing, None, randomiser).unwrap();
+        let randomiser = Encryptor::own_bases(backend.as_ref(), secret.sound(), Tables::default(), Purpose::Rerandomisation, &tape).unwrap();
+        let evaluator = Evaluator::new(backend.as_ref(), secret.sound(), &map, packing, None, randomiser).unwrap();
         let inputs: Vec<u16> = (0..64).map(|i| i * 4).collect();
         let plaintexts: Vec<Integer> = inputs.iter().map(|&x| packing.pack(std::iter::repeat_n(i64::from(x), packing.slots())).unwrap()).collect();
         let loaded = evaluator.upload(&encryptor.encrypt(&plaintexts, &tape, 0).unwrap()).unwrap();

@@ -149,6 +149,15 @@ pub enum Error {
         /// The rule and the numbers.
         reason: String,
     },
+    /// A foreign public key without its owner's proof, where ciphertexts are to be computed on.
+    #[error(
+        "key {fingerprint} comes without a proof that gcd(n, phi(n)) = 1, without which its owner may read a model from one answer; \
+         its owner adds one with `cipherlane keygen --from SECRET`, or pass --trust"
+    )]
+    UnprovenKey {
+        /// First digits of the key's fingerprint.
+        fingerprint: String,
+    },
     /// A ciphertext or model of one key was brought to another.
     #[error("wrong key: this was made for key {expected}, the key given is {actual}")]
     WrongKey {

@@ -14,7 +14,7 @@ use super::{check_stop, check_target, method_name, note, out, out_json, shown};
 use crate::backend::{self, Backend, BackendId};
 use crate::dataset::{DatasetChoice, Images};
 use crate::description::{Description, short};
-use crate::durable::write_whole;
+use crate::durable::write_private;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::model::{self, TrainedModel, argmax, count_equal};
@@ -24,7 +24,8 @@ use crate::report::quantisation;
 use crate::scheme::Inputs;
 use crate::scheme::paillier::files::{self, Header};
 use crate::scheme::paillier::{
-    Ciphertexts, Decryptor, Encryption, Encryptor, Evaluator, Packing, Rerandomisation, SecretKey, Tables, check_bits, pack_columns, unpack_rows,
+    Ciphertexts, Decryptor, Encryption, Encryptor, Evaluator, Packing, Rerandomisation, SecretKey, SoundKey, Tables, check_bits, pack_columns,
+    unpack_rows,
 };
 use crate::workload::inference::linear_map;
 use crate::workload::{PackingChoice, method_choice};
@@ -61,6 +62,9 @@ pub(super) struct KeygenArgs {
     /// Names the files: PREFIX.secret.json and PREFIX.public.json
     #[arg(long, default_value = "paillier", value_name = "PREFIX")]
     out: PathBuf,
+    /// Make no key: write the public key of this secret key, with the proof that others ask for
+    #[arg(long, value_name = "SECRET", conflicts_with_all = ["bits", "safe"])]
+    from: Option<PathBuf>,
     /// Replace files that are there
     #[arg(long)]
     replace: bool,
@@ -75,8 +79,41 @@ fn with_ending(prefix: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+/// The key in `path` to compute under. One without a proof is taken where `trust` says so, with a
+/// line on what that means.
+pub(super) fn read_sound_key(path: &Path, toy: bool, trust: bool) -> Result<SoundKey> {
+    match files::read_sound_key(path, toy) {
+        Err(Error::UnprovenKey { fingerprint }) if trust => {
+            note(&format!(
+                "key {fingerprint} is taken on trust: it is not proven that gcd(n, phi(n)) = 1, and if it is not, \
+                 the key's owner may read from one answer what re-randomisation should hide, such as the weights of a model"
+            ));
+            files::read_public_key(path, toy).map(SoundKey::trusted)
+        }
+        key => key,
+    }
+}
+
+/// Writes the public key of a secret key that is there already.
+fn public_of(secret_path: &Path, args: &KeygenArgs, json: bool) -> Result<bool> {
+    let path = with_ending(&args.out, ".public.json");
+    check_target(&path, &[secret_path])?;
+    let secret = files::read_secret_key(secret_path, args.toy)?;
+    files::write_public_key(&path, &secret, args.replace)?;
+    let public = secret.public();
+    if json {
+        out_json(&json!({ "public": shown(&path), "bits": public.bits(), "fingerprint": public.fingerprint() }));
+    } else {
+        out(&format!("{}: for everybody; {} bits, fingerprint {}", path.display(), public.bits(), &public.fingerprint()[..16]));
+    }
+    Ok(true)
+}
+
 /// Makes a key pair and checks it by encrypting and decrypting.
 pub(super) fn keygen(args: &KeygenArgs, json: bool) -> Result<bool> {
+    if let Some(secret) = &args.from {
+        return public_of(secret, args, json);
+    }
     check_bits(args.bits, args.toy)?;
     let (secret_path, public_path) = (with_ending(&args.out, ".secret.json"), with_ending(&args.out, ".public.json"));
     if let Some(there) = [&secret_path, &public_path].into_iter().find(|p| !args.replace && p.exists()) {
@@ -97,7 +134,7 @@ pub(super) fn keygen(args: &KeygenArgs, json: bool) -> Result<bool> {
     }
     drop(meter);
     files::write_secret_key(&secret_path, &secret, args.replace)?;
-    files::write_public_key(&public_path, secret.public(), args.replace)?;
+    files::write_public_key(&public_path, &secret, args.replace)?;
     if json {
         out_json(
             &json!({ "secret": shown(&secret_path), "public": shown(&public_path), "bits": args.bits, "fingerprint": secret.public().fingerprint() }),
@@ -144,7 +181,7 @@ pub(super) struct EncryptArgs {
     /// Images in one ciphertext: auto (as many as fit), off, or a number
     #[arg(long, default_value = "auto")]
     packing: PackingChoice,
-    /// owner, djn or standard [default: owner with the secret key, else djn where the key allows it]
+    /// owner, djn or standard [default: the first of them that the key given is fit for]
     #[arg(long)]
     encryption: Option<Encryption>,
     /// Do not use the network
@@ -155,6 +192,15 @@ pub(super) struct EncryptArgs {
     out: PathBuf,
     #[command(flatten)]
     common: Common,
+}
+
+/// The fastest way that a secret key is fit for, with a line where that is not `owner`.
+pub(super) fn fastest_encryption(secret: &SecretKey) -> Encryption {
+    let encryption = Encryption::fastest(secret);
+    if encryption != Encryption::Owner {
+        note(&format!("this key file does not give the factors of p - 1 and q - 1: encryption is {encryption}, which is slower than owner"));
+    }
+    encryption
 }
 
 /// Encrypts test images into a query file.
@@ -192,8 +238,8 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
 
     let meter = Meter::start("encrypt", plaintexts.len() as u64, "ciphertexts");
     meter.set("tables", 0);
-    let encryption = args.encryption.unwrap_or(match (&secret, public.djn_base()) {
-        (Some(_), _) => Encryption::Owner,
+    let encryption = args.encryption.unwrap_or_else(|| match (&secret, public.djn_base()) {
+        (Some(secret), _) => fastest_encryption(secret),
         (None, Some(_)) => Encryption::Djn,
         (None, None) => Encryption::Standard,
     });
@@ -270,6 +316,9 @@ pub(super) struct EvaluateArgs {
     /// The public key that the query was made with
     #[arg(long, value_name = "FILE")]
     public: PathBuf,
+    /// Take a key without its owner's proof that gcd(n, phi(n)) = 1
+    #[arg(long)]
+    trust: bool,
     /// Query file
     #[arg(long, value_name = "FILE")]
     query: PathBuf,
@@ -296,7 +345,7 @@ pub(super) fn evaluate(args: &EvaluateArgs, json: bool) -> Result<bool> {
         &args.out,
         &[Some(&args.public), Some(&args.query), args.model.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect::<Vec<_>>(),
     )?;
-    let public = files::read_public_key(&args.public, args.common.toy)?;
+    let public = read_sound_key(&args.public, args.common.toy, args.trust)?;
     let (header, query) = files::read_query(&args.query, &public)?;
     let features: FeatureMap = header.features.parse()?;
     let method = method_choice(&args.method)?;
@@ -365,7 +414,7 @@ pub(super) struct DecryptArgs {
     /// Answer file
     #[arg(long, value_name = "FILE")]
     answer: PathBuf,
-    /// CSV file to write: image, class, and the logit of each class [default: standard output]
+    /// CSV file to write, mode 0600: image, class, and the logit of each class [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Compare with the labels of this dataset's test set, which must be the one that the answer is
@@ -424,7 +473,7 @@ pub(super) fn decrypt(args: &DecryptArgs, json: bool) -> Result<bool> {
     }
     let correct = images.as_ref().map(|images| count_equal(&classes, &images.labels));
     if let Some(path) = &args.out {
-        write_whole(path, text.as_bytes())?;
+        write_private(path, text.as_bytes())?;
     }
     if json {
         out_json(&json!({ "images": header.images, "classes": classes, "correct": correct, "out": args.out.as_deref().map(shown),

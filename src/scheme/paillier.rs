@@ -9,7 +9,10 @@
 //! **Protected:** the images and the results, from the server (semi-honest, by the decisional composite residuosity assumption; `djn` also needs its short
 //! exponents to look random). **Not protected:** the model from a client with many queries (the client sees exact logits of an affine map: one query per weight
 //! column and one for the bias suffice, packed a few batches); anything against a server that does not follow the protocol (ciphertexts are malleable and not
-//! authenticated); anything against timing of the server, whose plan shows the weights. An n of bad shape made by a dishonest owner is not excluded by a proof.
+//! authenticated); anything against timing of the server, whose plan shows the weights.
+//!
+//! What a dishonest owner could gain by an n of bad shape is excluded by a proof that comes with
+//! the public key: only a [`SoundKey`] can be computed under.
 
 mod cipher;
 mod decrypt;
@@ -22,6 +25,7 @@ mod packing;
 #[cfg(test)]
 mod properties;
 mod single;
+mod sound;
 #[cfg(test)]
 mod vectors;
 
@@ -33,6 +37,7 @@ pub use key::{MAXIMUM_BITS, MINIMUM_BITS, PublicKey, SecretKey, TOY_MINIMUM_BITS
 pub use layout::{Arrangement, Layout};
 pub use packing::{Packing, pack_columns, unpack_rows};
 pub use single::{Convolution, MASK_BITS};
+pub use sound::{Proof, SoundKey};
 
 use rug::Integer;
 
@@ -49,7 +54,7 @@ pub struct Paillier {
     encryptor: Encryptor,
     evaluator: Evaluator,
     decryptor: Decryptor,
-    public: PublicKey,
+    public: SoundKey,
     tape: Tape,
     /// Ciphertexts made so far by each side: every one takes randomness of its own.
     encrypted: u64,
@@ -98,7 +103,7 @@ impl Paillier {
     /// # Errors
     /// When the map does not fit the key's slots, the key is not fit for the encryption, or the backend cannot handle its moduli.
     pub fn new(backend: &dyn Backend, secret: &SecretKey, map: LinearMap, options: Options, tape: Tape) -> Result<Self> {
-        let public = secret.public().clone();
+        let public = secret.sound().clone();
         let arrangement = options.layout.arrange(public.bits(), &map)?;
         let sets = options.images.div_ceil(arrangement.images());
         let tables = |per_set: usize| Tables { uses: sets * per_set, max_bytes: options.table_bytes };

@@ -4,6 +4,7 @@
 
 mod eivhe;
 mod gpu;
+mod keys;
 mod paper;
 mod parties;
 mod pipeline;

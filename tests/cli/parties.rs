@@ -130,6 +130,14 @@ fn killed_parties_go_on_and_end_with_the_parameters_of_the_simulator() {
     assert!(done.out.contains("model.bin, answers.bin, parameters.bin"), "{}", done.out);
     assert!(done.err.contains("goes on after"), "{}", done.err);
     two.stop();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        place.does("smlp user open --key pad --answers result/answers.bin --out classes.csv");
+        for name in ["result/answers.bin", "result/parameters.bin", "classes.csv"] {
+            assert_eq!(fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+        }
+    }
 
     place.does(&format!("smlp train --data xor --run simulated --batch 4 --steps {STEPS} --out simulated"));
     let expected = place.outcomes("simulated").pop().unwrap();
@@ -194,6 +202,21 @@ fn wrong_parties_and_wrong_keys_are_refused_in_one_line() {
     fails(&place, "smlp user key --out pad", &["a key is not replaced"]);
     let wrong = place.ends(&line.replace(&second, "abc"), 2);
     assert!(wrong.err.contains("fingerprint is 3 characters"), "{}", wrong.err);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_party_with_a_secret_key_cannot_be_dumped() {
+    let place = Place::new();
+    place.does("keygen --bits 512 --toy --out k");
+    place.does("smlp user key --out pad");
+    ["one", "two"].iter().for_each(|party| drop(place.does(&format!("smlp identity --out {party}.id"))));
+    let two = Running::start(&place, &p2(&place, "127.0.0.1:0", "one"), "two.log");
+    two.address();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", two.child.id())).unwrap();
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    assert_eq!(limit.split_whitespace().take(2).collect::<Vec<_>>(), ["0", "0"], "{limits}");
+    two.kill();
 }
 
 #[cfg(unix)]

@@ -12,12 +12,13 @@ use crate::channel::{
     Bounds, Checkpoint, Counted, Dialer, Event, Fingerprint, Identity, Limits, Link, Notes, Notice, Remote, Server, Sessions, Shared, Step, Terms,
     Times, drive,
 };
+use crate::cli::pipeline::{fastest_encryption, read_sound_key};
 use crate::cli::progress::Meter;
 use crate::cli::{check_folder, check_stop, check_target, note, out, out_json, should_stop, shown};
-use crate::durable::{write_private, write_whole};
+use crate::durable::write_private;
 use crate::error::{Error, Result};
 use crate::randomness::{Purpose, Tape};
-use crate::scheme::paillier::{Encryption, Encryptor, Tables, files};
+use crate::scheme::paillier::{Encryptor, Tables, files};
 use crate::scheme::smlp::{Comparison, KeyServer, Operation, UserKey};
 use crate::workload::training::party::{self, Bundle, Kind, Task, Trainer};
 use crate::workload::training::{Data, Loaded, Protection, Recipe, Records, Spec, Widths};
@@ -93,6 +94,7 @@ pub(in crate::cli) struct P2Args {
 pub(in crate::cli) fn p2(args: &P2Args) -> Result<bool> {
     let backend = backend::open(args.backend.open()?)?;
     let secret = files::read_secret_key(&args.secret, args.toy)?;
+    let encryption = fastest_encryption(&secret);
     let user = read_user_key(&args.user_key)?;
     let identity = Identity::read(&args.identity)?;
     let sessions = Sessions::open(&args.state)?;
@@ -102,7 +104,7 @@ pub(in crate::cli) fn p2(args: &P2Args) -> Result<bool> {
     let open = |terms: &[u8]| {
         let spec = party::accept(terms, secret.public())?;
         note(&format!("a session of {spec}"));
-        let server = KeyServer::new(backend.as_ref(), &secret, Encryption::Owner, Tables::default(), Tape::from_system()?, user.clone())?;
+        let server = KeyServer::new(backend.as_ref(), &secret, encryption, Tables::default(), Tape::from_system()?, user.clone())?;
         Ok(Box::new(server) as Box<dyn crate::channel::Responder>)
     };
     let bounds = Bounds { longest: args.longest.saturating_mul(1 << 20).min(1 << 31), steps: args.exchanges };
@@ -133,6 +135,9 @@ pub(in crate::cli) struct P1Args {
     /// The public Paillier key
     #[arg(long, value_name = "FILE")]
     public: PathBuf,
+    /// Take a key without its owner's proof that gcd(n, phi(n)) = 1
+    #[arg(long)]
+    trust: bool,
     /// This party's identity; see `smlp identity`
     #[arg(long, value_name = "FILE")]
     identity: PathBuf,
@@ -174,7 +179,7 @@ pub(in crate::cli) struct P1Args {
 /// Trains and classifies with P2, from the start or from where an earlier process was stopped.
 pub(in crate::cli) fn p1(args: &P1Args, json: bool) -> Result<bool> {
     let backend = backend::open(args.backend.open()?)?;
-    let public = files::read_public_key(&args.public, args.toy)?;
+    let public = read_sound_key(&args.public, args.toy, args.trust)?;
     let identity = Identity::read(&args.identity)?;
     let training = Bundle::read(&args.data, Kind::Training)?;
     let queries = args.queries.as_deref().map(|path| Bundle::read(path, Kind::Queries)).transpose()?;
@@ -436,7 +441,7 @@ pub(in crate::cli) struct OpenArgs {
     /// parameters.bin of P1
     #[arg(long, value_name = "FILE")]
     parameters: Option<PathBuf>,
-    /// CSV file to write [default: standard output]
+    /// CSV file to write, mode 0600 [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -448,7 +453,7 @@ fn open(args: &OpenArgs, json: bool) -> Result<bool> {
     }
     let key = read_user_key(&args.key)?;
     let write = |text: &str| match &args.out {
-        Some(path) => write_whole(path, text.as_bytes()),
+        Some(path) => write_private(path, text.as_bytes()),
         None if json => Ok(()),
         None => {
             out(text);

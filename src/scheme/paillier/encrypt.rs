@@ -19,7 +19,10 @@
 //! collide with probability 1/|g G| = |G\[g\]|/|G|. D = 0 has probability 2^(-8 w); g > 1 needs a prime that divides all D_k, which has probability about 2^-w for 2
 //! and less for others, while |G\[2\]| = 4 for n = p q. By the leftover hash lemma rho, together with the bases, is within sqrt(4 2^-w + |G| 2^(-8 w)) / 2 < 2^-120
 //! of a uniform n-th residue, since 8 w exceeds the bits of n by 256. An n of k prime factors has |G\[2\]| = 2^k; those that pass the tests on import have k <= 102 at
-//! 2048 bits, which leaves 2^-90. So nothing (no Jacobi symbol, no coset) is left unhidden, whatever n is, at a sixth of the cost of r^n.
+//! 2048 bits, which leaves 2^-90. That a uniform n-th residue hides all but the plaintext needs
+//! gcd(n, phi(n)) = 1, so own bases are made for a [`SoundKey`] only: proven by the owner, one's
+//! own, or trusted. Under a proven key nothing (no Jacobi symbol, no coset) is left unhidden, at a
+//! sixth of the cost of r^n.
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,6 +35,7 @@ use zeroize::Zeroize;
 
 use super::cipher::{Ciphertexts, Sendable};
 use super::key::{PublicKey, SecretKey, teichmueller};
+use super::sound::SoundKey;
 use crate::backend::{Backend, Digits, Exponents, Lookups, Resident, Ring, Rings, Secrecy};
 use crate::error::{Error, Result};
 use crate::limbs::{Limbs, words_for_bits};
@@ -62,6 +66,17 @@ impl Encryption {
             Self::Owner => "owner",
             Self::Djn => "djn",
             Self::Standard => "standard",
+        }
+    }
+
+    /// The fastest way that a secret key is fit for. Keys of other programs lack the factors of
+    /// p - 1 that `owner` needs, and often the base that `djn` needs.
+    #[must_use]
+    pub fn fastest(secret: &SecretKey) -> Self {
+        match (secret.large_factors(), secret.public().djn_base()) {
+            ([Some(_), Some(_)], _) => Self::Owner,
+            (_, Some(_)) => Self::Djn,
+            (_, None) => Self::Standard,
         }
     }
 
@@ -142,7 +157,7 @@ impl Rerandomisation {
     ///
     /// # Errors
     /// When the backend cannot handle the modulus.
-    pub fn encryptor(self, backend: &dyn Backend, public: &PublicKey, tables: Tables, tape: &Tape) -> Result<Encryptor> {
+    pub fn encryptor(self, backend: &dyn Backend, public: &SoundKey, tables: Tables, tape: &Tape) -> Result<Encryptor> {
         if self.takes_bases(tables.uses) {
             Encryptor::own_bases(backend, public, tables, Purpose::Rerandomisation, tape)
         } else {
@@ -334,11 +349,11 @@ impl Encryptor {
     ///
     /// # Errors
     /// When the backend cannot handle the modulus.
-    pub fn own_bases(backend: &dyn Backend, public: &PublicKey, tables: Tables, purpose: Purpose, tape: &Tape) -> Result<Self> {
+    pub fn own_bases(backend: &dyn Backend, public: &SoundKey, tables: Tables, purpose: Purpose, tape: &Tape) -> Result<Self> {
         let rings = backend.rings(vec![public.modulus()?])?;
         let mut stream = tape.stream(purpose, BASES_STREAM);
         let table = Table::of_random_bases(rings, public.n(), public.bits() + 2 * STATISTICAL_BITS, tables, &mut stream)?;
-        Ok(Self { public: public.clone(), mode: Mode::Table(Box::new(table)), purpose })
+        Ok(Self { public: PublicKey::clone(public), mode: Mode::Table(Box::new(table)), purpose })
     }
 
     /// `owner` encryption for the key owner; builds the tables, which are secret.
@@ -369,6 +384,11 @@ impl Encryptor {
             Encryption::Djn => Self::djn(backend, secret.public(), tables, purpose),
             Encryption::Standard => Self::standard(backend, secret.public(), purpose),
         }
+    }
+
+    /// The key that ciphertexts are made for.
+    pub(super) fn public(&self) -> &PublicKey {
+        &self.public
     }
 
     /// Bytes of tables, as residues of plain words.

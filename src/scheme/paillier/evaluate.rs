@@ -5,11 +5,11 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use rug::Integer;
 
-use super::cipher::{Ciphertexts, OnDevice, Raw, Sendable, State};
+use super::cipher::{Ciphertexts, OnDevice, Raw, Sendable, State, check_fingerprint};
 use super::encrypt::{Encryptor, Pool, interleaved};
-use super::key::PublicKey;
 use super::layout::Arrangement;
 use super::single::Message;
+use super::sound::SoundKey;
 use crate::backend::{Backend, Resident, Ring};
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
@@ -20,7 +20,7 @@ use crate::scheme::LinearMap;
 
 /// A linear map ready to be applied to ciphertexts of one key and layout.
 pub struct Evaluator {
-    public: PublicKey,
+    public: SoundKey,
     ring: Arc<dyn Ring>,
     method: Method,
     /// Ciphertexts of an item.
@@ -42,15 +42,17 @@ impl Evaluator {
     /// `randomiser` makes the fresh encryptions of the bias that re-randomise results: the server's own, never one of the key owner's bases.
     ///
     /// # Errors
-    /// [`Error::SlotOverflow`] when a result could leave its slot.
+    /// [`Error::SlotOverflow`] when a result could leave its slot, [`Error::WrongKey`] for a
+    /// randomiser of another key.
     pub fn new(
         backend: &dyn Backend,
-        public: &PublicKey,
+        public: &SoundKey,
         map: &LinearMap,
         arrangement: impl Into<Arrangement>,
         method: Option<Method>,
         randomiser: Encryptor,
     ) -> Result<Self> {
+        check_fingerprint(randomiser.public().fingerprint(), public)?;
         let arrangement = arrangement.into();
         let parts = arrangement.plan(map, method)?;
         let rows: Vec<RowOutputs> = parts.iter().flat_map(|part| &part.rows).copied().collect();

@@ -10,6 +10,7 @@ use rug::Integer;
 use rug::integer::{IsPrime, Order};
 use sha2::{Digest, Sha256};
 
+use super::sound::SoundKey;
 use crate::error::{Error, Result};
 use crate::modulus::{Modulus, wipe};
 use crate::randomness::{Purpose, Tape};
@@ -22,7 +23,7 @@ pub const MAXIMUM_BITS: u32 = 8192;
 pub const TOY_MINIMUM_BITS: u32 = 256;
 
 /// Every foreign n is divided by all primes below this.
-const TRIAL_DIVISION_LIMIT: u32 = 1 << 20;
+pub(super) const TRIAL_DIVISION_LIMIT: u32 = 1 << 20;
 /// The product of those primes, 190 kB.
 static SMALL_PRIMES: LazyLock<Integer> = LazyLock::new(|| Integer::from(Integer::primorial(TRIAL_DIVISION_LIMIT)));
 /// Baillie-PSW and 40 Miller-Rabin rounds (GMP counts the first as 24).
@@ -37,7 +38,7 @@ const FERMAT_STEPS: u32 = 10_000;
 /// A base of DJN randomisers whose order modulo p or q divides lcm(1..=this) is refused.
 const SMALL_ORDER_LIMIT: u32 = 1 << 10;
 
-fn invalid(reason: impl Into<String>) -> Error {
+pub(super) fn invalid(reason: impl Into<String>) -> Error {
     Error::InvalidKey { reason: reason.into() }
 }
 
@@ -101,8 +102,9 @@ impl fmt::Debug for PublicKey {
 impl PublicKey {
     /// Accepts a foreign key after the cheap tests that need no secret: size, oddness, compositeness, no perfect power, no
     /// prime factor below 2^20, no two factors so close that Fermat's method finds them, and
-    /// `djn_base` a unit of Jacobi symbol 1 and of no small order modulo any factor of n. An n of bad shape that passes (unbalanced factors, say) can only be excluded by a proof of its
-    /// owner, which this program does not ask for: the owner is taken to be honest about n.
+    /// `djn_base` a unit of Jacobi symbol 1 and of no small order modulo any factor of n. That is
+    /// enough to encrypt to the key. Computing on ciphertexts under it takes a
+    /// [`SoundKey`](super::SoundKey).
     ///
     /// # Errors
     /// [`Error::InvalidKey`] with the rule that is broken, [`Error::KeyTooSmall`] for a toy without consent.
@@ -310,7 +312,7 @@ fn prime_factors(mut value: u32) -> Vec<u32> {
 /// The owner's key. Wiped when dropped, never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretKey {
-    public: PublicKey,
+    public: SoundKey,
     halves: [Factor; 2],
     /// (p^2)^-1 mod q^2, for joining residues of ciphertexts.
     p_squared_inverse: Integer,
@@ -390,7 +392,7 @@ impl SecretKey {
         let p_inverse = inverse(&p, &q)?;
         let p_squared_inverse = inverse(&halves[0].squared, &halves[1].squared)?;
         [&mut p, &mut q, &mut phi].into_iter().for_each(wipe);
-        Ok(Self { public, halves, p_squared_inverse, p_inverse })
+        Ok(Self { public: SoundKey::owned(public), halves, p_squared_inverse, p_inverse })
     }
 
     /// A key of any size without any check, for tests that run through all randomness.
@@ -452,6 +454,12 @@ impl SecretKey {
     /// The public part.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// The public part, to compute under: gcd(n, phi(n)) = 1 was seen.
+    #[must_use]
+    pub fn sound(&self) -> &SoundKey {
         &self.public
     }
 

@@ -127,7 +127,7 @@ fn a_key_owner_reads_weights_from_raw_results_but_not_from_what_is_sent() {
     let (p, factors) = smooth_prime();
     let q = (Tape::replayable(9).stream(Purpose::Sample, 0).bits(126) + (Integer::from(3) << 126u32)).next_prime();
     assert!(SecretKey::new(p.clone(), q.clone(), [None, None], None, true).unwrap_err().to_string().contains("smooth"));
-    let public = PublicKey::new(Integer::from(&p * &q), None, true).unwrap();
+    let public = SoundKey::trusted(PublicKey::new(Integer::from(&p * &q), None, true).unwrap());
     let (n, n_squared) = (public.n(), public.n_squared());
     let order = Integer::from(&p - 1u32);
     let generates = |g: &Integer| factors.iter().all(|&l| g.clone().pow_mod(&Integer::from(&order / l), &p).unwrap() != 1);
@@ -194,7 +194,7 @@ fn ciphertexts_of_another_key_are_refused_everywhere() {
         for (j, other) in keys.iter().enumerate() {
             let decrypted = Decryptor::new(backend.as_ref(), other, false).unwrap().decrypt(&c);
             let packing = Packing::new(256, map.result_bits(), Some(1)).unwrap();
-            let uploaded = Evaluator::new(backend.as_ref(), other.public(), &map, packing, None, randomiser(backend.as_ref(), other.public()))
+            let uploaded = Evaluator::new(backend.as_ref(), other.sound(), &map, packing, None, randomiser(backend.as_ref(), other.public()))
                 .unwrap()
                 .upload(&c)
                 .map(|_| ());
@@ -358,7 +358,7 @@ fn a_few_ciphertexts_are_those_of_many() {
     for id in BackendId::ALL {
         let Ok(backend) = backend::open(id) else { continue };
         let tables = Tables { uses: 100, max_bytes: 1 << 20 };
-        let own_bases = Encryptor::own_bases(backend.as_ref(), secret.public(), tables, Purpose::Rerandomisation, &tape).unwrap();
+        let own_bases = Encryptor::own_bases(backend.as_ref(), secret.sound(), tables, Purpose::Rerandomisation, &tape).unwrap();
         let owner = Encryptor::owner(backend.as_ref(), &secret, tables, Purpose::Encryption).unwrap();
         for encryptor in [own_bases, owner] {
             let all = encryptor.encrypt(&messages, &tape, 5).unwrap().values().to_integers();
@@ -375,7 +375,7 @@ fn results_from_own_bases_decrypt_and_show_both_jacobi_symbols() {
     let secret = SecretKey::generate(512, false, true, &Tape::replayable(11), &|| true).unwrap();
     let backend = gmp();
     let encryptor =
-        Encryptor::own_bases(backend.as_ref(), secret.public(), Tables::default(), Purpose::Rerandomisation, &Tape::replayable(12)).unwrap();
+        Encryptor::own_bases(backend.as_ref(), secret.sound(), Tables::default(), Purpose::Rerandomisation, &Tape::replayable(12)).unwrap();
     let messages: Vec<Integer> = (-200..200).map(Integer::from).collect();
     let ciphertexts = encryptor.encrypt(&messages, &Tape::replayable(12), 0).unwrap();
     assert_eq!(Decryptor::new(backend.as_ref(), &secret, true).unwrap().decrypt(&ciphertexts).unwrap(), messages);

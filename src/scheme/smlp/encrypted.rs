@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::limbs::{Limbs, words_for_bits};
 use crate::modulus::wipe;
 use crate::randomness::{Purpose, Stream, Tape};
-use crate::scheme::paillier::{Ciphertexts, Encryptor, PublicKey, Rerandomisation, Sendable, Tables};
+use crate::scheme::paillier::{Ciphertexts, Encryptor, PublicKey, Rerandomisation, Sendable, SoundKey, Tables};
 
 /// Bits of a slot for products of magnitudes below 2^`left_bits` and 2^`right_bits` with `inner` terms, taken `scale` times: see the module's derivation.
 #[must_use]
@@ -62,7 +62,7 @@ pub struct EncryptedBits {
 
 /// P1 of one training or classification.
 pub struct Encrypted<C> {
-    pub(super) public: PublicKey,
+    pub(super) public: SoundKey,
     pub(super) slots: Slots,
     pub(super) comparison: Comparison,
     pub(super) powers: Powers,
@@ -90,7 +90,7 @@ impl<C: Channel> Encrypted<C> {
     ///
     /// # Errors
     /// When the slots do not fit the key or the backend cannot handle its modulus.
-    pub fn new(backend: &dyn Backend, public: &PublicKey, options: Options, rounding: Tape, tape: Tape, channel: C) -> Result<Self> {
+    pub fn new(backend: &dyn Backend, public: &SoundKey, options: Options, rounding: Tape, tape: Tape, channel: C) -> Result<Self> {
         let ring = backend.ring(public.modulus()?)?;
         let one = ring.upload(&Limbs::from_integers(&[Integer::from(1)], ring.modulus().width())?)?;
         Ok(Self {

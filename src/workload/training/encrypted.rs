@@ -57,7 +57,7 @@ impl Bench {
             let server = KeyServer::new(backend.as_ref(), &secret, Encryption::Owner, Tables::default(), tape(2), user.clone())?;
             let channel = MeteredChannel::new(Local(server), ledger.clone());
             let options = Options::new(comparison, slot_bits);
-            let p1 = Encrypted::new(backend.as_ref(), secret.public(), options, Tape::replayable(seed), tape(1), channel)?;
+            let p1 = Encrypted::new(backend.as_ref(), secret.sound(), options, Tape::replayable(seed), tape(1), channel)?;
             Ok::<_, Error>(Metered::new(p1.with_user(user), ledger))
         });
         Ok(Setup { pair: pair?, device: backend.device(), keygen, prepare })

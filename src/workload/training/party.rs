@@ -24,10 +24,10 @@ use super::{Parameters, Perceptron, Protection, Records, Spec};
 use crate::backend::Backend;
 use crate::channel::{Channel, Work};
 use crate::description::Description;
-use crate::durable::write_whole;
+use crate::durable::{write_private, write_whole};
 use crate::error::{Error, Result};
 use crate::randomness::Tape;
-use crate::scheme::paillier::{Ciphertexts, PublicKey, Sendable, check_fingerprint};
+use crate::scheme::paillier::{Ciphertexts, PublicKey, Sendable, SoundKey, check_fingerprint};
 use crate::scheme::smlp::{self, Arithmetic, Comparison, Encrypted, EncryptedMatrix, Options, Sealed, encrypt_matrix};
 
 const MAGIC: &str = "cipherlane smlp v2\n";
@@ -76,7 +76,8 @@ struct Header {
 }
 
 impl Bundle {
-    /// Writes the file, whole or not at all.
+    /// Writes the file, whole or not at all. Answers and parameters can be read by this user only:
+    /// they hold P1's masks, with which P2 would open them.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -93,7 +94,10 @@ impl Bundle {
         self.parts.iter().for_each(|part| bytes.extend_from_slice(part));
         let digest = Sha256::digest(&bytes);
         bytes.extend_from_slice(&digest);
-        write_whole(path, &bytes)
+        match self.kind {
+            Kind::Answers | Kind::Parameters => write_private(path, &bytes),
+            Kind::Training | Kind::Queries | Kind::Model => write_whole(path, &bytes),
+        }
     }
 
     /// Reads a file of one kind.
@@ -369,7 +373,7 @@ impl<C: Channel> Trainer<C> {
     /// # Errors
     /// [`Error::WrongKey`] for records under another key, [`Error::Unsupported`] for records of
     /// other sizes; as [`Task::check`] and [`Encrypted::new`].
-    pub fn new(backend: &dyn Backend, public: &PublicKey, task: &Task<'_>, state: &[u8], channel: C) -> Result<Self> {
+    pub fn new(backend: &dyn Backend, public: &SoundKey, task: &Task<'_>, state: &[u8], channel: C) -> Result<Self> {
         let spec = task.training.spec.clone();
         spec.check()?;
         check_fingerprint(&task.training.key, public)?;

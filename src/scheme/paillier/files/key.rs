@@ -1,8 +1,9 @@
 //! Key files: the JWK form that python-paillier 1.5.0 writes and reads, with additions that it ignores.
 //!
 //! Public: `kty` "DAJ", `alg` "PAI-GN1", `key_ops` \["encrypt"\], `n`, `kid`; ours also `hs`, the base of DJN randomisers, with `hs_digest`, the SHA-256 of n and
-//! hs, because a damaged hs gives ciphertexts of other messages. Secret: `kty`, `key_ops` \["decrypt"\], `p`, `q`, `pub`, `kid`; ours also `p1`, `q1`, the large
-//! prime factors of p - 1 and q - 1. A `kid` of ours is `cipherlane` and the fingerprint of n; another program's is free text.
+//! hs, because a damaged hs gives ciphertexts of other messages, and `nth_roots`, the owner's [`Proof`] that gcd(n, phi(n)) = 1, as a list of integers. Secret: `kty`, `key_ops` \["decrypt"\], `p`, `q`, `pub`, `kid`; ours also `p1`, `q1`, the large
+//! prime factors of p - 1 and q - 1, both or none. A `kid` of ours is `cipherlane` and the fingerprint of n; another program's is free text. Members of other
+//! names pass, whatever they hold.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,6 +14,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::super::key::{MAXIMUM_BITS, PublicKey, SecretKey, fingerprint_of};
+use super::super::sound::{Proof, SoundKey};
 use super::read_limited;
 use super::text::{Object, Parsed, push_integer};
 use crate::error::{Error, Result};
@@ -22,6 +24,8 @@ const LARGEST: usize = 64 << 10;
 /// Longest `kid`, in bytes.
 const LONGEST_KID: usize = 256;
 const KID: &str = "cipherlane ";
+/// Most roots of a proof that are read.
+const MOST_ROOTS: usize = 64;
 
 /// Writes a secret key, readable by its user only from the first byte on. A file that is there already is replaced only where `replace` says so.
 ///
@@ -39,19 +43,19 @@ pub fn write_secret_key(path: &Path, key: &SecretKey, replace: bool) -> Result<(
         }
     }
     text.push_str(r#","pub":"#);
-    push_public(&mut text, key.public());
+    push_public(&mut text, key.public(), None);
     push_kid(&mut text, key.public());
     text.push_str("}\n");
     write(path, text.as_bytes(), 0o600, replace)
 }
 
-/// Writes a public key. A file that is there already is replaced only where `replace` says so.
+/// Writes the public part of a key with a proof that it is sound. A file that is there already is replaced only where `replace` says so.
 ///
 /// # Errors
 /// [`Error::Io`] when a file is there already or the folder cannot be written.
-pub fn write_public_key(path: &Path, key: &PublicKey, replace: bool) -> Result<()> {
+pub fn write_public_key(path: &Path, key: &SecretKey, replace: bool) -> Result<()> {
     let mut text = String::new();
-    push_public(&mut text, key);
+    push_public(&mut text, key.public(), Some(&Proof::new(key)?));
     text.push('\n');
     write(path, text.as_bytes(), 0o644, replace)
 }
@@ -66,13 +70,17 @@ pub fn read_secret_key(path: &Path, allow_toy: bool) -> Result<SecretKey> {
     let mut object = Object::parse(&bytes).map_err(form)?;
     let (large, pair, public, kid) = (|| {
         object.expect_text("kty", "DAJ")?;
+        if object.has("n") && !object.has("pub") {
+            return Err("a public key; the owner's secret key is needed".into());
+        }
         object.expect_list("key_ops", "decrypt")?;
         let pair = [object.integer("p")?, object.integer("q")?];
         let large = [object.optional_integer("p1")?, object.optional_integer("q1")?];
+        if large[0].is_some() != large[1].is_some() {
+            return Err("one of `p1` and `q1` without the other".into());
+        }
         let public = Public::take(object.object("pub")?)?;
-        let kid = take_kid(&mut object)?;
-        object.finish()?;
-        Ok((large, pair, public, kid))
+        Ok((large, pair, public, take_kid(&mut object)?))
     })()
     .map_err(form)?;
     let [p, q] = pair;
@@ -87,38 +95,58 @@ pub fn read_secret_key(path: &Path, allow_toy: bool) -> Result<SecretKey> {
     SecretKey::new(p, q, large, public.hs, allow_toy)
 }
 
-/// Reads and checks a public key; see [`PublicKey::new`] for the rules.
+/// Reads and checks a public key to encrypt to; see [`PublicKey::new`] for the rules.
 ///
 /// # Errors
 /// [`Error::File`] for another form, [`Error::InvalidKey`] or [`Error::KeyTooSmall`] for a key that breaks a rule.
 pub fn read_public_key(path: &Path, allow_toy: bool) -> Result<PublicKey> {
+    read_public(path, allow_toy).map(|(key, _)| key)
+}
+
+/// Reads and checks a public key to compute under, which must come with its owner's proof; see
+/// [`SoundKey`].
+///
+/// # Errors
+/// As [`read_public_key`]; [`Error::UnprovenKey`] without a proof, [`Error::InvalidKey`] with a
+/// wrong one.
+pub fn read_sound_key(path: &Path, allow_toy: bool) -> Result<SoundKey> {
+    let (key, proof) = read_public(path, allow_toy)?;
+    SoundKey::proven(key, proof.as_ref())
+}
+
+fn read_public(path: &Path, allow_toy: bool) -> Result<(PublicKey, Option<Proof>)> {
     let bytes = read_limited(path, LARGEST)?;
     let form = |found: String| Error::file(path, "a public Paillier key in JWK form", found);
     let public = Object::parse(&bytes).and_then(Public::take).map_err(form)?;
     check_kid(&public.kid, &public.n)?;
-    PublicKey::new(public.n, public.hs, allow_toy)
+    Ok((PublicKey::new(public.n, public.hs, allow_toy)?, public.proof))
 }
 
 /// What a public part says, before the rules of keys are asked.
 struct Public {
     n: Integer,
     hs: Option<Integer>,
+    proof: Option<Proof>,
     kid: String,
 }
 
 impl Public {
     fn take(mut object: Object) -> Parsed<Self> {
         object.expect_text("kty", "DAJ")?;
+        if object.has("pub") {
+            return Err("a secret key; give others the public key only, which `cipherlane keygen --from` writes".into());
+        }
         object.expect_text("alg", "PAI-GN1")?;
         object.expect_list("key_ops", "encrypt")?;
         let n = object.integer("n")?;
         let hs = object.optional_integer("hs")?;
-        if let Some(hs) = &hs {
-            object.expect_text("hs_digest", &hs_digest(&n, hs)).map_err(|_| "an `hs_digest` that does not fit: tampered or damaged")?;
+        match &hs {
+            Some(hs) => object.expect_text("hs_digest", &hs_digest(&n, hs)).map_err(|_| "an `hs_digest` that does not fit: tampered or damaged")?,
+            None if object.has("hs_digest") => return Err("an `hs_digest` without `hs`".into()),
+            None => {}
         }
-        let kid = take_kid(&mut object)?;
-        object.finish()?;
-        Ok(Self { n, hs, kid })
+        let proof = object.optional_integers("nth_roots", MOST_ROOTS)?.map(Proof::from_roots);
+        Ok(Self { n, hs, proof, kid: take_kid(&mut object)? })
     }
 }
 
@@ -150,7 +178,7 @@ fn hs_digest(n: &Integer, hs: &Integer) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn push_public(text: &mut String, key: &PublicKey) {
+fn push_public(text: &mut String, key: &PublicKey, proof: Option<&Proof>) {
     text.push_str(r#"{"kty":"DAJ","alg":"PAI-GN1","key_ops":["encrypt"]"#);
     push_member(text, "n", key.n());
     if let Some(hs) = key.djn_base() {
@@ -158,6 +186,14 @@ fn push_public(text: &mut String, key: &PublicKey) {
         text.push_str(r#","hs_digest":""#);
         text.push_str(&hs_digest(key.n(), hs));
         text.push('"');
+    }
+    if let Some(proof) = proof {
+        text.push_str(r#","nth_roots":["#);
+        for (number, root) in proof.roots().iter().enumerate() {
+            text.push_str(if number == 0 { "\"" } else { "\",\"" });
+            push_integer(text, root);
+        }
+        text.push_str("\"]");
     }
     push_kid(text, key);
     text.push('}');

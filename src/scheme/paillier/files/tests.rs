@@ -70,7 +70,7 @@ fn keys_survive_the_round_trip_with_the_right_modes() {
         assert_eq!(read_secret_key(&path, true).unwrap(), key);
         assert!(matches!(read_secret_key(&path, false), Err(Error::KeyTooSmall { .. })));
         assert!(read_public_key(&path, true).is_err());
-        write_public_key(&path, key.public(), true).unwrap();
+        write_public_key(&path, &key, true).unwrap();
         check_mode(&path, 0o644);
         assert_eq!(read_public_key(&path, true).unwrap(), *key.public());
         assert!(read_secret_key(&path, true).is_err());
@@ -83,7 +83,7 @@ fn no_key_is_replaced_unasked() {
     let (first, second) = (toy(256, 1), toy(256, 2));
     write_secret_key(&path, &first, false).unwrap();
     let message = write_secret_key(&path, &second, false).unwrap_err().to_string();
-    assert!(message.contains("replaced only on request") && write_public_key(&path, second.public(), false).is_err());
+    assert!(message.contains("replaced only on request") && write_public_key(&path, &second, false).is_err());
     assert_eq!(read_secret_key(&path, true).unwrap(), first);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
     write_secret_key(&path, &second, true).unwrap();
@@ -125,7 +125,13 @@ fn damage_to_a_key_file_is_refused_or_harmless() {
             harmless += 1;
         }
     });
-    write_public_key(&path, key.public(), true).unwrap();
+    // One root is enough to see that damage to it does no harm.
+    write_public_key(&path, &key, true).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, roots) = text.split_once(r#""nth_roots":[""#).unwrap();
+    let ((root, _), (_, after)) = (roots.split_once(r#"",""#).unwrap(), roots.split_once(']').unwrap());
+    std::fs::write(&path, format!(r#"{before}"nth_roots":["{root}"]{after}"#)).unwrap();
+    assert!(read_sound_key(&path, true).unwrap_err().to_string().contains("has 1 roots"));
     damage(&path, |at| {
         if let Ok(read) = read_public_key(&path, true) {
             assert_eq!(read, *key.public(), "byte {at}");

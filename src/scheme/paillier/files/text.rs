@@ -1,4 +1,7 @@
 //! Strict base64url and strict JSON. Messages name places and members, never values: a value may be secret.
+//!
+//! Strict where a key is read: no repeated member, one form of an integer. What other programs add
+//! to a JWK passes, as RFC 7517, section 4 has it: members that nobody asks for, of any JSON value.
 
 use std::fmt;
 
@@ -51,11 +54,13 @@ impl Drop for Text {
     }
 }
 
-/// The JSON that key files consist of: objects without repeated members, texts and lists of texts.
+/// JSON, as far as key files use it: objects without repeated members, texts and lists.
 pub(super) enum Json {
     Text(Text),
-    List(Vec<String>),
+    List(Vec<Self>),
     Object(Object),
+    /// A number, true, false or null: only in members that are not asked for.
+    Other,
 }
 
 /// Members of an object in the order of the file.
@@ -64,14 +69,20 @@ pub(super) struct Object(Vec<(String, Json)>);
 impl Object {
     /// The object that is the whole of `bytes`.
     pub(super) fn parse(bytes: &[u8]) -> Parsed<Self> {
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            return Err("a byte order mark before the JSON; save it as UTF-8 without one".into());
+        }
+        // JSON begins with ASCII: UTF-16 and UTF-32 show by their mark, or by a zero beside a letter.
+        let (zeros, letters) = bytes.iter().take(4).partition::<Vec<u8>, _>(|&&byte| byte == 0);
+        if [b"\xff\xfe", b"\xfe\xff"].iter().any(|&mark| bytes.starts_with(mark)) || !zeros.is_empty() && !letters.is_empty() {
+            return Err("text in UTF-16 or UTF-32; save it as UTF-8".into());
+        }
         match serde_json::from_slice(bytes) {
             Ok(Json::Object(object)) => Ok(object),
             Ok(_) => Err("JSON that is no object".into()),
             Err(e) if e.is_eof() => Err(format!("an end too early at line {} column {}", e.line(), e.column())),
             Err(e) if e.is_syntax() => Err(format!("broken JSON at line {} column {}", e.line(), e.column())),
-            Err(e) => {
-                Err(format!("a repeated member, or a value that is no text, list of texts or object, at line {} column {}", e.line(), e.column()))
-            }
+            Err(e) => Err(format!("a repeated member at line {} column {}", e.line(), e.column())),
         }
     }
 
@@ -100,7 +111,7 @@ impl Object {
     /// Refuses unless member `name` is the list of the one text `expected`.
     pub(super) fn expect_list(&mut self, name: &str, expected: &str) -> Parsed<()> {
         match self.take(name) {
-            Some(Json::List(list)) if list == [expected] => Ok(()),
+            Some(Json::List(list)) if matches!(&list[..], [Json::Text(text)] if text.0 == expected) => Ok(()),
             Some(_) => Err(format!("another `{name}` than [\"{expected}\"]")),
             None => Err(format!("no `{name}`")),
         }
@@ -108,11 +119,26 @@ impl Object {
 
     /// The positive integer of a member that may be missing.
     pub(super) fn optional_integer(&mut self, name: &str) -> Parsed<Option<Integer>> {
-        let Some(text) = self.optional_text(name)? else { return Ok(None) };
-        match parse_integer(&text.0) {
-            Some(value) => Ok(Some(value)),
-            None => Err(format!("`{name}` that is no positive integer in base64url without padding ({} characters)", text.0.len())),
+        self.optional_text(name)?.map(|text| integer_of(name, &text)).transpose()
+    }
+
+    /// The positive integers of a list, at most `limit`, that may be missing.
+    pub(super) fn optional_integers(&mut self, name: &str, limit: usize) -> Parsed<Option<Vec<Integer>>> {
+        let of = |item: &Json| match item {
+            Json::Text(text) => integer_of(name, text),
+            _ => Err(format!("`{name}` that is no list of texts")),
+        };
+        match self.take(name) {
+            None => Ok(None),
+            Some(Json::List(list)) if list.len() <= limit => list.iter().map(of).collect::<Parsed<_>>().map(Some),
+            Some(Json::List(list)) => Err(format!("`{name}` of {} items, at most {limit} belong there", list.len())),
+            Some(_) => Err(format!("`{name}` that is no list")),
         }
+    }
+
+    /// Whether there is a member of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(n, _)| n == name)
     }
 
     /// The positive integer of a member.
@@ -128,17 +154,10 @@ impl Object {
             None => Err(format!("no `{name}`")),
         }
     }
+}
 
-    /// Refuses members that nobody took. Long names are not shown: a name may be a misplaced secret.
-    pub(super) fn finish(self) -> Parsed<()> {
-        match self.0.first() {
-            None => Ok(()),
-            Some((name, _)) if name.len() <= 16 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
-                Err(format!("a member `{name}` that does not belong there"))
-            }
-            Some(_) => Err("a member that does not belong there".into()),
-        }
-    }
+fn integer_of(name: &str, text: &Text) -> Parsed<Integer> {
+    parse_integer(&text.0).ok_or_else(|| format!("`{name}` that is no positive integer in base64url without padding ({} characters)", text.0.len()))
 }
 
 impl<'de> Deserialize<'de> for Json {
@@ -148,7 +167,27 @@ impl<'de> Deserialize<'de> for Json {
             type Value = Json;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, a list of texts or an object")
+                f.write_str("JSON")
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
+                Ok(Json::Other)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
+                Ok(Json::Other)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Json, E> {
+                Ok(Json::Other)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
+                Ok(Json::Other)
+            }
+
+            fn visit_unit<E>(self) -> Result<Json, E> {
+                Ok(Json::Other)
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Json, E> {
@@ -195,14 +234,17 @@ mod tests {
 
     #[test]
     fn messages_carry_no_values() {
-        for text in
-            [r#"{"p":8765}"#, r#"{"p":["a",8765]}"#, r#"{"p":"8765","p":"8765"}"#, r#"{"p":true8765}"#, r#"["8765"]"#, r#"8765"#, r#"{"p":"8765"#]
-        {
-            let message = Object::parse(text.as_bytes()).err().unwrap();
-            assert!(!message.contains("8765") && !message.contains('\n'), "{message}");
+        let discreet = |message: String| assert!(!message.contains("8765") && !message.contains('\n'), "{message}");
+        for text in [r#"{"p":"8765","p":"8765"}"#, r#"{"p":true8765}"#, r#"["8765"]"#, r#"8765"#, r#"{"p":"8765"#] {
+            discreet(Object::parse(text.as_bytes()).err().unwrap());
         }
-        let mut object = Object::parse(br#"{"p":"8765!"}"#).unwrap_or_else(|e| panic!("{e}"));
-        assert!(!object.integer("p").unwrap_err().contains("8765"));
+        for value in ["8765", "-8765", "8.765e3", "[8765]", r#"["a",8765]"#, r#"{"8765":8765}"#, r#""8765!""#, "null", "true"] {
+            let object = || Object::parse(format!(r#"{{"p":{value}}}"#).as_bytes()).unwrap_or_else(|e| panic!("{e}"));
+            discreet(object().integer("p").err().unwrap());
+            discreet(object().optional_integers("p", 1).err().unwrap());
+            discreet(object().expect_text("p", "a").err().unwrap());
+            discreet(object().expect_list("p", "a").err().unwrap());
+        }
     }
 
     proptest! {

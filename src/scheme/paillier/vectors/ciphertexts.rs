@@ -154,7 +154,7 @@ fn matrix_vector_product(backend: &dyn Backend, group: &Value, method: Method) -
     let map = LinearMap::new(Weights::new(rows, cols, weights).unwrap(), bias.clone(), 255).unwrap();
     let packing = Packing::new(public.bits(), map.result_bits(), Some(1)).unwrap();
     let evaluator =
-        Evaluator::new(backend, public, &map, packing, Some(method), Encryptor::standard(backend, public, Purpose::Rerandomisation).unwrap())
+        Evaluator::new(backend, secret.sound(), &map, packing, Some(method), Encryptor::standard(backend, public, Purpose::Rerandomisation).unwrap())
             .unwrap();
     let values = |name: &str| list(group, name).iter().map(hex).collect::<Vec<_>>();
     let query = evaluator.upload(&Ciphertexts::import(public, &values("c_in")).unwrap()).unwrap();
