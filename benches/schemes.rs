@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use cipherlane::backend::{self, BackendId, DeviceKind};
+use cipherlane::control::Control;
 use cipherlane::plan::Weights;
 use cipherlane::randomness::{Purpose, Tape};
 use cipherlane::scheme::LinearMap;
@@ -20,7 +21,7 @@ fn stages(c: &mut Criterion) {
     // The thread that criterion times is one of rayon's: a call does not wait for another one to wake up.
     rayon::ThreadPoolBuilder::new().use_current_thread().build_global().unwrap();
     let tape = Tape::replayable(1);
-    let secret = SecretKey::generate(2048, false, false, &tape, &|| true).unwrap();
+    let secret = SecretKey::generate(2048, false, false, &tape, &Control::default()).unwrap();
     let mut stream = tape.stream(Purpose::Sample, 0);
     let messages: Vec<Integer> = (0..784).map(|_| stream.bits(2000)).collect();
     // Whole megabytes of tables, and as many uses as make them pay.

@@ -9,6 +9,8 @@ mod gpu;
 mod ifma;
 mod reference;
 mod rings;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::fmt;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use rug::Integer;
 
+use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::limbs::{Limbs, words_for_bits};
 use crate::modulus::{Modulus, wipe};
@@ -88,27 +91,36 @@ impl FromStr for BackendId {
 /// # Errors
 /// [`Error::BackendUnavailable`] when this machine lacks what it needs.
 pub fn open(id: BackendId) -> Result<Box<dyn Backend>> {
+    open_under(id, &Control::default())
+}
+
+/// Opens a backend whose work `control` can stop: its verbs then end with [`Error::Interrupted`]
+/// within a fraction of a second, and they count modular products as they do them.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_under(id: BackendId, control: &Control) -> Result<Box<dyn Backend>> {
     match id {
-        BackendId::Reference => Ok(Box::new(reference::Reference)),
-        BackendId::Gmp => Ok(Box::new(gmp::Gmp)),
-        BackendId::Ifma => ifma::open(),
-        BackendId::Gpu => gpu::open(),
+        BackendId::Reference => Ok(Box::new(reference::Reference(control.clone()))),
+        BackendId::Gmp => Ok(Box::new(gmp::Gmp(control.clone()))),
+        BackendId::Ifma => ifma::open(control),
+        BackendId::Gpu => gpu::open(control),
     }
 }
 
-/// The backend to use where none is named: the last one of [`BackendId::ALL`] that opens, but for the GPU.
+/// The backend to use where none is named: the last one of [`BackendId::ALL`] that opens, but for the GPU. `control` as in [`open_under`].
 ///
 /// A GPU is used by name only: it takes seconds to open and to compile kernels, which a short command does not earn back, and whether it is faster depends on the
 /// adapter, which may be the processor itself.
 ///
 /// # Errors
 /// None: `gmp` opens everywhere.
-pub fn fastest() -> Result<Box<dyn Backend>> {
+pub fn fastest(control: &Control) -> Result<Box<dyn Backend>> {
     BackendId::ALL
         .into_iter()
         .rev()
         .filter(|&id| id != BackendId::Gpu)
-        .find_map(|id| open(id).ok())
+        .find_map(|id| open_under(id, control).ok())
         .ok_or_else(|| Error::BackendUnavailable { backend: "any", reason: "none opens".into() })
 }
 
@@ -140,13 +152,13 @@ pub struct KernelRate {
     pub chosen: bool,
 }
 
-/// Measures every kernel that the GPU can run, for n of each size; `report` hears of each and may end it by an error. Output: the facts that choices rest on, as
-/// text of one line each.
+/// Measures every kernel that the GPU can run, for n of each size; `report` hears of each and may end it by an error, and so may `control`. Output: the facts that
+/// choices rest on, as text of one line each.
 ///
 /// # Errors
 /// [`Error::BackendUnavailable`] without an adapter; when the device fails.
-pub fn kernel_rates(key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Result<()>) -> Result<String> {
-    gpu::rates(key_bits, report)
+pub fn kernel_rates(key_bits: &[u32], control: &Control, report: &mut dyn FnMut(&KernelRate) -> Result<()>) -> Result<String> {
+    gpu::rates(key_bits, control, report)
 }
 
 /// What a record says of the device that did the arithmetic.
@@ -346,7 +358,8 @@ impl Resident {
     }
 }
 
-/// Arithmetic modulo one odd number on one device. All verbs work on batches and are complete when they return.
+/// Arithmetic modulo one odd number on one device. All verbs work on batches and are complete when they return. Each may end with [`Error::Interrupted`] where the
+/// backend was opened under a control ([`open_under`]).
 pub trait Ring: Send + Sync {
     /// The modulus.
     fn modulus(&self) -> &Modulus;

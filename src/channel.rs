@@ -14,7 +14,7 @@ pub use count::{Count, Counted};
 pub use link::{Checkpoint, Dial, Link, Remote, Shared, Step, Wire, Work, drive};
 pub use session::{Bounds, Event, Open, Position, Terms};
 pub use state::{Notes, Sessions};
-pub use tcp::{Dialer, Limits, Notice, Server, Stop, Times};
+pub use tcp::{Dialer, Limits, Notice, Server, Times};
 pub use tls::{Fingerprint, Identity};
 
 use crate::error::Result;

@@ -11,21 +11,19 @@ mod paper;
 mod pipeline;
 mod progress;
 mod smlp;
+mod stop;
 mod sweep;
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::workload::method_choice;
-
-/// Set by Ctrl-C.
-static STOP: AtomicBool = AtomicBool::new(false);
+use stop::{check_stop, control};
 
 /// Neural networks on encrypted data: run, measure, compare.
 #[derive(Parser)]
@@ -98,23 +96,12 @@ impl Command {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    // A handler would end what `nohup` protects.
-    if !hangup_is_ignored() {
-        let stop = ctrlc::set_handler(|| {
-            if STOP.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
-            note("stopping after this step; press Ctrl-C again to stop at once");
-        });
-        if let Err(e) = stop {
-            note(&format!("Ctrl-C will stop the program at once: {e}"));
-        }
-    }
+    stop::listen();
     match dispatch(cli) {
         Ok(status) => status,
         Err(Error::Interrupted) => {
-            note("interrupted; nothing half-written is left");
-            ExitCode::from(130)
+            stop::note_interrupted();
+            ExitCode::from(stop::INTERRUPTED)
         }
         Err(error) => {
             // Names of files may hold anything; the message stays one line.
@@ -122,13 +109,6 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Whether this process was started with SIGHUP ignored, where the system tells.
-fn hangup_is_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
-    mask.is_some_and(|mask| mask & 1 == 1)
 }
 
 /// The exit status: of most commands, whether everything asked for was done and verified.
@@ -168,16 +148,6 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Eivhe(args) => eivhe::eivhe(&args, json),
     }?;
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Whether the user asked to stop.
-fn should_stop() -> bool {
-    STOP.load(Ordering::SeqCst)
-}
-
-/// [`Error::Interrupted`] once the user asked to stop.
-fn check_stop() -> Result<()> {
-    if should_stop() { Err(Error::Interrupted) } else { Ok(()) }
 }
 
 /// Refuses a file that could not be written, before any work is done for it. What is there is replaced, so only a file may be, and none of `inputs`.

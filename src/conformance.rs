@@ -14,6 +14,7 @@ use std::sync::Arc;
 use rug::Integer;
 
 use crate::backend::{self, Backend, BackendId, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
+use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
@@ -45,12 +46,13 @@ pub struct Check {
 /// Batch lengths around the lane counts of all backends.
 const LENGTHS: [usize; 10] = [0, 1, 2, 7, 8, 9, 15, 16, 17, 33];
 
-/// Compares a backend with the oracle. `report` hears of every passed check and may end the suite by an error.
+/// Compares a backend with the oracle. `report` hears of every passed check and may end the suite by an error;
+/// `control` can stop the oracle's part in between.
 ///
 /// # Errors
 /// [`Error::Disagreement`] at the first difference; whatever the backend itself reports.
-pub fn suite(backend: &dyn Backend, effort: Effort, report: &mut dyn FnMut(&Check) -> Result<()>) -> Result<()> {
-    let oracle = backend::open(BackendId::Reference)?;
+pub fn suite(backend: &dyn Backend, effort: Effort, control: &Control, report: &mut dyn FnMut(&Check) -> Result<()>) -> Result<()> {
+    let oracle = backend::open_under(BackendId::Reference, control)?;
     let mut stream = Tape::replayable(2024).stream(Purpose::Sample, 0);
     for modulus in moduli(effort, &mut stream)? {
         let name = format!("{} bits{}{}", modulus.bits(), if modulus.root().is_some() { ", square" } else { "" }, shape(&modulus));
@@ -73,7 +75,7 @@ pub fn suite(backend: &dyn Backend, effort: Effort, report: &mut dyn FnMut(&Chec
         report(&Check { cases, name: format!("moduli at once, {bits} bits{squares}") })?;
     }
     for (bits, count) in if effort == Effort::Long { vec![(512, 3), (2048, 1)] } else { vec![(512, 1)] } {
-        report(&Check { cases: inference(backend, bits, count)?, name: format!("encrypted inference, {bits}-bit key") })?;
+        report(&Check { cases: inference(backend, bits, count, control)?, name: format!("encrypted inference, {bits}-bit key") })?;
     }
     Ok(())
 }
@@ -329,9 +331,9 @@ fn refusals(pair: &Pair, _effort: Effort, _stream: &mut Stream) -> Result<usize>
 }
 
 /// The whole of encrypted inference on edge weights and inputs, every encryption, layout and plan: results equal the integers', ciphertexts equal the oracle's.
-fn inference(backend: &dyn Backend, bits: u32, rounds: usize) -> Result<usize> {
-    let oracle = backend::open(BackendId::Reference)?;
-    let secret = SecretKey::generate(bits, false, true, &Tape::replayable(u64::from(bits)), &|| true)?;
+fn inference(backend: &dyn Backend, bits: u32, rounds: usize, control: &Control) -> Result<usize> {
+    let oracle = backend::open_under(BackendId::Reference, control)?;
+    let secret = SecretKey::generate(bits, false, true, &Tape::replayable(u64::from(bits)), control)?;
     let mut weights = vec![0; 5];
     weights.extend([0, 1, 0, 0, 0]);
     weights.extend([-1; 5]);
@@ -397,7 +399,7 @@ mod tests {
             Err(other) => panic!("{other}"),
         };
         let mut cases = 0;
-        suite(backend.as_ref(), effort, &mut |check| {
+        suite(backend.as_ref(), effort, &Control::default(), &mut |check| {
             cases += check.cases;
             Ok(())
         })
@@ -478,6 +480,6 @@ mod tests {
             }
         }
         let faulty = Faulty(backend::open(BackendId::Gmp).unwrap());
-        assert!(matches!(suite(&faulty, Effort::Quick, &mut |_| Ok(())), Err(Error::Disagreement { .. })));
+        assert!(matches!(suite(&faulty, Effort::Quick, &Control::default(), &mut |_| Ok(())), Err(Error::Disagreement { .. })));
     }
 }

@@ -12,6 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::control::Control;
 use crate::description::Description;
 use crate::error::{Error, Result};
 use fetch::{Limits, Part, Progress, Published};
@@ -136,19 +137,19 @@ impl fmt::Display for DatasetChoice {
 
 impl DatasetChoice {
     /// Opens the dataset and reads its test set. Only [`DatasetChoice::Auto`] uses the network, for at most about 20 seconds, and not if `offline` is
-    /// set or [`OFFLINE_VARIABLE`] says so; [`Dataset::note`] tells what it came to and why. `progress` and `should_stop` are as in [`fetch::fetch`].
+    /// set or [`OFFLINE_VARIABLE`] says so; [`Dataset::note`] tells what it came to and why. `progress` and `control` are as in [`fetch::fetch`].
     ///
     /// # Errors
     /// [`Error::DatasetMissing`] when the files are not there, [`Error::File`] or [`Error::Io`] when they are but cannot be read,
-    /// [`Error::Interrupted`] when `should_stop` said so. `Auto` fails only in the last case.
-    pub fn open(&self, offline: bool, progress: &dyn Fn(Progress<'_>), should_stop: &dyn Fn() -> bool) -> Result<Dataset> {
+    /// [`Error::Interrupted`] when `control` was stopped. `Auto` fails only in the last case.
+    pub fn open(&self, offline: bool, progress: &dyn Fn(Progress<'_>), control: &Control) -> Result<Dataset> {
         match self {
             Self::Digits => Dataset::digits("asked for".into()),
             Self::Dir(dir) => Dataset::read(dir),
             Self::Mnist => local_mnist(&places())?.map_err(|places| Error::DatasetMissing { dataset: "MNIST".into(), searched: places.join("; ") }),
             Self::Auto => {
                 let offline = offline || env::var_os(OFFLINE_VARIABLE).is_some_and(|v| !v.is_empty() && v != "0");
-                let fetch = |dir: &Path| fetch::fetch(dir, Part::Test, Limits::QUICK, progress, should_stop).map(|_| ());
+                let fetch = |dir: &Path| fetch::fetch(dir, Part::Test, Limits::QUICK, progress, control).map(|_| ());
                 auto(&places(), cache_dir().filter(|_| !offline).as_deref(), &fetch)
             }
         }
@@ -364,7 +365,7 @@ mod tests {
     #[test]
     fn mnist_is_known_by_its_content() {
         let Some(dir) = mnist_dir() else { return };
-        let dataset = DatasetChoice::Dir(dir.clone()).open(true, &|_| {}, &|| false).unwrap();
+        let dataset = DatasetChoice::Dir(dir.clone()).open(true, &|_| {}, &Control::default()).unwrap();
         assert_eq!(dataset.id, DatasetId::Mnist);
         assert_eq!((dataset.test.len(), dataset.test.rows, dataset.test.cols), (10_000, 28, 28));
         assert_eq!(dataset.test.labels[..5], [7, 2, 1, 0, 4]);
@@ -469,7 +470,7 @@ mod tests {
 
     #[test]
     fn the_digits_have_a_training_set() {
-        let dataset = DatasetChoice::Digits.open(true, &|_| {}, &|| false).unwrap();
+        let dataset = DatasetChoice::Digits.open(true, &|_| {}, &Control::default()).unwrap();
         assert_eq!((dataset.id.to_string(), dataset.test.len(), dataset.training().unwrap().len()), ("digits".into(), 599, 1198));
     }
 }

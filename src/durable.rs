@@ -8,11 +8,48 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
 
 /// Names of temporary files begin so; one that is left behind belongs to a process that was killed.
 pub const TEMPORARY: &str = ".cipherlane-";
+
+/// How many are writing.
+static WRITERS: Mutex<usize> = Mutex::new(0);
+/// Tells when one ends.
+static ENDED: Condvar = Condvar::new();
+
+fn writers() -> MutexGuard<'static, usize> {
+    WRITERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Files are being written that belong together, until this is dropped.
+pub struct Writing(());
+
+/// Begins to write files that belong together: [`stop_writing`] waits for the last of them.
+#[must_use]
+pub fn writing() -> Writing {
+    *writers() += 1;
+    Writing(())
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        *writers() -= 1;
+        ENDED.notify_all();
+    }
+}
+
+/// Waits until nobody writes. From then on nobody begins to, for the rest of this process: for whoever
+/// ends it from another thread.
+pub fn stop_writing() {
+    let mut count = writers();
+    while *count > 0 {
+        count = ENDED.wait(count).unwrap_or_else(PoisonError::into_inner);
+    }
+    std::mem::forget(count);
+}
 
 /// Writes `bytes` to `path` by way of a temporary file beside it, so that the file is never half there. When this returns, the file is on the disk under its
 /// name, also after a loss of power.
@@ -32,6 +69,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let _writing = writing();
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(Error::io("create a file in", dir))?;
     file.write_all(bytes).map_err(Error::io("write", path))?;

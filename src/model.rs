@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::control::Control;
 use crate::dataset::Images;
 use crate::description::Description;
 use crate::error::{Error, Result};
@@ -174,10 +175,10 @@ pub fn images_sha256(images: &Images) -> String {
 
 /// Trains a model and tests it. Equal arguments give equal bytes on every machine, whatever its processor and number of threads.
 ///
-/// `progress` hears of each pass over the images; `stop` is asked before each batch.
+/// `progress` hears of each pass over the images; `control` is looked at before each batch.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `stop` returns true; [`Error::Size`] when training and test images differ in shape or labels are missing;
+/// [`Error::Interrupted`] when `control` was stopped; [`Error::Size`] when training and test images differ in shape or labels are missing;
 /// [`Error::OutOfRange`] when there are no images, a label is 10 or more, or a pixel or a number of
 /// the recipe is out of range; as [`TrainedModel::to_bytes`].
 pub fn train(
@@ -187,7 +188,7 @@ pub fn train(
     features: FeatureMap,
     recipe: &Recipe,
     progress: &mut dyn FnMut(Progress),
-    stop: &dyn Fn() -> bool,
+    control: &Control,
 ) -> Result<TrainedModel> {
     for (what, expected, actual) in [
         ("rows of a test image", images.rows, test.rows),
@@ -198,7 +199,7 @@ pub fn train(
             return Err(Error::Size { what, expected, actual });
         }
     }
-    let network = train::fit(&features.extract(images)?, &images.labels, CLASSES, recipe, progress, stop)?;
+    let network = train::fit(&features.extract(images)?, &images.labels, CLASSES, recipe, progress, control)?;
     let classes = network.classify(&features.extract(test)?)?;
     let origin = Origin {
         dataset: dataset.into(),

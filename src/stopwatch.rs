@@ -1,6 +1,6 @@
 //! The only place that reads a clock for measurement.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cpu_time::ProcessTime;
 
@@ -31,7 +31,7 @@ impl Stopwatch {
     #[must_use]
     pub fn elapsed(&self) -> Elapsed {
         let wall = self.wall.elapsed();
-        let nanos = |d: std::time::Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
         Elapsed { wall_ns: nanos(wall), cpu_ns: nanos(self.cpu.elapsed()) }
     }
 
@@ -43,10 +43,19 @@ impl Stopwatch {
     }
 }
 
-/// The time of day, RFC 3339 in UTC with whole seconds.
+/// Seconds from 1970 to the end of the year 9999, the last that RFC 3339 has.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// The time of day, RFC 3339 in UTC with whole seconds. A clock that is set before 1970 or after 9999
+/// gives the nearest time in between.
 #[must_use]
 pub fn timestamp() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+    shown(SystemTime::now())
+}
+
+fn shown(time: SystemTime) -> String {
+    let last = UNIX_EPOCH + Duration::from_secs(LAST_SECOND);
+    humantime::format_rfc3339_seconds(time.clamp(UNIX_EPOCH, last)).to_string()
 }
 
 #[cfg(test)]
@@ -59,5 +68,15 @@ mod tests {
         assert!(sum > 0 || elapsed.wall_ns > 0);
         assert!(elapsed.wall_ns > 0 && elapsed.cpu_ns > 0, "{elapsed:?}");
         assert!(timestamp().ends_with('Z'));
+    }
+
+    #[test]
+    fn clocks_set_to_any_year_give_a_time() {
+        let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(shown(at(0)), "1970-01-01T00:00:00Z");
+        assert_eq!(shown(UNIX_EPOCH - Duration::from_secs(60)), "1970-01-01T00:00:00Z");
+        assert_eq!(shown(UNIX_EPOCH - Duration::from_secs(1 << 40)), "1970-01-01T00:00:00Z");
+        assert_eq!(shown(at(LAST_SECOND)), "9999-12-31T23:59:59Z");
+        assert_eq!(shown(at(LAST_SECOND + 1)), "9999-12-31T23:59:59Z");
     }
 }

@@ -16,6 +16,7 @@ pub use file::Sweep;
 pub use shipped::{Extent, setting_of, shipped};
 
 use crate::backend::BackendId;
+use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::plan::matvec::Method;
 use crate::quantise::Precision;
@@ -25,6 +26,26 @@ use crate::workload::{PackingChoice, PoolChoice, Protection, Scenario, Spec, tra
 
 /// Images for the oracle, and for one image at a time, where no number is named: enough for one set of ciphertexts, and for many repetitions.
 const FEW_IMAGES: usize = 100;
+
+/// Most combinations that one table of a sweep, all its tables together, or the options of a run may
+/// name, before repetitions and what rules leave out are taken away: more could not be measured in a
+/// month, and are a slip.
+pub const MOST_COMBINATIONS: u128 = 100_000;
+
+/// How many combinations lists of these lengths have.
+fn product(lengths: impl IntoIterator<Item = usize>) -> u128 {
+    lengths.into_iter().fold(1, |product, length| product.saturating_mul(length as u128))
+}
+
+/// Refuses more combinations than [`MOST_COMBINATIONS`], before any is made.
+fn check_combinations(count: u128) -> Result<()> {
+    if count <= MOST_COMBINATIONS {
+        return Ok(());
+    }
+    let value = if count == u128::MAX { "2^128 or more".into() } else { count.to_string() };
+    let allowed = format!("up to {MOST_COMBINATIONS}; name fewer values in its lists");
+    Err(Error::OutOfRange { what: "number of combinations", value, allowed })
+}
 
 /// Choices of which every combination is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,9 +127,40 @@ impl Grid {
         feature_bits.iter().flat_map(|&feature_bits| weight_bits.iter().map(move |&weight_bits| Precision { feature_bits, weight_bits })).collect()
     }
 
-    /// Every combination, in a fixed order: plaintext first, then the fastest backend. Some may be there twice.
+    /// How many specs [`Grid::specs`] gives; `u128::MAX` for that many and more.
     #[must_use]
-    pub fn specs(&self, dataset: &str, available: usize, seed: u64) -> Vec<Spec> {
+    pub fn combinations(&self) -> u128 {
+        let shared =
+            product([self.features.len(), self.feature_bits.len().max(1), self.weight_bits.len().max(1), self.images.len(), self.threads.len()]);
+        let encrypted = |packings: usize| {
+            product([
+                self.backends.len(),
+                self.key_bits.len(),
+                self.methods.len(),
+                self.encryptions.len(),
+                packings,
+                self.rerandomisations.len(),
+                self.table_mib.len(),
+                self.pools.len(),
+            ])
+        };
+        let others = product([self.eivhe.len(), self.eivhe_routes.len()]).saturating_add(if self.plaintext { 2 } else { 0 });
+        let of_scenario = |&scenario: &Scenario| {
+            let (packings, batches) = match scenario {
+                Scenario::Single => (&self.single_packings, 1),
+                Scenario::Offline => (&self.packings, self.batches.len()),
+            };
+            others.saturating_add(encrypted(packings.len())).saturating_mul(batches as u128)
+        };
+        self.scenarios.iter().map(of_scenario).fold(0, u128::saturating_add).saturating_mul(shared)
+    }
+
+    /// Every combination, in a fixed order: plaintext first, then the fastest backend. Some may be there twice.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for more than [`MOST_COMBINATIONS`].
+    pub fn specs(&self, dataset: &str, available: usize, seed: u64) -> Result<Vec<Spec>> {
+        check_combinations(self.combinations())?;
         let mut specs = Vec::new();
         for &features in &self.features {
             for precision in self.precisions(features) {
@@ -143,7 +195,7 @@ impl Grid {
                 }
             }
         }
-        specs
+        Ok(specs)
     }
 
     fn encrypted(&self, scenario: Scenario) -> Vec<Protection> {

@@ -111,7 +111,7 @@ fn pairs_needed() {
 #[test]
 #[ignore = "minutes, needs MNIST: cargo test --lib attack::tests::every_test_image -- --ignored --nocapture"]
 fn every_test_image_is_read() {
-    let dataset = "mnist".parse::<crate::dataset::DatasetChoice>().unwrap().open(true, &|_| (), &|| false).unwrap();
+    let dataset = "mnist".parse::<crate::dataset::DatasetChoice>().unwrap().open(true, &|_| (), &crate::control::Control::default()).unwrap();
     let messages: Vec<i64> = dataset.test.pixels.iter().map(|&p| i64::from(p)).collect();
     let watch = crate::stopwatch::Stopwatch::start();
     let outcome = run(&table()[0], Some(&messages), &Tape::replayable(1)).unwrap();

@@ -13,13 +13,15 @@ use rug::ops::RemRounding;
 use rug::{Assign, Integer};
 
 use super::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_picks, check_reduced, items_of};
+use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::machine;
 use crate::modulus::{Modulus, wipe};
 use crate::plan::{Op, Operand, Program};
 
-pub(super) struct Gmp;
+/// The backend; its rings work under the control.
+pub(super) struct Gmp(pub(super) Control);
 
 impl Backend for Gmp {
     fn id(&self) -> BackendId {
@@ -41,7 +43,7 @@ impl Backend for Gmp {
     }
 
     fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
-        Ok(Arc::new(GmpRing { modulus }))
+        Ok(Arc::new(GmpRing { modulus, control: self.0.clone() }))
     }
 }
 
@@ -66,7 +68,11 @@ impl Drop for Residues {
 
 struct GmpRing {
     modulus: Modulus,
+    control: Control,
 }
+
+/// Operations of a program between two looks at the control: a few milliseconds at most.
+const OPERATIONS_UNHEARD: usize = 64;
 
 /// Where the operands of one item are.
 struct Item<'a> {
@@ -93,8 +99,21 @@ impl GmpRing {
         Ok(&values.storage::<Residues>(BackendId::Gmp)?.0)
     }
 
-    fn resident(&self, values: Vec<Residue>) -> Resident {
-        Resident::new(values.len(), Residues(values))
+    /// A batch of results, unless the work was stopped and they are unfinished.
+    fn resident(&self, values: Vec<Residue>) -> Result<Resident> {
+        let values = Residues(values);
+        self.control.check()?;
+        Ok(Resident::new(values.0.len(), values))
+    }
+
+    /// A result of about `products` products, or nothing once the work was stopped.
+    fn unless_stopped<T: Default>(&self, products: usize, make: impl FnOnce() -> T) -> T {
+        if self.control.is_stopped() {
+            return T::default();
+        }
+        let made = make();
+        self.control.count(products);
+        made
     }
 
     /// The digits of an integer below the modulus.
@@ -165,21 +184,33 @@ impl GmpRing {
 
     /// Runs all operations in order; `slots` and `spare` are scratch.
     fn run_in_order(&self, program: &Program, item: &Item<'_>, slots: &mut [Residue], spare: &mut Spare) {
-        for &op in program.ops() {
-            self.evaluate(op, item, slots, spare);
-            std::mem::swap(&mut slots[op.dst() as usize - item.inputs.len()], &mut spare.result);
+        for ops in program.ops().chunks(OPERATIONS_UNHEARD) {
+            self.unless_stopped(ops.len(), || ops.iter().for_each(|&op| self.run_one(op, item, slots, spare)));
         }
+    }
+
+    fn run_one(&self, op: Op, item: &Item<'_>, slots: &mut [Residue], spare: &mut Spare) {
+        self.evaluate(op, item, slots, spare);
+        std::mem::swap(&mut slots[op.dst() as usize - item.inputs.len()], &mut spare.result);
     }
 
     /// Runs level after level, the operations of a level in parallel.
     fn run_in_levels(&self, program: &Program, item: &Item<'_>, slots: &mut [Residue]) {
         let mut spares: Vec<Spare> = Vec::new();
         for level in program.levels() {
+            if self.control.is_stopped() {
+                return;
+            }
             spares.resize_with(spares.len().max(level.len()), Spare::default);
-            level.par_iter().zip(spares.par_iter_mut()).with_min_len(4).for_each(|(&op, spare)| self.evaluate(op, item, slots, spare));
+            level.par_iter().zip(spares.par_iter_mut()).with_min_len(4).for_each(|(&op, spare)| {
+                if !self.control.is_stopped() {
+                    self.evaluate(op, item, slots, spare);
+                }
+            });
             for (&op, spare) in level.iter().zip(&mut spares) {
                 std::mem::swap(&mut slots[op.dst() as usize - item.inputs.len()], &mut spare.result);
             }
+            self.control.count(level.len());
         }
     }
 }
@@ -199,7 +230,7 @@ impl Ring for GmpRing {
 
     fn upload(&self, values: &Limbs) -> Result<Resident> {
         check_reduced(values, &self.modulus)?;
-        Ok(self.resident(values.to_integers().into_par_iter().map(|v| self.split(v)).collect()))
+        self.resident(values.to_integers().into_par_iter().map(|v| self.split(v)).collect())
     }
 
     fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident> {
@@ -225,7 +256,7 @@ impl Ring for GmpRing {
                 })
                 .collect()
         };
-        Ok(self.resident(outputs.into_iter().flatten().collect()))
+        self.resident(outputs.into_iter().flatten().collect())
     }
 
     fn pow(&self, bases: &Resident, exponents: Exponents<'_>, secrecy: Secrecy) -> Result<Resident> {
@@ -240,23 +271,27 @@ impl Ring for GmpRing {
                 _ => base.pow_mod_ref(exponent, modulus).map(Integer::from).unwrap_or_default(),
             })
         };
-        Ok(self.resident(self.of(bases)?.par_iter().enumerate().map(power).collect()))
+        let products = |i: usize| exponents.of(i).significant_bits() as usize;
+        let heard = |(i, base): (usize, &Residue)| self.unless_stopped(products(i), || power((i, base)));
+        self.resident(self.of(bases)?.par_iter().enumerate().map(heard).collect())
     }
 
     fn invert(&self, values: &Resident) -> Result<Resident> {
-        let inverses: Vec<Option<Integer>> = self.of(values)?.par_iter().map(|value| self.join(value).invert(self.modulus.value()).ok()).collect();
+        let inverse = |value: &Residue| self.unless_stopped(1, || self.join(value).invert(self.modulus.value()).ok());
+        let inverses: Vec<Option<Integer>> = self.of(values)?.par_iter().map(inverse).collect();
+        self.control.check()?;
         let bits = self.modulus.bits();
         let inverses = inverses.into_iter().enumerate().map(|(index, inverse)| {
             // GMP may return a negative representative.
             inverse.map(|inverse| self.split(inverse.rem_euc(self.modulus.value()))).ok_or(Error::NotInvertible { index, bits })
         });
-        Ok(self.resident(inverses.collect::<Result<_>>()?))
+        self.resident(inverses.collect::<Result<_>>()?)
     }
 
     fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident> {
         check_picks(sources, picks)?;
         let sources = sources.iter().map(|s| self.of(s)).collect::<Result<Vec<_>>>()?;
-        Ok(self.resident(picks.iter().map(|&(source, index)| sources[source][index].clone()).collect()))
+        self.resident(picks.iter().map(|&(source, index)| sources[source][index].clone()).collect())
     }
 
     fn download(&self, values: &Resident) -> Result<Limbs> {

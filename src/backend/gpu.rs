@@ -1,6 +1,7 @@
 #![doc = include_str!("gpu/gpu.md")]
 
 use super::{Backend, BackendId};
+use crate::control::Control;
 use crate::error::{Error, Result};
 
 #[cfg(feature = "gpu")]
@@ -37,13 +38,13 @@ mod mirror;
 #[cfg(all(test, feature = "gpu"))]
 mod tests;
 
-/// The backend, where there is an adapter that can run one of its kernels.
+/// The backend, where there is an adapter that can run one of its kernels; `control` can stop its work.
 ///
 /// # Errors
 /// [`Error::BackendUnavailable`] with the reason.
 #[cfg(feature = "gpu")]
-pub(super) fn open() -> Result<Box<dyn Backend>> {
-    adapter::open()
+pub(super) fn open(control: &Control) -> Result<Box<dyn Backend>> {
+    adapter::open(control)
 }
 
 /// A build without the feature has no GPU.
@@ -51,7 +52,7 @@ pub(super) fn open() -> Result<Box<dyn Backend>> {
 /// # Errors
 /// [`Error::BackendUnavailable`].
 #[cfg(not(feature = "gpu"))]
-pub(super) fn open() -> Result<Box<dyn Backend>> {
+pub(super) fn open(_: &Control) -> Result<Box<dyn Backend>> {
     Err(unavailable("this build has no GPU support; build with the Cargo feature `gpu`".into()))
 }
 
@@ -60,8 +61,8 @@ pub(super) fn open() -> Result<Box<dyn Backend>> {
 /// # Errors
 /// As [`open`]; when the device fails.
 #[cfg(feature = "gpu")]
-pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&super::KernelRate) -> Result<()>) -> Result<String> {
-    adapter::rates(key_bits, report)
+pub(super) fn rates(key_bits: &[u32], control: &Control, report: &mut dyn FnMut(&super::KernelRate) -> Result<()>) -> Result<String> {
+    adapter::rates(key_bits, control, report)
 }
 
 /// A build without the feature has no kernels.
@@ -69,8 +70,8 @@ pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&super::KernelRate)
 /// # Errors
 /// [`Error::BackendUnavailable`].
 #[cfg(not(feature = "gpu"))]
-pub(super) fn rates(_: &[u32], _: &mut dyn FnMut(&super::KernelRate) -> Result<()>) -> Result<String> {
-    open().map(|_| String::new())
+pub(super) fn rates(_: &[u32], control: &Control, _: &mut dyn FnMut(&super::KernelRate) -> Result<()>) -> Result<String> {
+    open(control).map(|_| String::new())
 }
 
 fn unavailable(reason: String) -> Error {

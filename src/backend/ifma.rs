@@ -1,6 +1,7 @@
 #![doc = include_str!("ifma/ifma.md")]
 
 use super::Backend;
+use crate::control::Control;
 use crate::error::{Error, Result};
 
 #[cfg(target_arch = "x86_64")]
@@ -29,28 +30,28 @@ mod tests;
 /// Set to anything but `0` or nothing, this environment variable makes the backend unavailable, as on a processor without the instructions.
 const DISABLE: &str = "CIPHERLANE_DISABLE_IFMA";
 
-/// The backend, where the processor has the instructions.
+/// The backend, where the processor has the instructions; `control` can stop its work.
 ///
 /// # Errors
 /// [`Error::BackendUnavailable`] with the reason.
-pub(super) fn open() -> Result<Box<dyn Backend>> {
+pub(super) fn open(control: &Control) -> Result<Box<dyn Backend>> {
     let disabled = std::env::var_os(DISABLE).is_some_and(|value| !value.is_empty() && value != "0");
-    detect(disabled)
+    detect(disabled, control)
 }
 
 #[cfg(target_arch = "x86_64")]
-fn detect(disabled: bool) -> Result<Box<dyn Backend>> {
+fn detect(disabled: bool, control: &Control) -> Result<Box<dyn Backend>> {
     if disabled {
         return Err(unavailable(format!("{DISABLE} is set")));
     }
     match kernel::Token::detect() {
-        Some(token) => Ok(Box::new(ring::Ifma::new(token))),
+        Some(token) => Ok(Box::new(ring::Ifma::new(token, control.clone()))),
         None => Err(unavailable("this processor lacks AVX-512 IFMA (avx512f, avx512ifma)".into())),
     }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn detect(_: bool) -> Result<Box<dyn Backend>> {
+fn detect(_: bool, _: &Control) -> Result<Box<dyn Backend>> {
     Err(unavailable(format!("AVX-512 IFMA exists on x86_64 only, this is {}", std::env::consts::ARCH)))
 }
 

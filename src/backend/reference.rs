@@ -10,13 +10,15 @@ use std::sync::Arc;
 use rug::Integer;
 
 use super::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_picks, check_reduced, items_of};
+use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::machine;
 use crate::modulus::Modulus;
 use crate::plan::{Op, Operand, Program};
 
-pub(super) struct Reference;
+/// The backend; its rings work under the control.
+pub(super) struct Reference(pub(super) Control);
 
 impl Backend for Reference {
     fn id(&self) -> BackendId {
@@ -28,13 +30,14 @@ impl Backend for Reference {
     }
 
     fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
-        Ok(Arc::new(Textbook { words: modulus.words(), modulus }))
+        Ok(Arc::new(Textbook { words: modulus.words(), modulus, control: self.0.clone() }))
     }
 }
 
 struct Textbook {
     modulus: Modulus,
     words: Vec<u64>,
+    control: Control,
 }
 
 impl Textbook {
@@ -44,15 +47,16 @@ impl Textbook {
     }
 
     /// base^exponent mod N by left-to-right squaring and multiplying.
-    fn power(&self, base: &[u64], exponent: &Integer) -> Vec<u64> {
+    fn power(&self, base: &[u64], exponent: &Integer) -> Result<Vec<u64>> {
         let mut result = remainder(vec![1], &self.words);
         for bit in (0..exponent.significant_bits()).rev() {
+            self.control.advance(1)?;
             result = self.mul(&result, &result);
             if exponent.get_bit(bit) {
                 result = self.mul(&result, base);
             }
         }
-        result
+        Ok(result)
     }
 }
 
@@ -81,6 +85,7 @@ impl Ring for Textbook {
                 }
             };
             for &op in program.ops() {
+                self.control.advance(1)?;
                 let value = match op {
                     Op::Mul { a, b, .. } => self.mul(&at(&slots, a), &at(&slots, b)),
                     Op::Sqr { a, .. } => self.mul(&at(&slots, a), &at(&slots, a)),
@@ -104,7 +109,8 @@ impl Ring for Textbook {
     fn pow(&self, bases: &Resident, exponents: Exponents<'_>, _secrecy: Secrecy) -> Result<Resident> {
         exponents.check(bases.len())?;
         let source: &Limbs = bases.storage(BackendId::Reference)?;
-        let output = source.iter().enumerate().flat_map(|(i, base)| self.power(base, exponents.of(i))).collect();
+        let powers = source.iter().enumerate().map(|(i, base)| self.power(base, exponents.of(i)));
+        let output = powers.collect::<Result<Vec<_>>>()?.concat();
         Ok(Resident::new(bases.len(), Limbs::from_words(output, self.words.len())?))
     }
 
@@ -112,6 +118,7 @@ impl Ring for Textbook {
         let source: &Limbs = values.storage(BackendId::Reference)?;
         let mut output = Vec::with_capacity(source.words().len());
         for (index, value) in source.iter().enumerate() {
+            self.control.advance(1)?;
             output.extend(inverse(value, &self.words).ok_or(Error::NotInvertible { index, bits: self.modulus.bits() })?);
         }
         Ok(Resident::new(values.len(), Limbs::from_words(output, self.words.len())?))

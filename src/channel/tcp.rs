@@ -16,6 +16,7 @@ use super::link::{Dial, Wire};
 use super::session::{Answerer, Bounds, Event, Open};
 use super::state::Sessions;
 use super::tls::{Fingerprint, Identity};
+use crate::control::Control;
 use crate::error::{Error, Result};
 
 /// How often a wait looks whether it should end.
@@ -231,20 +232,13 @@ impl Secure {
     }
 }
 
-/// Whether the user wants to stop.
-pub type Stop = fn() -> bool;
-
-fn check(stop: Stop) -> Result<()> {
-    if stop() { Err(Error::Interrupted) } else { Ok(()) }
-}
-
 /// P1's way to P2.
 pub struct Dialer<'a> {
     address: String,
     config: Arc<ClientConfig>,
     times: Times,
     patience: Duration,
-    stop: Stop,
+    control: Control,
     tell: Box<dyn FnMut(&Error) + 'a>,
     /// When to give up, and how long to wait before the next attempt.
     until: Option<Instant>,
@@ -262,11 +256,20 @@ impl<'a> Dialer<'a> {
         peer: Fingerprint,
         times: Times,
         patience: Duration,
-        stop: Stop,
+        control: &Control,
         tell: impl FnMut(&Error) + 'a,
     ) -> Result<Self> {
         let config = identity.client(peer)?;
-        Ok(Self { address: address.into(), config, times, patience, stop, tell: Box::new(tell), until: None, pause: Duration::ZERO })
+        Ok(Self {
+            address: address.into(),
+            config,
+            times,
+            patience,
+            control: control.clone(),
+            tell: Box::new(tell),
+            until: None,
+            pause: Duration::ZERO,
+        })
     }
 
     fn connect(&self) -> Result<Secure> {
@@ -276,14 +279,12 @@ impl<'a> Dialer<'a> {
         })?;
         let mut problem = lost(format!("{} is no address", self.address));
         for address in addresses {
-            if (self.stop)() {
-                return Err(Error::Interrupted);
-            }
+            self.control.check()?;
             match TcpStream::connect_timeout(&address, self.times.handshake) {
                 Ok(socket) => {
                     let name = ServerName::try_from("cipherlane").map_err(|e| lost(e.to_string()))?;
                     let tls = ClientConnection::new(self.config.clone(), name).map_err(|e| of_tls(&e))?;
-                    return Secure::handshake(socket, tls.into(), self.times, &mut || check(self.stop));
+                    return Secure::handshake(socket, tls.into(), self.times, &mut || self.control.check());
                 }
                 Err(error) => problem = lost(format!("{address}: {error}")),
             }
@@ -311,26 +312,26 @@ impl Dial for Dialer<'_> {
                 }
                 let resume = until.min(now + self.pause);
                 while Instant::now() < resume {
-                    check(self.stop)?;
+                    self.control.check()?;
                     thread::sleep(TICK.min(resume.saturating_duration_since(Instant::now())));
                 }
                 self.pause = (2 * self.pause).min(Duration::from_secs(2));
             }
         }
-        check(self.stop)?;
-        Ok(Box::new(Connected { secure: self.connect()?, stop: self.stop }))
+        self.control.check()?;
+        Ok(Box::new(Connected { secure: self.connect()?, control: self.control.clone() }))
     }
 }
 
 /// P1's end of a connection.
 struct Connected {
     secure: Secure,
-    stop: Stop,
+    control: Control,
 }
 
 impl Wire for Connected {
     fn send(&mut self, frame: &[u8]) -> Result<()> {
-        match self.secure.send(frame, &mut || check(self.stop)) {
+        match self.secure.send(frame, &mut || self.control.check()) {
             // P2 may have said why before it closed.
             Err(error @ Error::Connection { .. }) => {
                 if self.secure.has_more()? {
@@ -344,7 +345,7 @@ impl Wire for Connected {
     }
 
     fn receive(&mut self, limit: usize) -> Result<Vec<u8>> {
-        self.secure.receive(limit, &mut || check(self.stop))
+        self.secure.receive(limit, &mut || self.control.check())
     }
 }
 
@@ -374,7 +375,7 @@ pub enum Notice {
 }
 
 /// How much P2 takes, for how long it waits, and when it ends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// What is taken at most.
     pub bounds: Bounds,
@@ -382,8 +383,8 @@ pub struct Limits {
     pub times: Times,
     /// Whether it ends when a session is finished.
     pub once: bool,
-    /// Whether the user wants to stop.
-    pub stop: Stop,
+    /// Ends it from outside.
+    pub control: Control,
 }
 
 /// P2's end: listens, and serves one connection at a time. A new connection of the same party takes the place of the one before, which may be dead without
@@ -414,12 +415,12 @@ impl Server {
         self.listener.local_addr().map_err(|e| lost(e.to_string()))
     }
 
-    /// Serves until the user wants to stop, or once until a session is finished.
+    /// Serves until the control is stopped, or once until a session is finished.
     ///
     /// # Errors
     /// [`Error::Interrupted`] when the user stopped it, [`Error::Randomness`].
     pub fn serve(self, sessions: Sessions, open: &Open<'_>, limits: &Limits, tell: &mut dyn FnMut(Notice)) -> Result<()> {
-        let Limits { bounds, times, once, stop } = *limits;
+        let Limits { bounds, times, once, ref control } = *limits;
         let (sender, arrivals) = mpsc::channel();
         let over = AtomicBool::new(false);
         let handshakes = AtomicUsize::new(0);
@@ -450,7 +451,7 @@ impl Server {
                     }
                 }
             });
-            let done = Service { answerer, arrivals: &arrivals, newer: None, strangers: 0, stop, tell }.run(once);
+            let done = Service { answerer, arrivals: &arrivals, newer: None, strangers: 0, control, tell }.run(once);
             over.store(true, Ordering::Relaxed);
             done
         })
@@ -465,7 +466,7 @@ struct Service<'a, 'b> {
     /// A connection that takes the place of the one that is served.
     newer: Option<(SocketAddr, Secure)>,
     strangers: u64,
-    stop: Stop,
+    control: &'b Control,
     tell: &'b mut dyn FnMut(Notice),
 }
 
@@ -488,7 +489,7 @@ impl Service<'_, '_> {
     /// Waits for the other party.
     fn next(&mut self) -> Result<(SocketAddr, Secure)> {
         loop {
-            check(self.stop)?;
+            self.control.check()?;
             if let Some(newer) = self.newer.take() {
                 return Ok(newer);
             }
@@ -549,7 +550,7 @@ impl Service<'_, '_> {
     }
 
     fn tick(&mut self) -> Result<()> {
-        check(self.stop)?;
+        self.control.check()?;
         while let Ok(arrival) = self.arrivals.try_recv() {
             self.arrive(arrival);
         }

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
@@ -18,6 +19,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectP
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
 use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, OtherError, ServerConfig, SignatureScheme};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -141,8 +143,9 @@ impl Identity {
     /// TLS for the party that connects.
     pub(super) fn client(&self, peer: Fingerprint) -> Result<Arc<ClientConfig>> {
         let provider = provider();
-        let builder =
-            ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&rustls::version::TLS13]).map_err(|e| unusable(&e))?;
+        let builder = ClientConfig::builder_with_details(provider.clone(), Arc::new(Timeless))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|e| unusable(&e))?;
         let mut config = builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Pinned { peer, provider }))
@@ -155,8 +158,9 @@ impl Identity {
     /// TLS for the party that listens.
     pub(super) fn server(&self, peer: Fingerprint) -> Result<Arc<ServerConfig>> {
         let provider = provider();
-        let builder =
-            ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&rustls::version::TLS13]).map_err(|e| unusable(&e))?;
+        let builder = ServerConfig::builder_with_details(provider.clone(), Arc::new(Timeless))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|e| unusable(&e))?;
         let mut config = builder
             .with_client_cert_verifier(Arc::new(Pinned { peer, provider }))
             .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(self.certified.clone())));
@@ -176,6 +180,16 @@ fn unusable(error: &rustls::Error) -> Error {
 
 fn fingerprint(public: &[u8]) -> Fingerprint {
     Fingerprint(Sha256::digest(public).into())
+}
+
+/// Bare public keys have no dates, so that a clock that is set wrong keeps nobody out.
+#[derive(Debug)]
+struct Timeless;
+
+impl TimeProvider for Timeless {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::ZERO))
+    }
 }
 
 /// Takes one public key and no other.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::inference::{open_dataset, training_of};
 use super::progress::Meter;
-use super::{check_target, note, out, out_json, should_stop, shown};
+use super::{check_target, control, note, out, out_json, shown};
 use crate::dataset::fetch::{self, Limits, Part};
 use crate::dataset::{DatasetChoice, Images, cache_dir};
 use crate::error::{Error, Result};
@@ -40,7 +40,7 @@ pub(super) fn fetch(args: &FetchArgs, json: bool) -> Result<bool> {
             meter.set_total(p.total_bytes.unwrap_or(0));
             meter.set(p.url, p.bytes);
         },
-        &should_stop,
+        control(),
     )?;
     drop(meter);
     if json {
@@ -100,7 +100,7 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
         args.features,
         &recipe,
         &mut |p| meter.set(&format!("loss {:.4}, training accuracy {:.2} %", p.loss, 100.0 * p.accuracy), u64::from(p.epoch)),
-        &should_stop,
+        control(),
     )?;
     drop(meter);
     trained.write(&args.out)?;

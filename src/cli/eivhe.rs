@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::inference::{open_dataset, training_of};
 use super::progress::Meter;
-use super::{check_folder, check_stop, note, out, out_json, shown};
+use super::{check_folder, check_stop, control, note, out, out_json, shown};
 use crate::attack::table;
 use crate::dataset::{Dataset, DatasetChoice, Images};
 use crate::error::{Error, Result};
@@ -216,24 +216,21 @@ fn once<T: PartialEq + Copy>(list: &[T]) -> Vec<T> {
     seen
 }
 
-/// Shows how far an experiment is, and ends it when the user asks for that.
-fn follow<'a>(meter: &'a Meter, epochs: Option<u32>) -> impl FnMut(Progress) -> Result<()> + 'a {
-    move |progress| {
-        match progress {
-            Progress::Encrypted(images) => meter.set("encrypting", images as u64),
-            Progress::Trained(epoch, share) => {
-                let of = epochs.map_or_else(String::new, |n| format!(" of {n}"));
-                meter.set(&format!("training, {epoch}{of} passes, {:.1} % of the training images right", 100.0 * share), 0);
-            }
-            Progress::Attacking => meter.set("least squares", 0),
+/// Shows how far an experiment is.
+fn follow<'a>(meter: &'a Meter, epochs: Option<u32>) -> impl FnMut(Progress) + 'a {
+    move |progress| match progress {
+        Progress::Encrypted(images) => meter.set("encrypting", images as u64),
+        Progress::Trained(epoch, share) => {
+            let of = epochs.map_or_else(String::new, |n| format!(" of {n}"));
+            meter.set(&format!("training, {epoch}{of} passes, {:.1} % of the training images right", 100.0 * share), 0);
         }
-        check_stop()
+        Progress::Attacking => meter.set("least squares", 0),
     }
 }
 
 fn encrypted(title: &str, training: &Images, test: &Images, protection: Protection, seed: u64) -> Result<Protected> {
     let meter = Meter::start(title, (training.len() + test.len()) as u64, "images");
-    protect(training, test, protection, seed, &mut follow(&meter, None))
+    protect(training, test, protection, seed, control(), &mut follow(&meter, None))
 }
 
 fn train(args: &TrainArgs, json: bool) -> Result<bool> {
@@ -257,7 +254,8 @@ fn train(args: &TrainArgs, json: bool) -> Result<bool> {
             for &learner in &once(&args.network) {
                 let epochs = learner.recipe(training.len(), args.epochs, seed).epochs;
                 let meter = Meter::start(&format!("{title}, {learner}"), 0, "passes");
-                let learnt = learn(&protected, (&training.labels, &test.labels), learner, (args.epochs, seed), &mut follow(&meter, Some(epochs)))?;
+                let learnt =
+                    learn(&protected, (&training.labels, &test.labels), learner, (args.epochs, seed), control(), &mut follow(&meter, Some(epochs)))?;
                 drop(meter);
                 note(&format!("{title}, {learner}: {:.2} % of {} test images", 100.0 * learnt.accuracy, test.len()));
                 rows.push(row(&base, &protected, Some(&learnt), None, seed));
@@ -298,19 +296,19 @@ fn attack_keys(args: &AttackArgs, json: bool) -> Result<bool> {
             };
             let protected = encrypted(&title, &known, &dataset.test, protection, args.seed)?;
             let meter = Meter::start(&title, 0, "rows");
-            let attacked = attack(&protected, &known, &dataset.test, &mut follow(&meter, None))?;
+            let attacked = attack(&protected, &known, &dataset.test, control(), &mut follow(&meter, None))?;
             rows.push(row(&Leak { seed: args.seed, ..leak_of(&run, &dataset) }, &protected, None, attacked.as_ref(), args.seed));
             continue;
         };
         let meter = Meter::start(&title, 0, "rows");
-        let attacked = attack_matrix(parameters, args.digits, args.seed, &mut follow(&meter, None))?;
+        let attacked = attack_matrix(parameters, args.digits, args.seed, control(), &mut follow(&meter, None))?;
         rows.push(attack_row(&sizes_row(&base, &protection, dimension), Some(&attacked)));
     }
     for case in table().into_iter().filter(|_| args.table) {
         let setting = if case.parameters.modulus_bits.is_some() { Setting::ModularFixed } else { Setting::IntegersFixed };
         let protection = Protection { setting, parameters: Some(case.parameters) };
         let meter = Meter::start(case.name, 0, "rows");
-        let attacked = attack_matrix(case.parameters, case.digits, args.seed, &mut follow(&meter, None))?;
+        let attacked = attack_matrix(case.parameters, case.digits, args.seed, control(), &mut follow(&meter, None))?;
         rows.push(attack_row(&sizes_row(&Leak { sweep: case.name.into(), ..base.clone() }, &protection, case.parameters.dimension), Some(&attacked)));
     }
     let text = attack_table(&rows);
@@ -352,8 +350,8 @@ fn leakage(args: &LeakageArgs, json: bool) -> Result<bool> {
         let protected = encrypted(&title, &training, &test, *protection, args.seed)?;
         let meter = Meter::start(&title, 0, "rows");
         let labels = (&training.labels[..], &test.labels[..]);
-        let learnt = learn(&protected, labels, args.network, (args.epochs, args.seed), &mut follow(&meter, None))?;
-        let attacked = attack(&protected, &training, &test, &mut follow(&meter, None))?;
+        let learnt = learn(&protected, labels, args.network, (args.epochs, args.seed), control(), &mut follow(&meter, None))?;
+        let attacked = attack(&protected, &training, &test, control(), &mut follow(&meter, None))?;
         drop(meter);
         rows.push(row(&Leak { sweep: sweep.name().into(), ..base.clone() }, &protected, Some(&learnt), attacked.as_ref(), args.seed));
     }

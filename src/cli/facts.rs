@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::inference::RunArgs;
 use super::progress::Meter;
-use super::{check_folder, check_stop, note, out, out_json, shown};
+use super::{check_folder, check_stop, control, note, out, out_json, shown};
 use crate::backend::{self, BackendId, DeviceKind, KernelRate};
 use crate::conformance::{self, Check, Effort, suite};
 use crate::dataset::{self, Dataset};
@@ -43,7 +43,7 @@ pub(super) fn verify(args: &VerifyArgs, json: bool) -> Result<bool> {
     let mut results = Vec::new();
     let mut all_equal = true;
     for id in BackendId::ALL.into_iter().filter(|id| args.backend.map_or(*id != BackendId::Reference, |b| b == *id)) {
-        let backend = match backend::open(id) {
+        let backend = match backend::open_under(id, control()) {
             Ok(backend) => backend,
             Err(error @ Error::BackendUnavailable { .. }) if args.backend.is_none() => {
                 note(&format!("{id}: {error}"));
@@ -58,7 +58,7 @@ pub(super) fn verify(args: &VerifyArgs, json: bool) -> Result<bool> {
         let meter = Meter::start(&format!("verify {id}"), 0, "results");
         let watch = Stopwatch::start();
         let (mut checks, mut cases) = (0usize, 0usize);
-        let result = suite(backend.as_ref(), effort, &mut |check| {
+        let result = suite(backend.as_ref(), effort, control(), &mut |check| {
             checks += 1;
             cases += check.cases;
             meter.set(&format!("{} equal results; {}", cases, check.name), 0);
@@ -136,7 +136,7 @@ fn rates(args: &DoctorArgs, json: bool) -> Result<bool> {
     let device = backend::open(BackendId::Gpu)?.device();
     let mut rates: Vec<KernelRate> = Vec::new();
     let meter = Meter::start("measuring", 0, "kernels");
-    let facts = backend::kernel_rates(&args.key_bits, &mut |rate| {
+    let facts = backend::kernel_rates(&args.key_bits, control(), &mut |rate| {
         rates.push(rate.clone());
         meter.set(&format!("{} bits, {}", rate.key_bits, rate.kernel), rates.len() as u64);
         check_stop()

@@ -173,7 +173,7 @@ pub(super) fn open_dataset(choice: &DatasetChoice, offline: bool) -> Result<Data
             meter.set_total(p.total_bytes.unwrap_or(0));
             meter.set(p.url, p.bytes);
         },
-        &super::should_stop,
+        super::control(),
     )?;
     drop(meter);
     note(&format!("dataset: {}{}", dataset.origin, if dataset.note.is_empty() { String::new() } else { format!(" ({})", dataset.note) }));
@@ -281,7 +281,7 @@ fn specs(args: &RunArgs, grid: &Grid, dataset: &Dataset) -> Result<Vec<Spec>> {
         });
     }
     // A name may stand twice in a list.
-    Ok(once(grid.specs(&dataset.id.to_string(), available, args.seed)))
+    grid.specs(&dataset.id.to_string(), available, args.seed).map(once)
 }
 
 /// One model for each feature map.
@@ -356,7 +356,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
     }
     warn_unsound(specs.iter());
     let source = source(data, &models, args.seed);
-    let mut bench = Bench::new(dataset.test, models, args.toy, || !super::should_stop());
+    let mut bench = Bench::new(dataset.test, models, args.toy, super::control().clone());
     let mut run = Run::start(source);
     let mut failed = 0;
     for (number, spec) in specs.iter().enumerate() {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::inference::{check_model, model_for, open_dataset};
 use super::progress::Meter;
-use super::{check_stop, check_target, method_name, note, out, out_json, shown};
+use super::{check_stop, check_target, control, method_name, note, out, out_json, shown};
 use crate::backend::{self, Backend, BackendId};
 use crate::dataset::{DatasetChoice, Images};
 use crate::description::{Description, short};
@@ -46,7 +46,10 @@ struct Common {
 
 impl Common {
     fn open(&self) -> Result<Box<dyn Backend>> {
-        self.backend.map_or_else(backend::fastest, backend::open)
+        match self.backend {
+            Some(id) => backend::open_under(id, control()),
+            None => backend::fastest(control()),
+        }
     }
 }
 
@@ -122,8 +125,8 @@ pub(super) fn keygen(args: &KeygenArgs, json: bool) -> Result<bool> {
     [&secret_path, &public_path].into_iter().try_for_each(|path| check_target(path, &[]))?;
     let meter = Meter::start("keygen", 0, "primes");
     meter.set(&format!("two primes of {} bits", args.bits / 2), 0);
-    let secret = SecretKey::generate(args.bits, args.safe, args.toy, &Tape::from_system()?, &|| !super::should_stop())?;
-    let backend = backend::fastest()?;
+    let secret = SecretKey::generate(args.bits, args.safe, args.toy, &Tape::from_system()?, control())?;
+    let backend = backend::fastest(control())?;
     let messages = [Integer::from(0), Integer::from(-1), Integer::from(1) << (args.bits - 3)];
     for encryption in [Encryption::Djn, Encryption::Standard] {
         let encryptor = Encryptor::new(backend.as_ref(), encryption, &secret, Tables { uses: 3, ..Tables::default() }, Purpose::Encryption)?;

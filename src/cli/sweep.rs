@@ -110,8 +110,8 @@ pub(super) struct Benches {
 impl Benches {
     /// For images and models, and for trainings, which bring their own.
     pub(super) fn new(images: Images, models: Models, toy: bool) -> Self {
-        let inference = Bench::new(images, models, toy, || !super::should_stop());
-        Self { inference, training: learning::Bench::new(toy, || !super::should_stop()) }
+        let inference = Bench::new(images, models, toy, super::control().clone());
+        Self { inference, training: learning::Bench::new(toy, super::control().clone()) }
     }
 }
 
@@ -338,7 +338,7 @@ pub(super) fn speeds(tasks: &[Job]) -> Result<Speeds> {
     let specs: Vec<Spec> = tasks.iter().flat_map(Job::specs).cloned().collect();
     let trainings: Vec<learning::Spec> = tasks.iter().flat_map(Job::trainings).cloned().collect();
     let meter = Meter::start("estimating", 0, "rows");
-    let speeds = Speeds::measure(&specs, &trainings, || !super::should_stop());
+    let speeds = Speeds::measure(&specs, &trainings, super::control());
     drop(meter);
     speeds
 }

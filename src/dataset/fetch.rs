@@ -10,11 +10,12 @@
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tempfile::NamedTempFile;
 
 use super::idx;
+use crate::control::Control;
 use crate::error::{Error, Result};
 
 /// Folders of public mirrors that hold the four gzip files, in the order they are tried.
@@ -108,14 +109,24 @@ pub struct Fetched {
 }
 
 /// Makes the files of `part` present and right in `dir`, which is created if needed. Files that are right are kept, others are replaced.
-/// `progress` is called as bytes arrive; `should_stop` is asked several times a second.
+/// `progress` is called as bytes arrive; `control` is looked at several times a second.
 ///
 /// # Errors
-/// [`Error::Interrupted`] once `should_stop` says so, [`Error::Download`] with every mirror's reason when none gave the right file in time,
+/// [`Error::Interrupted`] once `control` was stopped, [`Error::Download`] with every mirror's reason when none gave the right file in time,
 /// [`Error::Io`] when `dir` cannot be written.
-pub fn fetch(dir: &Path, part: Part, limits: Limits, progress: &dyn Fn(Progress<'_>), should_stop: &dyn Fn() -> bool) -> Result<Vec<Fetched>> {
+pub fn fetch(dir: &Path, part: Part, limits: Limits, progress: &dyn Fn(Progress<'_>), control: &Control) -> Result<Vec<Fetched>> {
+    check_clock(SystemTime::now())?;
     let agent = agent(limits).https_only(true).build().new_agent();
-    Session { agent, mirrors: &MIRRORS, deadline: Instant::now() + limits.overall, limits, progress, should_stop }.fetch(dir, part.files())
+    Session { agent, mirrors: &MIRRORS, deadline: Instant::now() + limits.overall, limits, progress, control }.fetch(dir, part.files())
+}
+
+/// Refuses a clock that TLS cannot count by.
+fn check_clock(now: SystemTime) -> Result<()> {
+    if now >= UNIX_EPOCH {
+        return Ok(());
+    }
+    let problem = "the clock of this machine is set before 1970, so that no certificate is valid; set it".into();
+    Err(Error::Download { url: MIRRORS[0].into(), problem })
 }
 
 fn agent(limits: Limits) -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
@@ -147,7 +158,7 @@ struct Session<'a> {
     deadline: Instant,
     limits: Limits,
     progress: &'a dyn Fn(Progress<'_>),
-    should_stop: &'a dyn Fn() -> bool,
+    control: &'a Control,
 }
 
 /// What the transferring thread reports.
@@ -249,9 +260,7 @@ impl Session<'_> {
     /// Waits for the next message; looks at the deadline and at the user's wish meanwhile.
     fn next(&self, messages: &Receiver<Message>) -> std::result::Result<Message, Failure> {
         loop {
-            if (self.should_stop)() {
-                return Err(Error::Interrupted.into());
-            }
+            self.control.check()?;
             if Instant::now() >= self.deadline {
                 return Err(Failure::Mirror(format!("not done within {} s", self.limits.overall.as_secs_f64())));
             }
@@ -298,7 +307,7 @@ fn send_body(agent: &ureq::Agent, url: &str, sender: &SyncSender<Message>) -> st
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
+    use std::cell::RefCell;
     use std::net::TcpListener;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, LazyLock};
@@ -370,16 +379,19 @@ mod tests {
         (url, requests)
     }
 
-    // A mirror is a thread of this process and may have to wait for a processor while all other tests run.
-    const LIMITS: Limits = Limits { connect: Duration::from_secs(2), stall: Duration::from_secs(2), overall: Duration::from_secs(20) };
+    /// Longer than anything takes that is waited for: a mirror is a thread of this process and may have to wait for a processor.
+    const LONG: Duration = Duration::from_secs(300);
+    /// What is ended early is ended before this.
+    const EARLY: Duration = Duration::from_secs(200);
+    const LIMITS: Limits = Limits { connect: LONG, stall: LONG, overall: LONG };
 
-    fn fetch_with(dir: &Path, mirrors: &[&str], limits: Limits, should_stop: &dyn Fn() -> bool) -> Result<Vec<Fetched>> {
+    fn fetch_with(dir: &Path, mirrors: &[&str], limits: Limits, control: &Control) -> Result<Vec<Fetched>> {
         let agent = agent(limits).proxy(None).build().new_agent();
-        Session { agent, mirrors, deadline: Instant::now() + limits.overall, limits, progress: &|_| {}, should_stop }.fetch(dir, &[FILE])
+        Session { agent, mirrors, deadline: Instant::now() + limits.overall, limits, progress: &|_| {}, control }.fetch(dir, &[FILE])
     }
 
     fn fetch_from(dir: &Path, mirrors: &[&str]) -> Result<Vec<Fetched>> {
-        fetch_with(dir, mirrors, LIMITS, &|| false)
+        fetch_with(dir, mirrors, LIMITS, &Control::default())
     }
 
     fn names(dir: &Path) -> Vec<String> {
@@ -390,9 +402,9 @@ mod tests {
 
     /// The fetch fails with these words and leaves nothing behind.
     #[track_caller]
-    fn fails(answer: Answer, words: &[&str]) {
+    fn fails(answer: Answer, limits: Limits, words: &[&str]) {
         let dir = tempfile::tempdir().unwrap();
-        let message = fetch_from(dir.path(), &[&mirror(answer).0]).unwrap_err().to_string();
+        let message = fetch_with(dir.path(), &[&mirror(answer).0], limits, &Control::default()).unwrap_err().to_string();
         for word in words {
             assert!(message.contains(word), "`{word}` is not in: {message}");
         }
@@ -431,23 +443,24 @@ mod tests {
     #[test]
     fn bad_bodies_leave_nothing() {
         let other = gzip(b"world");
-        fails(Answer::Body(other.clone(), other.len()), &["t10k-labels-idx1-ubyte.gz", "expected SHA-256 2cf24dba", "of 5 bytes"]);
-        fails(Answer::Body(PACKED[..10].to_vec(), PACKED.len()), &["http://127.0.0.1"]);
-        fails(Answer::Body(PACKED[..10].to_vec(), 10), &["a whole gzip stream"]);
-        fails(Answer::Body(b"<html>".to_vec(), 6), &["at most 5 bytes"]);
-        fails(Answer::Body(Vec::new(), 0), &["of 0 bytes"]);
+        fails(Answer::Body(other.clone(), other.len()), LIMITS, &["t10k-labels-idx1-ubyte.gz", "expected SHA-256 2cf24dba", "of 5 bytes"]);
+        fails(Answer::Body(PACKED[..10].to_vec(), PACKED.len()), LIMITS, &["http://127.0.0.1"]);
+        fails(Answer::Body(PACKED[..10].to_vec(), 10), LIMITS, &["a whole gzip stream"]);
+        fails(Answer::Body(b"<html>".to_vec(), 6), LIMITS, &["at most 5 bytes"]);
+        fails(Answer::Body(Vec::new(), 0), LIMITS, &["of 0 bytes"]);
         let bomb = gzip(&[0; 1 << 20]);
-        fails(Answer::Body(bomb.clone(), bomb.len()), &["at most 5 bytes"]);
-        fails(Answer::Endless, &["more than 4101 bytes"]);
-        fails(Answer::Missing, &["404"]);
+        fails(Answer::Body(bomb.clone(), bomb.len()), LIMITS, &["at most 5 bytes"]);
+        fails(Answer::Endless, LIMITS, &["more than 4101 bytes"]);
+        fails(Answer::Missing, LIMITS, &["404"]);
     }
 
     #[test]
     fn a_hanging_mirror_is_given_up() {
         let start = Instant::now();
-        fails(Answer::Silent, &["timeout"]);
-        fails(Answer::Stall, &["timeout"]);
-        assert!(start.elapsed() < Duration::from_secs(10));
+        let hasty = Limits { stall: Duration::from_millis(500), ..LIMITS };
+        fails(Answer::Silent, hasty, &["timeout"]);
+        fails(Answer::Stall, hasty, &["timeout"]);
+        assert!(start.elapsed() < EARLY);
     }
 
     #[test]
@@ -455,7 +468,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // A port that was free a moment ago refuses the connection.
         let closed = format!("http://{}/", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
-        let mirrors = [closed, mirror(Answer::Missing).0, mirror(Answer::Stall).0, mirror(right()).0];
+        let mirrors = [closed, mirror(Answer::Missing).0, mirror(Answer::Endless).0, mirror(right()).0];
         let mirrors: Vec<_> = mirrors.iter().map(String::as_str).collect();
         assert!(fetch_from(dir.path(), &mirrors).unwrap()[0].downloaded);
         let message = fetch_from(&dir.path().join("b"), &mirrors[..2]).unwrap_err().to_string();
@@ -475,16 +488,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (slow, _) = mirror(Answer::Stall);
         let (good, requests) = mirror(right());
-        let patient = Limits { stall: Duration::from_secs(60), overall: Duration::from_millis(400), ..LIMITS };
+        let patient = Limits { overall: Duration::from_millis(400), ..LIMITS };
         let start = Instant::now();
-        let message = fetch_with(dir.path(), &[&slow, &good], patient, &|| false).unwrap_err().to_string();
+        let message = fetch_with(dir.path(), &[&slow, &good], patient, &Control::default()).unwrap_err().to_string();
         assert!(message.contains("not done within 0.4 s"), "{message}");
 
-        let asked = Cell::new(0);
-        let soon = || asked.replace(asked.get() + 1) > 4;
-        let stopped = fetch_with(dir.path(), &[&slow, &good], Limits { overall: Duration::from_secs(60), ..patient }, &soon);
+        let stopped = fetch_with(dir.path(), &[&slow, &good], LIMITS, &Control::stopping_at(5));
         assert!(matches!(stopped, Err(Error::Interrupted)));
-        assert!(start.elapsed() < Duration::from_secs(10));
+        assert!(start.elapsed() < EARLY);
         assert_eq!(requests.load(Ordering::SeqCst), 0);
         assert_eq!(names(dir.path()), [""; 0]);
     }
@@ -496,11 +507,24 @@ mod tests {
         let note = |p: Progress<'_>| seen.borrow_mut().push((p.bytes, p.total_bytes));
         let agent = agent(LIMITS).proxy(None).build().new_agent();
         let (url, _) = mirror(right());
-        let session =
-            Session { agent, mirrors: &[&url], deadline: Instant::now() + LIMITS.overall, limits: LIMITS, progress: &note, should_stop: &|| false };
+        let session = Session {
+            agent,
+            mirrors: &[&url],
+            deadline: Instant::now() + LIMITS.overall,
+            limits: LIMITS,
+            progress: &note,
+            control: &Control::default(),
+        };
         session.fetch(dir.path(), &[FILE]).unwrap();
         let whole = PACKED.len() as u64;
         assert_eq!(seen.borrow().last(), Some(&(whole, Some(whole))));
+    }
+
+    #[test]
+    fn a_clock_before_1970_is_an_error_line() {
+        assert!(check_clock(UNIX_EPOCH).is_ok());
+        let message = check_clock(UNIX_EPOCH - Duration::from_secs(60)).unwrap_err().to_string();
+        assert!(message.contains("1970") && !message.contains('\n'), "{message}");
     }
 
     #[test]

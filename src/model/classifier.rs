@@ -9,6 +9,7 @@ use super::network::argmax;
 use super::train::{descend, propagate};
 use super::units::{Extent, LayerShape, Units};
 use super::{CLASSES, Progress, Recipe};
+use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::features::Features;
 
@@ -22,10 +23,10 @@ pub struct Classifier {
 
 impl Classifier {
     /// Trains hidden layers, and one affine unit per class after them, on labelled features that lie in `extent`. The widths in the recipe are not used.
-    /// `progress` hears of each pass over the images; `stop` is asked before each batch.
+    /// `progress` hears of each pass over the images; `control` is looked at before each batch.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when `stop` returns true; [`Error::Size`] when labels are missing or the features have another extent;
+    /// [`Error::Interrupted`] when `control` was stopped; [`Error::Size`] when labels are missing or the features have another extent;
     /// [`Error::OutOfRange`] when a layer does not fit its input, a label is 10 or more, or a number of the recipe is out of range.
     pub fn train(
         features: &Features,
@@ -33,10 +34,10 @@ impl Classifier {
         (extent, hidden): (Extent, &[LayerShape]),
         recipe: &Recipe,
         progress: &mut dyn FnMut(Progress),
-        stop: &dyn Fn() -> bool,
+        control: &Control,
     ) -> Result<Self> {
         let recipe = Recipe { hidden: Vec::new(), ..recipe.clone() };
-        let (trainer, mean) = descend(features, labels, CLASSES, (extent, hidden), &recipe, progress, stop)?;
+        let (trainer, mean) = descend(features, labels, CLASSES, (extent, hidden), &recipe, progress, control)?;
         Ok(Self { layers: trainer.layers.iter().map(Units::trained).collect(), mean })
     }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::testdata::{digits, mnist, noise};
 use super::*;
+use crate::control::Control;
 use crate::features::Features;
 
 fn network(widths: &[usize], seed: u64) -> Network {
@@ -17,7 +18,7 @@ fn network(widths: &[usize], seed: u64) -> Network {
 fn small_model() -> TrainedModel {
     let images = Images { rows: 2, cols: 2, max_pixel: 16, pixels: (0..16).chain(0..16).collect(), labels: vec![0, 1, 2, 3, 0, 1, 2, 9] };
     let recipe = Recipe { hidden: vec![3], epochs: 1, ..Recipe::default_for("digits", FeatureMap::Pixels) };
-    train("small", &images, &images, FeatureMap::Pixels, &recipe, &mut |_| {}, &|| false).unwrap()
+    train("small", &images, &images, FeatureMap::Pixels, &recipe, &mut |_| {}, &Control::default()).unwrap()
 }
 
 /// Layer after layer and all at once must choose the same class.
@@ -74,7 +75,7 @@ fn training_does_not_depend_on_threads() {
     let recipe = Recipe { epochs: 2, batch: 50, ..Recipe::default_for("digits", FeatureMap::Pixels) };
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| train("digits", &images, &test, FeatureMap::Pixels, &recipe, &mut |_| {}, &|| false).unwrap().to_bytes().unwrap())
+        pool.install(|| train("digits", &images, &test, FeatureMap::Pixels, &recipe, &mut |_| {}, &Control::default()).unwrap().to_bytes().unwrap())
     };
     let one = run(1);
     assert!(run(2) == one && run(5) == one);
@@ -86,7 +87,7 @@ fn the_embedded_digits_models_are_what_their_recipes_give() {
     for features in FeatureMap::ALL {
         let recipe = Recipe::default_for("digits", features);
         let mut epochs = Vec::new();
-        let model = train("digits", &images, &test, features, &recipe, &mut |p| epochs.push(p), &|| false).unwrap();
+        let model = train("digits", &images, &test, features, &recipe, &mut |p| epochs.push(p), &Control::default()).unwrap();
         assert_eq!(epochs.len(), recipe.epochs as usize);
         assert!(epochs.iter().map(|p| p.epoch).eq(1..=recipe.epochs) && epochs[0].loss > 4.0 * epochs[59].loss);
         let embedded = embedded("digits", features).unwrap();
@@ -102,7 +103,7 @@ fn the_embedded_mnist_models_are_what_their_recipes_give() {
     let Some((images, test)) = mnist() else { return };
     for features in FeatureMap::ALL {
         let recipe = Recipe::default_for("mnist", features);
-        let model = train("mnist", &images, &test, features, &recipe, &mut |_| {}, &|| false).unwrap();
+        let model = train("mnist", &images, &test, features, &recipe, &mut |_| {}, &Control::default()).unwrap();
         assert!(model.to_bytes().unwrap() == embedded("mnist", features).unwrap().to_bytes().unwrap(), "{features}: retraining gives other bytes");
     }
 }
@@ -129,9 +130,7 @@ fn training_stops_when_asked_and_refuses_what_makes_no_sense() {
     let (images, test) = digits();
     let recipe = Recipe { epochs: 1, ..Recipe::default_for("digits", FeatureMap::Pixels) };
     let run = |images: &Images, test: &Images, recipe: &Recipe| {
-        let asked = std::cell::Cell::new(0);
-        let stop = || asked.replace(asked.get() + 1) == 3;
-        train("digits", images, test, FeatureMap::Pixels, recipe, &mut |_| {}, &stop).unwrap_err()
+        train("digits", images, test, FeatureMap::Pixels, recipe, &mut |_| {}, &Control::stopping_at(4)).unwrap_err()
     };
     assert!(matches!(run(&images, &test, &recipe), Error::Interrupted));
     assert!(matches!(run(&images, &Images { rows: 4, cols: 16, ..test.clone() }, &recipe), Error::Size { .. }));
@@ -156,7 +155,7 @@ fn training_stops_when_asked_and_refuses_what_makes_no_sense() {
 fn a_clip_bounds_the_weights() {
     let (images, test) = digits();
     let recipe = Recipe { epochs: 2, weight_clip: Some(0.25), ..Recipe::default_for("digits", FeatureMap::Gradients) };
-    let model = train("digits", &images, &test, FeatureMap::Gradients, &recipe, &mut |_| {}, &|| false).unwrap();
+    let model = train("digits", &images, &test, FeatureMap::Gradients, &recipe, &mut |_| {}, &Control::default()).unwrap();
     let largest = model.network.layers()[0].weights.iter().fold(0f32, |largest, w| largest.max(w.abs()));
     assert_eq!(largest, 0.25);
 }

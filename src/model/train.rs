@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use super::network::{Layer, Network, argmax};
 use super::units::{Activation, Extent, LayerShape, MAX_WIDTH, Units};
 use super::{Progress, Recipe};
+use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::features::Features;
 
@@ -29,17 +30,17 @@ const EPSILON: f32 = 1e-8;
 ///
 /// # Errors
 /// [`Error::OutOfRange`] when the recipe asks for nothing or a label is no class; [`Error::Size`] unless there is one label per image;
-/// [`Error::Interrupted`] when `stop` says so, which is asked before each batch.
+/// [`Error::Interrupted`] when `control` was stopped, which is looked at before each batch.
 pub(super) fn fit(
     features: &Features,
     labels: &[u8],
     classes: usize,
     recipe: &Recipe,
     progress: &mut dyn FnMut(Progress),
-    stop: &dyn Fn() -> bool,
+    control: &Control,
 ) -> Result<Network> {
     let hidden: Vec<LayerShape> = recipe.hidden.iter().map(|&outputs| LayerShape::Dense { outputs, activation: Activation::Identity }).collect();
-    let (trainer, mean) = descend(features, labels, classes, (Extent::flat(features.width), &hidden), recipe, progress, stop)?;
+    let (trainer, mean) = descend(features, labels, classes, (Extent::flat(features.width), &hidden), recipe, progress, control)?;
     trainer.network(&mean)
 }
 
@@ -54,7 +55,7 @@ pub(super) fn descend(
     (extent, hidden): (Extent, &[LayerShape]),
     recipe: &Recipe,
     progress: &mut dyn FnMut(Progress),
-    stop: &dyn Fn() -> bool,
+    control: &Control,
 ) -> Result<(Trainer, Vec<f32>)> {
     check(features, labels, classes, recipe)?;
     if extent.len() != features.width {
@@ -71,9 +72,7 @@ pub(super) fn descend(
         shuffle(&mut order, &mut rng);
         let (mut loss, mut correct) = (0f64, 0usize);
         for indices in order.chunks(recipe.batch) {
-            if stop() {
-                return Err(Error::Interrupted);
-            }
+            control.check()?;
             trainer.load(features, labels, &mean, indices);
             let (batch_loss, batch_correct) = trainer.gradients();
             loss += batch_loss;

@@ -217,10 +217,11 @@ impl LinearInference for Paillier {
 mod tests {
     use super::*;
     use crate::backend::{self, BackendId};
+    use crate::control::Control;
     use crate::plan::Weights;
 
     fn toy(bits: u32) -> SecretKey {
-        SecretKey::generate(bits, false, true, &Tape::replayable(5), &|| true).unwrap()
+        SecretKey::generate(bits, false, true, &Tape::replayable(5), &Control::default()).unwrap()
     }
 
     /// All stages; returns the answer's words and the results.

@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 
 use crate::backend::BackendId;
+use crate::control::Control;
 use crate::dataset::Dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::model;
 use crate::plan::matvec::Method;
@@ -44,8 +45,8 @@ impl Speeds {
     /// Times every backend among `specs` and `trainings` once, each in less than a second. A backend that is not there has no speed; its rows fail at once.
     ///
     /// # Errors
-    /// When the embedded digits cannot be read.
-    pub fn measure(specs: &[Spec], trainings: &[learning::Spec], keep_going: fn() -> bool) -> Result<Self> {
+    /// When the embedded digits cannot be read; [`Error::Interrupted`] when `control` was stopped.
+    pub fn measure(specs: &[Spec], trainings: &[learning::Spec], control: &Control) -> Result<Self> {
         let of_training = |spec: &learning::Spec| match spec.protection {
             learning::Protection::Smlp { backend, .. } => Some(backend),
             learning::Protection::Float | learning::Protection::Simulated => None,
@@ -55,7 +56,7 @@ impl Speeds {
         wanted.dedup();
         let features = FeatureMap::Pixels;
         let models = HashMap::from([(features, model::embedded("digits", features)?)]);
-        let mut bench = Bench::new(Dataset::digits("for estimates".into())?.test, models, true, keep_going);
+        let mut bench = Bench::new(Dataset::digits("for estimates".into())?.test, models, true, control.clone());
         let mut speeds = HashMap::new();
         for backend in wanted {
             let protection = Protection::Paillier {
@@ -79,7 +80,11 @@ impl Speeds {
                 threads: Some(1),
                 pool: PoolChoice::None,
             };
-            let Ok(measured) = bench.run(&spec, Sampling::ONCE, &mut |_| Ok(())) else { continue };
+            let measured = match bench.run(&spec, Sampling::ONCE, &mut |_| Ok(())) {
+                Ok(measured) => measured,
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(_) => continue,
+            };
             let encrypt: u64 = measured.times.iter().filter(|t| t.stage == Stage::Encrypt).map(|t| t.elapsed.wall_ns).sum();
             let ciphertexts = bench.size(&spec)?.ciphertexts;
             speeds.insert(backend, encrypt as f64 / ciphertexts.max(1) as f64);

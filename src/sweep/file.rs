@@ -10,7 +10,7 @@ use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
 
 use super::training::TrainingTable;
-use super::{Excluded, Grid, Plan, once};
+use super::{Excluded, Grid, Plan, check_combinations, once};
 use crate::backend::{self, BackendId};
 use crate::dataset::DatasetChoice;
 use crate::error::{Error, Result};
@@ -43,7 +43,7 @@ pub struct Sweep {
     pub paper: bool,
     /// Whether a grid that names more images than there are takes all there are.
     at_most: bool,
-    grids: Vec<GridTable>,
+    grids: Vec<Spanned<GridTable>>,
     trainings: Vec<TrainingTable>,
     rules: Vec<Rule>,
 }
@@ -64,7 +64,7 @@ struct Document {
     #[serde(default)]
     sampling: SamplingTable,
     #[serde(default)]
-    grid: Vec<GridTable>,
+    grid: Vec<Spanned<GridTable>>,
     #[serde(default)]
     training: Vec<TrainingTable>,
     #[serde(default)]
@@ -346,7 +346,7 @@ impl Sweep {
     pub fn parse(path: &Path, text: String) -> Result<Self> {
         let document: Document = toml_file::parse(path, &text)?;
         let wrong = |at: usize, problem: String| mistake(path, &text, at, problem);
-        let keys = document.grid.iter().map(|grid| &grid.key_bits).chain(document.training.iter().map(|training| &training.key_bits));
+        let keys = document.grid.iter().map(|grid| &grid.get_ref().key_bits).chain(document.training.iter().map(|training| &training.key_bits));
         for key_bits in keys {
             for bits in key_bits.iter().flatten() {
                 check_bits(bits.get_ref().0.0, document.toy).map_err(|e| match e {
@@ -424,7 +424,7 @@ impl Sweep {
     /// The feature maps that any grid names.
     #[must_use]
     pub fn features(&self) -> Vec<FeatureMap> {
-        let named = |features: &FeatureMap| self.grids.iter().any(|grid| grid.to_grid().features.contains(features));
+        let named = |features: &FeatureMap| self.grids.iter().any(|grid| grid.get_ref().to_grid().features.contains(features));
         FeatureMap::ALL.into_iter().filter(named).collect()
     }
 
@@ -434,7 +434,9 @@ impl Sweep {
     /// [`Error::SweepFile`] when a grid names more images than there are.
     pub fn plan(&self, dataset: &str, available: usize) -> Result<Plan> {
         let mut specs = Vec::new();
-        for table in &self.grids {
+        let mut combinations = 0u128;
+        for spanned in &self.grids {
+            let table = spanned.get_ref();
             let too_many = |images: &&Spanned<Word<OrWord<All>>>| images.get_ref().0.0.is_some_and(|n| n > available);
             if let Some(images) = table.images.iter().flatten().find(too_many).filter(|_| !self.at_most) {
                 let count = images.get_ref().0.0.unwrap_or(0);
@@ -442,11 +444,15 @@ impl Sweep {
             }
             let mut grid = table.to_grid();
             grid.images.iter_mut().flatten().for_each(|images| *images = (*images).min(available));
-            specs.extend(grid.specs(dataset, available, self.seed));
+            combinations = combinations.saturating_add(grid.combinations());
+            let made = check_combinations(combinations).and_then(|()| grid.specs(dataset, available, self.seed));
+            specs.extend(made.map_err(|e| self.wrong(spanned.span().start, e.to_string()))?);
         }
         let mut trainings = Vec::new();
         for table in &self.trainings {
-            trainings.extend(table.specs(self.seed).map_err(|e| self.wrong(table.place(), e.to_string()))?);
+            combinations = combinations.saturating_add(table.combinations());
+            let made = check_combinations(combinations).and_then(|()| table.specs(self.seed));
+            trainings.extend(made.map_err(|e| self.wrong(table.place(), e.to_string()))?);
         }
         let all = specs.len() + trainings.len();
         let (specs, trainings) = (once(specs), once(trainings));
@@ -619,6 +625,36 @@ mod tests {
         refused("[[grid]]\n[[exclude]]\nbackend = [\"gmp\"]", 2, &["exclude", "reason"]);
         refused("[[grid]]\n[[exclude]]\nreason = \"all\"", 2, &["exclude", "at least one key"]);
         refused("[[grid]]\n[[exclude]]\nreason = \"x\"\nbackends = []", 4, &["exclude.backends", "did you mean `backend`?"]);
+    }
+
+    /// A list of the numbers from 1 to `last`.
+    fn up_to(last: usize) -> String {
+        format!("{:?}", (1..=last).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn too_many_combinations_are_refused_before_any_is_made() {
+        let hundred = up_to(100);
+        let lists = |names: &[&str]| names.iter().map(|name| format!("{name} = {hundred}\n")).collect::<String>();
+        let grid = |names: &[&str]| format!("backend = [\"gmp\"]\nplaintext = false\nfeatures = [\"pixels\"]\n{}", lists(names));
+        // 100^4, then as many twice as fit once, then a product beyond 128 bits.
+        let long = format!("[[grid]]\n{}", grid(&["images", "table_mib", "batch", "threads"]));
+        refused(&long, 1, &["grid", "100000000", "up to 100000"]);
+        let twice = format!("[[grid]]\n{0}[[grid]]\n{0}", format!("{}threads = {}\n", grid(&["images", "table_mib"]), up_to(6)));
+        refused(&twice, 8, &["grid", "120000", "up to 100000"]);
+        let endless = format!("pool = [{}]\n", "\"both\", ".repeat(1 << 14));
+        let names = ["rerandomise", "encryption", "method", "packing"].map(|name| format!("{name} = [{}]\n", "\"auto\", ".repeat(1 << 14)));
+        let names = [names[0].clone(), names[2].clone(), names[3].clone()].concat() + &endless;
+        let long = up_to(1 << 14);
+        let many = format!("[[grid]]\n{names}images = {long}\ntable_mib = {long}\nbatch = {long}\nkey_bits = [{}]\n", "2048, ".repeat(1 << 14));
+        refused(&many, 1, &["grid", "many", "up to 100000"].map(|word| if word == "many" { "2^128 or more" } else { word }));
+        let training = format!("[[training]]\ndata = [\"xor\"]\n{}", lists(&["epochs", "batch", "records", "steps", "threads"]));
+        refused(&training, 2, &["training.data", "100000 combinations"].map(|word| if word.contains(' ') { "up to 100000" } else { word }));
+        // The count is that of what is made.
+        let small =
+            parse("[[grid]]\neivhe = [\"lwe\", \"payor\"]\nbackend = [\"gmp\"]\nscenario = [\"single\", \"offline\"]\nbatch = [1, 2, 3]").unwrap();
+        let grid = small.grids[0].get_ref().to_grid();
+        assert_eq!(grid.combinations(), grid.specs("digits", 599, 1).unwrap().len() as u128);
     }
 
     #[test]

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::file::{BackendChoice, Count, KeyBits, List, Threads, Word, all};
+use super::{check_combinations, product};
 use crate::backend::{self, BackendId};
+use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::scheme::smlp::Comparison;
 use crate::workload::training::{Data, Protection, Recipe, Spec, Widths};
@@ -67,7 +69,7 @@ impl TrainingTable {
 
     fn protections(&self) -> Vec<Protection> {
         let mut backends = Vec::new();
-        let fastest = backend::fastest().map_or(BackendId::Gmp, |backend| backend.id());
+        let fastest = backend::fastest(&Control::default()).map_or(BackendId::Gmp, |backend| backend.id());
         for choice in all(&self.backend, vec![BackendChoice::One(fastest)], |backend| backend) {
             match choice {
                 BackendChoice::All => backends.extend(BackendId::ALL.into_iter().filter(|&id| backend::open(id).is_ok())),
@@ -93,11 +95,34 @@ impl TrainingTable {
         found
     }
 
+    /// How many specs [`TrainingTable::specs`] gives at most; `u128::MAX` for that many and more.
+    pub(super) fn combinations(&self) -> u128 {
+        fn length<T>(list: Option<&Vec<T>>) -> usize {
+            list.map_or(1, Vec::len)
+        }
+        // A word may stand for all backends, and each run that is not encrypted is one.
+        let protections = product([BackendId::ALL.len() * length(self.backend.as_ref()), length(self.key_bits.as_ref())])
+            .saturating_mul(length(self.comparison.as_ref()) as u128);
+        product([
+            self.data.get_ref().len(),
+            length(self.network.as_ref()),
+            length(self.recipe.as_ref()),
+            length(self.epochs.as_ref()),
+            length(self.batch.as_ref()),
+            length(self.records.as_ref()),
+            length(self.steps.as_ref()),
+            length(self.threads.as_ref()),
+            self.run.as_ref().map_or(3, Vec::len),
+        ])
+        .saturating_mul(protections)
+    }
+
     /// Every combination, in a fixed order. Some may be there twice.
     ///
     /// # Errors
-    /// As [`Spec::check`].
+    /// As [`Spec::check`]; [`Error::OutOfRange`] for more than [`super::MOST_COMBINATIONS`].
     pub(super) fn specs(&self, seed: u64) -> Result<Vec<Spec>> {
+        check_combinations(self.combinations())?;
         let mut specs = Vec::new();
         let (networks, recipes) = (or_default(self.network.as_ref()), or_default(self.recipe.as_ref()));
         let (epochs, batches, records, steps) = (counts(&self.epochs), counts(&self.batch), counts(&self.records), counts(&self.steps));

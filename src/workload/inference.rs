@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec};
 use crate::backend::{self, Backend, BackendId, Device};
+use crate::control::Control;
 use crate::dataset::Images;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
@@ -211,14 +212,14 @@ pub struct Bench {
     maps: HashMap<(FeatureMap, Precision), LinearMap>,
     keys: HashMap<(u32, u64), (SecretKey, Elapsed)>,
     allow_toy: bool,
-    keep_going: fn() -> bool,
+    control: Control,
 }
 
 impl Bench {
-    /// `images` is the test set, `models` one trained model for each feature map in use. `keep_going` is asked during key generation.
+    /// `images` is the test set, `models` one trained model for each feature map in use. `control` can stop the work.
     #[must_use]
-    pub fn new(images: Images, models: HashMap<FeatureMap, TrainedModel>, allow_toy: bool, keep_going: fn() -> bool) -> Self {
-        Self { images, models, maps: HashMap::new(), keys: HashMap::new(), allow_toy, keep_going }
+    pub fn new(images: Images, models: HashMap<FeatureMap, TrainedModel>, allow_toy: bool, control: Control) -> Self {
+        Self { images, models, maps: HashMap::new(), keys: HashMap::new(), allow_toy, control }
     }
 
     /// Images of the test set.
@@ -291,7 +292,7 @@ impl Bench {
                 report(start)?;
                 let (secret, keygen) = self.key(key_bits, spec.seed)?;
                 report(Progress { stage: Stage::Prepare, ..start })?;
-                let backend = backend::open(backend)?;
+                let backend = backend::open_under(backend, &self.control)?;
                 let map = self.linear_map(spec, &model)?;
                 let layout = layout(spec.scenario, packing)?;
                 let options = Options { encryption, method, layout, rerandomisation, images: spec.images, table_bytes: u64::from(table_mib) << 20 };
@@ -335,7 +336,7 @@ impl Bench {
         if let Some((secret, elapsed)) = self.keys.get(&(bits, seed)) {
             return Ok((secret.clone(), *elapsed));
         }
-        let (secret, elapsed) = Stopwatch::time(|| SecretKey::generate(bits, false, self.allow_toy, &Tape::replayable(seed), &self.keep_going));
+        let (secret, elapsed) = Stopwatch::time(|| SecretKey::generate(bits, false, self.allow_toy, &Tape::replayable(seed), &self.control));
         let secret = secret?;
         self.keys.insert((bits, seed), (secret.clone(), elapsed));
         Ok((secret, elapsed))

@@ -19,7 +19,8 @@ mod usage;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -53,6 +54,27 @@ impl Place {
         command.env("NODEVICE_SELECT", "1").env("MESA_SHADER_CACHE_DISABLE", "true");
         command.env("CIPHERLANE_OFFLINE", "1").env_remove("CIPHERLANE_DATA");
         command.env("HOME", self.path("home")).env("XDG_CACHE_HOME", self.path("home/cache"));
+        command
+    }
+
+    /// As [`Place::command`], but signals do what they do to a terminal's foreground job, except for those in `ignored`. A test may itself run under `nohup` or in the
+    /// background of a script, where interrupts are ignored, which children inherit.
+    fn signalled(&self, line: &str, ignored: &str) -> Command {
+        let plain = self.command(line);
+        let perl = "$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP); exec {$ARGV[0]} @ARGV or die $!";
+        let ways: [&[&str]; 2] = [&["env", "--default-signal=INT,TERM,HUP"], &["perl", "-e", perl]];
+        let works = |way: &&[&str]| Command::new(way[0]).args(&way[1..]).arg("true").output().is_ok_and(|output| output.status.success());
+        let way = ways.into_iter().find(works).unwrap_or(&["env"]);
+        let trap = if ignored.is_empty() { String::new() } else { format!("trap '' {ignored}; ") };
+        let mut command = Command::new(way[0]);
+        command.args(&way[1..]).args(["sh", "-c"]).arg(format!("{trap}exec \"$@\"")).arg("sh").arg(plain.get_program()).args(plain.get_args());
+        command.current_dir(self.0.path()).stdin(Stdio::null());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         command
     }
 
@@ -148,6 +170,34 @@ impl Done {
         assert!(!done.err.contains("panicked"), "{line}\n{}", done.err);
         done
     }
+}
+
+/// Longer than anything takes that a test waits for, on a machine with many other things to do.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Waits until there is something.
+#[track_caller]
+fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited for long: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits until a process ends: with this status.
+#[track_caller]
+fn wait_for_end(child: &mut Child, code: i32) {
+    let status = wait("the end of a process", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(code));
+}
+
+#[track_caller]
+fn signal(name: &str, child: &Child) {
+    assert!(Command::new("kill").arg(name).arg(child.id().to_string()).status().unwrap().success());
 }
 
 /// Every file below `dir` with its content.

@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::process::Stdio;
-use std::time::Duration;
 
-use super::{Place, snapshot};
+use super::{Place, signal, snapshot, wait, wait_for_end};
 
 /// A few rows that take milliseconds each.
 const METHODS: &str = "
@@ -177,15 +176,11 @@ fn an_interrupted_report_goes_on() {
     let place = place();
     let long = METHODS.replace("min_seconds = 0", "min_seconds = 100").replace("max_seconds = 1", "max_seconds = 1000");
     fs::write(place.path("sweeps/methods.toml"), long).unwrap();
-    let mut child = place.command(PAPER).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = place.signalled(PAPER, "").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let rows = place.path("r/methods/rows");
-    let start = std::time::Instant::now();
-    while !rows.is_dir() {
-        assert!(start.elapsed() < Duration::from_secs(60));
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert!(std::process::Command::new("kill").arg("-INT").arg(child.id().to_string()).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    wait("the first sweep", || rows.is_dir().then_some(()));
+    signal("-INT", &child);
+    wait_for_end(&mut child, 130);
     assert!(!place.path("r/report.md").exists() && place.path("r/methods/outcomes.csv").is_file());
     assert!(snapshot(&place.path("r")).keys().all(|path| !path.to_string_lossy().contains(".cipherlane-")));
     fs::write(place.path("sweeps/methods.toml"), METHODS).unwrap();

@@ -3,13 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
-use super::{Done, Place};
+use super::{Done, Place, wait};
 
 const STEPS: usize = 8;
-/// A longer time than anything here takes.
-const LONG: Duration = Duration::from_secs(120);
 
 /// Keys of all parties, records and queries of the user.
 fn prepare() -> Place {
@@ -38,7 +35,7 @@ struct Running {
 impl Running {
     fn start(place: &Place, line: &str, log: &str) -> Self {
         let log = place.path(log);
-        let child = place.command(line).stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+        let child = place.signalled(line, "").stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
         Self { child, log }
     }
 
@@ -75,18 +72,6 @@ impl Running {
     }
 }
 
-/// Waits until there is something.
-fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < LONG, "waited for long: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 fn p2(place: &Place, listen: &str, peer: &str) -> String {
     let peer = fingerprint(place, peer);
     format!("smlp p2 --toy --backend gmp --listen {listen} --secret k.secret.json --user-key pad --identity two.id --peer {peer} --state p2 --once")
@@ -96,7 +81,7 @@ fn p1(place: &Place, address: &str) -> String {
     let peer = fingerprint(place, "two");
     format!(
         "smlp p1 --toy --backend gmp --connect {address} --public k.public.json --identity one.id --peer {peer} --data records --queries queries --release \
-         --replayable --state p1 --out result --patience 60"
+         --replayable --state p1 --out result --patience 300"
     )
 }
 
@@ -191,7 +176,7 @@ fn wrong_parties_and_wrong_keys_are_refused_in_one_line() {
     fails(&place, &p2(&place, "127.0.0.1:0", "one").replace("--state p2", "--state q2"), &["in use by another process"]);
     two.kill();
 
-    let gone = line.replace("--patience 60", "--patience 0").replace("--state p1", "--state r1");
+    let gone = line.replace("--patience 300", "--patience 0").replace("--state p1", "--state r1");
     fails(&place, &gone, &["no connection to the other party", "gave up after 0s"]);
     fails(&place, &line.replace("--data records", "--data queries"), &["expected training, found queries"]);
     fails(&place, &line.replace("one.id", "records"), &["expected an identity"]);
@@ -223,8 +208,7 @@ fn a_party_with_a_secret_key_cannot_be_dumped() {
 #[test]
 fn an_interrupt_stops_both_parties_and_the_same_command_goes_on() {
     let place = prepare();
-    let interrupt =
-        |party: &Running| assert!(std::process::Command::new("kill").arg("-INT").arg(party.child.id().to_string()).status().unwrap().success());
+    let interrupt = |party: &Running| super::signal("-INT", &party.child);
     let two = Running::start(&place, &p2(&place, "127.0.0.1:0", "one"), "two.log");
     let address = two.address();
     let line = p1(&place, &address);

@@ -1,79 +1,97 @@
-//! Ctrl-C and hangups.
+//! Ctrl-C, termination and hangups.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Stdio};
 
-use tempfile::TempDir;
+use super::{Place, QUICK, signal, snapshot, wait, wait_for_end};
 
-use super::{Place, QUICK, snapshot};
+/// A process with its standard error in a file outside of its folder.
+struct Running {
+    child: Child,
+    log: tempfile::NamedTempFile,
+}
 
-/// Waits until the file that gets a child's standard error has `word`.
-fn wait_for(word: &str, log: &Path) {
-    let start = Instant::now();
-    while !fs::read_to_string(log).unwrap_or_default().contains(word) {
-        assert!(start.elapsed() < Duration::from_secs(60), "`{word}` did not come: {:?}", fs::read_to_string(log));
-        std::thread::sleep(Duration::from_millis(20));
+impl Running {
+    fn start(place: &Place, line: &str, ignored: &str) -> Self {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let stderr = fs::File::create(log.path()).unwrap();
+        let child = place.signalled(line, ignored).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        Self { child, log }
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.log.path()).unwrap_or_default()
+    }
+
+    /// Waits until its standard error has `word`.
+    #[track_caller]
+    fn wait_for(&self, word: &str) {
+        wait(word, || self.text().contains(word).then_some(()));
     }
 }
 
-fn signal(name: &str, child: &Child) {
-    assert!(Command::new("kill").arg(name).arg(child.id().to_string()).status().unwrap().success());
-}
+/// Minutes on every machine, most of them in a few steps; one batch takes longer than all patience.
+const LONG: &str = "run --dataset digits --features gradients --backend gmp --encryption standard --packing 1 --batch 599 --key-bits 4096 --out r";
 
-/// Starts a run of minutes with its standard error in `log`.
-fn long_run(place: &Place, options: &str) -> (Child, PathBuf) {
-    let log = TempDir::new().unwrap().keep().join("log");
-    let line = format!("run --dataset digits --features gradients --backend gmp --encryption standard --out r {options}");
-    let child = place.command(&line).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
-    wait_for("[2/3]", &log);
-    (child, log)
+#[test]
+fn long_steps_move_and_hear_both_signals_and_leave_nothing() {
+    for name in ["-INT", "-TERM"] {
+        let place = Place::new();
+        let mut running = Running::start(&place, LONG, "");
+        // Within one step, not between two.
+        wait("progress", || running.text().lines().any(|line| line.contains("prepare, 0 of ") && line.contains(" operations, ")).then_some(()));
+        signal(name, &running.child);
+        wait_for_end(&mut running.child, 130);
+        let text = running.text();
+        assert!(text.contains("press Ctrl-C again") && text.ends_with("interrupted; nothing half-written is left\n"), "{text}");
+        assert!(snapshot(place.0.path()).is_empty());
+    }
 }
 
 #[test]
-fn an_interrupt_stops_soon_and_leaves_nothing() {
+fn a_search_for_primes_hears_an_interrupt_and_leaves_no_key() {
     let place = Place::new();
-    let (mut child, log) = long_run(&place, "--packing 4");
-    let start = Instant::now();
-    signal("-INT", &child);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    // Far less on a quiet machine.
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
-    let text = fs::read_to_string(&log).unwrap();
-    assert!(text.contains("press Ctrl-C again") && text.ends_with("interrupted; nothing half-written is left\n"), "{text}");
+    let mut running = Running::start(&place, "keygen --bits 8192 --safe --out k", "");
+    running.wait_for("two primes of 4096 bits");
+    signal("-INT", &running.child);
+    wait_for_end(&mut running.child, 130);
     assert!(snapshot(place.0.path()).is_empty());
-    fs::remove_dir_all(log.parent().unwrap()).unwrap();
 }
 
 #[test]
 fn a_second_interrupt_stops_at_once() {
     let place = Place::new();
-    let (mut child, log) = long_run(&place, "--key-bits 8192");
-    signal("-INT", &child);
-    wait_for("press Ctrl-C again", &log);
-    let start = Instant::now();
-    signal("-INT", &child);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    let mut running = Running::start(&place, LONG, "");
+    running.wait_for("[2/3]");
+    signal("-INT", &running.child);
+    running.wait_for("press Ctrl-C again");
+    signal("-INT", &running.child);
+    wait_for_end(&mut running.child, 130);
     assert!(snapshot(place.0.path()).is_empty());
-    fs::remove_dir_all(log.parent().unwrap()).unwrap();
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_hangup_that_is_ignored_stays_ignored() {
+fn signals_that_are_ignored_stay_ignored() {
+    for name in ["HUP", "INT", "TERM"] {
+        let place = Place::new();
+        let mut running = Running::start(&place, &format!("run {QUICK} --out r"), name);
+        running.wait_for("dataset: ");
+        signal(&format!("-{name}"), &running.child);
+        wait_for_end(&mut running.child, 0);
+        assert!(place.path("r/run.toml").is_file(), "{}", running.text());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn under_nohup_an_interrupt_is_heard() {
     let place = Place::new();
-    let inner = place.command(&format!("run {QUICK} --out r"));
-    let words: Vec<String> = inner.get_args().map(|a| a.to_string_lossy().into()).collect();
-    let status = "grep SigIgn /proc/self/status >&2";
-    let mut shell = Command::new("sh");
-    shell.arg("-c").arg(format!("trap '' HUP; {status}; exec \"$0\" \"$@\"")).arg(inner.get_program()).args(words);
-    let log = place.path("log");
-    shell.current_dir(place.0.path()).env("CIPHERLANE_OFFLINE", "1").stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
-    let mut child = shell.spawn().unwrap();
-    wait_for("dataset: ", &log);
-    signal("-HUP", &child);
-    assert_eq!(child.wait().unwrap().code(), Some(0), "{:?}", fs::read_to_string(&log));
-    assert!(place.path("r/run.toml").is_file());
+    let mut running = Running::start(&place, LONG, "HUP");
+    running.wait_for("[2/3]");
+    signal("-HUP", &running.child);
+    signal("-INT", &running.child);
+    wait_for_end(&mut running.child, 130);
+    assert!(running.text().ends_with("interrupted; nothing half-written is left\n"), "{}", running.text());
+    assert!(snapshot(place.0.path()).is_empty());
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::{Done, Place, QUICK, snapshot};
+use super::{Done, Place, QUICK, signal, snapshot, wait, wait_for_end};
 
 /// 44 rows that take milliseconds each.
 const TINY: &str = "
@@ -224,10 +224,8 @@ fn one_process_at_a_time() {
     let place = place();
     let long = TINY.replace("min_seconds = 0", "min_seconds = 100").replace("max_seconds = 1", "max_seconds = 1000");
     fs::write(place.path("long.toml"), long).unwrap();
-    let mut child = place.command("sweep long.toml --out r").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while !place.path("r/runs").is_dir() || fs::read_dir(place.path("r/runs")).unwrap().count() == 0 {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let mut child = place.signalled("sweep long.toml --out r", "").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait("a run in the folder", || fs::read_dir(place.path("r/runs")).ok()?.next().map(drop));
     for shard in ["", " --shard 1/2"] {
         let done = place.ends(&format!("sweep long.toml --out r{shard}"), 1);
         let last = done.err.lines().last().unwrap();
@@ -235,8 +233,8 @@ fn one_process_at_a_time() {
         assert!(last.contains(&format!("process {}", child.id())), "{last}");
     }
     // Ctrl-C leaves complete CSVs of what is done, and says how to go on.
-    assert!(Command::new("kill").arg("-INT").arg(child.id().to_string()).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    signal("-INT", &child);
+    wait_for_end(&mut child, 130);
     let rows = place.outcomes("r");
     assert!(rows.len() < TINY_ROWS && rows.iter().all(|row| row["verified"] == "true"), "{rows:?}");
     assert!(place.path("r/run.toml").is_file());

@@ -16,6 +16,7 @@ use super::settled::{Rate, settled};
 use super::shape::{Arithmetic, Communication, Shape, Variant};
 use super::{fused, issue, unavailable};
 use crate::backend::{Backend, BackendId, Device, DeviceKind, KernelRate, Ring, Rings};
+use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
@@ -32,11 +33,11 @@ const VARIANT: &str = "CIPHERLANE_GPU_VARIANT";
 static OPEN: Mutex<Option<Arc<Gpu>>> = Mutex::new(None);
 
 /// Opens the adapter that the environment names, or the best one; a device that was lost is opened again.
-pub(super) fn open() -> Result<Box<dyn Backend>> {
-    Ok(Box::new(open_handle()?))
+pub(super) fn open(control: &Control) -> Result<Box<dyn Backend>> {
+    Ok(Box::new(open_handle(control)?))
 }
 
-fn open_handle() -> Result<Handle> {
+fn open_handle(control: &Control) -> Result<Handle> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if variable(DISABLE).is_some_and(|value| value != "0") {
         return Err(unavailable(format!("{DISABLE} is set")));
@@ -45,12 +46,12 @@ fn open_handle() -> Result<Handle> {
     let gpu = match open.as_ref() {
         Some(gpu) if gpu.context.lost().is_none() => Arc::clone(gpu),
         _ => {
-            let gpu = Arc::new(Gpu::open(variable(ADAPTER).as_deref(), variable(VARIANT).as_deref())?);
+            let gpu = Arc::new(Gpu::open(variable(ADAPTER).as_deref(), variable(VARIANT).as_deref(), control)?);
             *open = Some(Arc::clone(&gpu));
             gpu
         }
     };
-    Ok(Handle(gpu))
+    Ok(Handle { gpu, control: control.clone() })
 }
 
 /// An open adapter and the kernels that may be used on it.
@@ -66,18 +67,18 @@ pub(super) struct Gpu {
 
 impl Gpu {
     /// Opens an adapter by a part of its name, with all its variants or a named one.
-    pub(super) fn open(adapter: Option<&str>, variant: Option<&str>) -> Result<Self> {
+    pub(super) fn open(adapter: Option<&str>, variant: Option<&str>, control: &Control) -> Result<Self> {
         let found = adapters();
         let facts: Vec<Adapter> = found.iter().map(Adapter::of).collect();
         let index = choose(&facts, adapter).map_err(unavailable)?;
         let allowed = variants(&facts[index], variant)?;
-        Self::with(Context::open(&found[index]).map_err(unavailable)?, allowed, variant.is_some())
+        Self::with(Context::open(&found[index]).map_err(unavailable)?, allowed, variant.is_some(), control)
     }
 
     /// A device with some variants; kernels in doubles need the self-test. One that was asked for by name and fails it is an error.
-    pub(super) fn with(context: Context, mut variants: Vec<Variant>, named: bool) -> Result<Self> {
+    pub(super) fn with(context: Context, mut variants: Vec<Variant>, named: bool, control: &Control) -> Result<Self> {
         let doubles = variants.iter().any(|v| v.arithmetic == Arithmetic::F64);
-        let refused = doubles && !fused::is_fused(&context)?;
+        let refused = doubles && !fused::is_fused(&context, control)?;
         if refused {
             variants.retain(|v| v.arithmetic != Arithmetic::F64);
         }
@@ -104,7 +105,7 @@ impl Gpu {
 
     /// The shape for a modulus: on a GPU the one that measures fastest among those of the first two kinds of kernels, once for each size; in software, where
     /// compiling takes longer than it saves, the first.
-    fn shape(&self, modulus: &Modulus) -> Result<Shape> {
+    fn shape(&self, modulus: &Modulus, control: &Control) -> Result<Shape> {
         let candidates = self.candidates(modulus);
         let first = candidates.first().copied().ok_or_else(|| Error::Unsupported {
             subject: format!("gpu on {}", self.context.adapter.name),
@@ -121,15 +122,15 @@ impl Gpu {
         // 64-bit products are two to three times as fast as 32-bit ones wherever both are there, and shuffles faster than memory: only what is open is measured.
         let family = |variant: Variant| (variant.arithmetic == Arithmetic::U32, variant.communication);
         let candidates: Vec<Shape> = candidates.into_iter().filter(|shape| family(shape.variant) == family(first.variant)).collect();
-        let rates = self.rates(modulus, &candidates)?;
+        let rates = self.rates(modulus, &candidates, control)?;
         let best = candidates.into_iter().zip(rates).max_by(|(_, a), (_, b)| a.wall.total_cmp(&b.wall)).map_or(first, |(shape, _)| shape);
         chosen().insert(size, best);
         Ok(best)
     }
 
     /// Products per second of shapes, in chains that fill the device, each compiled and checked before anything is timed.
-    pub(super) fn rates(&self, modulus: &Modulus, shapes: &[Shape]) -> Result<Vec<Rate>> {
-        let runs = shapes.iter().map(|&shape| Timed::new(&self.context, modulus, shape)).collect::<Result<Vec<_>>>()?;
+    pub(super) fn rates(&self, modulus: &Modulus, shapes: &[Shape], control: &Control) -> Result<Vec<Rate>> {
+        let runs = shapes.iter().map(|&shape| Timed::new(&self.context, modulus, shape, control)).collect::<Result<Vec<_>>>()?;
         settled(self.context.adapter.is_software(), || runs.iter().map(|run| run.rate(&self.context)).collect())
     }
 
@@ -143,14 +144,15 @@ impl Gpu {
     }
 
     /// An engine for moduli that are all squares of known roots, or none is: they take the shape of the largest.
-    pub(super) fn engine(&self, moduli: Vec<Modulus>) -> Result<Engine> {
+    pub(super) fn engine(&self, moduli: Vec<Modulus>, control: &Control) -> Result<Engine> {
         let digit_bits = |modulus: &Modulus| modulus.root().unwrap_or_else(|| modulus.value()).significant_bits();
         let largest = moduli.iter().max_by_key(|modulus| digit_bits(modulus)).ok_or(Error::Size { what: "moduli", expected: 1, actual: 0 })?;
         if moduli.iter().any(|modulus| modulus.root().is_some() != largest.root().is_some()) {
             return Err(Error::Unsupported { subject: BackendId::Gpu.name().into(), feature: "squares together with other moduli".into() });
         }
-        let shape = self.shape(largest)?;
-        Ok(Engine::new(Arc::clone(&self.context), moduli.into_iter().map(|modulus| Form::new(modulus, shape)).collect())?)
+        let shape = self.shape(largest, control)?;
+        let forms = moduli.into_iter().map(|modulus| Form::new(modulus, shape)).collect();
+        Ok(Engine::new(Arc::clone(&self.context), forms, control.clone())?)
     }
 }
 
@@ -163,8 +165,8 @@ struct Timed {
 }
 
 impl Timed {
-    fn new(context: &Arc<Context>, modulus: &Modulus, shape: Shape) -> Result<Self> {
-        let engine = Engine::new(Arc::clone(context), vec![Form::new(modulus.clone(), shape)])?;
+    fn new(context: &Arc<Context>, modulus: &Modulus, shape: Shape, control: &Control) -> Result<Self> {
+        let engine = Engine::new(Arc::clone(context), vec![Form::new(modulus.clone(), shape)], control.clone())?;
         let items = 2 * context.limits.lanes.div_ceil(shape.lanes as usize);
         let values = Limbs::from_integers(&vec![modulus.value() - Integer::from(3); items], modulus.width())?;
         let inputs = engine.enter(&[values])?;
@@ -219,22 +221,22 @@ pub(super) fn variants(adapter: &Adapter, wanted: Option<&str>) -> Result<Vec<Va
 }
 
 /// Measures every kernel; see [`crate::backend::kernel_rates`].
-pub(super) fn rates(key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Result<()>) -> Result<String> {
-    let Handle(gpu) = open_handle()?;
+pub(super) fn rates(key_bits: &[u32], control: &Control, report: &mut dyn FnMut(&KernelRate) -> Result<()>) -> Result<String> {
+    let Handle { gpu, .. } = open_handle(control)?;
     let adapter = &gpu.context.adapter;
     let multipliers = Multipliers::of(&adapter.name).filter(|_| !adapter.is_software());
     let mut issue: HashMap<Arithmetic, f64> = HashMap::new();
     for &variant in &gpu.variants {
         if let hash_map::Entry::Vacant(unknown) = issue.entry(variant.arithmetic) {
-            unknown.insert(issue::limb_products_per_second(&gpu.context, variant)?);
+            unknown.insert(issue::limb_products_per_second(&gpu.context, variant, control)?);
         }
     }
     for &bits in key_bits {
         let modulus = Modulus::square((Integer::from(1) << bits) - 1u32)?;
         let gmp_per_second = gmp_rate(&modulus);
-        let chosen = gpu.shape(&modulus)?;
+        let chosen = gpu.shape(&modulus, control)?;
         let shapes = gpu.candidates(&modulus);
-        for (shape, rate) in shapes.iter().zip(gpu.rates(&modulus, &shapes)?) {
+        for (shape, rate) in shapes.iter().zip(gpu.rates(&modulus, &shapes, control)?) {
             let bound = multipliers.and_then(|multipliers| multipliers.limb_products_per_second(shape.variant));
             report(&KernelRate {
                 key_bits: bits,
@@ -279,7 +281,10 @@ pub(super) fn gmp_rate(modulus: &Modulus) -> f64 {
 }
 
 /// The backend as callers hold it.
-struct Handle(Arc<Gpu>);
+struct Handle {
+    gpu: Arc<Gpu>,
+    control: Control,
+}
 
 impl Backend for Handle {
     fn id(&self) -> BackendId {
@@ -287,23 +292,23 @@ impl Backend for Handle {
     }
 
     fn device(&self) -> Device {
-        let adapter = &self.0.context.adapter;
+        let adapter = &self.gpu.context.adapter;
         Device {
             name: adapter.name.clone(),
             kind: if adapter.is_software() { DeviceKind::Software } else { DeviceKind::Gpu },
-            detail: self.0.detail(),
+            detail: self.gpu.detail(),
         }
     }
 
     fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
-        Ok(Arc::new(GpuRing::new(self.0.engine(vec![modulus])?)))
+        Ok(Arc::new(GpuRing::new(self.gpu.engine(vec![modulus], &self.control)?)))
     }
 
     fn rings(&self, moduli: Vec<Modulus>) -> Result<Arc<dyn Rings>> {
-        Ok(Arc::new(GpuRings::new(self.0.engine(moduli)?)))
+        Ok(Arc::new(GpuRings::new(self.gpu.engine(moduli, &self.control)?)))
     }
 
     fn device_ns(&self) -> Option<u64> {
-        self.0.context.device_ns()
+        self.gpu.context.device_ns()
     }
 }

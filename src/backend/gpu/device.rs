@@ -7,11 +7,14 @@ use std::time::Duration;
 use super::clock::{Clock, Stamps};
 use super::generate::{Entry, GROUP, module};
 use super::shape::{Arithmetic, Communication, Shape, Variant};
+use crate::control::Control;
 use crate::error::Error;
 use crate::stopwatch::Stopwatch;
 
 /// Longest time that a submission may take, compilation by the driver included.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a wait for the device may go without a look at the control.
+const TICK: Duration = Duration::from_millis(100);
 /// Bytes between the parameters of two dispatches: no adapter asks for a larger alignment.
 const PARAMETER_STRIDE: u64 = 256;
 /// Bytes of the parameters of a dispatch.
@@ -32,6 +35,8 @@ pub(super) enum Fault {
     Lost(String),
     /// It did not finish in time.
     TimedOut,
+    /// The work was stopped from outside.
+    Interrupted,
     /// It refused what it was told: a defect here or in the driver.
     Refused(String),
 }
@@ -47,6 +52,7 @@ impl From<Fault> for Error {
                 };
             }
             Fault::Wrong { what, expected, actual } => return Self::Disagreement { what: format!("{what} on the gpu"), expected, actual },
+            Fault::Interrupted => return Self::Interrupted,
             Fault::OutOfMemory => "the device has no memory left; use smaller batches or tables".into(),
             Fault::Lost(reason) => format!("the device was lost ({reason}) with all that was on it; start again"),
             Fault::TimedOut => format!("the device did not finish within {} s", PATIENCE.as_secs()),
@@ -547,14 +553,18 @@ impl Context {
         Ok(Pending { index, limb_products: work.limb_products, watch, stamps })
     }
 
-    /// Waits until work is done, and learns from its time. `alone`: nothing else was running when it was submitted.
-    pub(super) fn wait(&self, shape: &Shape, pending: Pending, alone: bool) -> Result<(), Fault> {
-        let status = self.guarded(|| self.device.poll(wgpu::PollType::Wait { submission_index: Some(pending.index), timeout: Some(PATIENCE) }))?;
-        match status {
-            Ok(_) => {}
-            Err(wgpu::PollError::Timeout) => return Err(Fault::TimedOut),
-            Err(error) => return Err(Fault::Refused(error.to_string())),
+    /// Waits until work is done or `control` was stopped, counts its products and learns from its time. `alone`: nothing else was running when it was submitted.
+    pub(super) fn wait(&self, shape: &Shape, pending: Pending, alone: bool, control: &Control) -> Result<(), Fault> {
+        loop {
+            let wait = || wgpu::PollType::Wait { submission_index: Some(pending.index.clone()), timeout: Some(TICK) };
+            match self.guarded(|| self.device.poll(wait()))? {
+                Ok(_) => break,
+                Err(wgpu::PollError::Timeout) if u128::from(pending.watch.elapsed().wall_ns) > PATIENCE.as_nanos() => return Err(Fault::TimedOut),
+                Err(wgpu::PollError::Timeout) => control.check().map_err(|_| Fault::Interrupted)?,
+                Err(error) => return Err(Fault::Refused(error.to_string())),
+            }
         }
+        control.count((pending.limb_products / shape.limb_products().max(1)) as usize);
         let elapsed = pending.watch.elapsed();
         if let (Some(stamps), Some(clock)) = (pending.stamps, &self.clock) {
             let mut clock = lock(clock);
@@ -580,7 +590,7 @@ impl Context {
     }
 
     /// Reads a part of a buffer back.
-    pub(super) fn read(&self, shape: &Shape, mut work: Work, from: View) -> Result<Vec<u32>, Fault> {
+    pub(super) fn read(&self, shape: &Shape, mut work: Work, from: View, control: &Control) -> Result<Vec<u32>, Fault> {
         let bytes = from.bytes;
         let staging = self.guarded(|| {
             let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
@@ -589,7 +599,7 @@ impl Context {
         work.copies.push((from, staging.clone()));
         let pending = self.submit(shape, &work)?;
         let told = self.map(&staging)?;
-        self.wait(shape, pending, false)?;
+        self.wait(shape, pending, false, control)?;
         let words = self.mapped(&staging, &told)?;
         self.wipe(&staging);
         Ok(words)

@@ -13,6 +13,7 @@ use super::device::{Bindings, Context, Dispatch, Fault, Params, Pending, View, W
 use super::form::{ENTER, ENTER_SECOND, Form, PLAIN_ONE};
 use super::generate::Entry;
 use super::shape::Shape;
+use crate::control::Control;
 use crate::limbs::Limbs;
 use crate::modulus::wipe;
 
@@ -110,6 +111,8 @@ pub(super) struct Engine {
     constants: wgpu::Buffer,
     /// Numbers samples, so that they are taken here and there.
     samples: AtomicU64,
+    /// What can stop the work.
+    control: Control,
     /// A row of the results of the next run that is checked, and the one that takes its place.
     #[cfg(test)]
     pub(super) fault: std::sync::Mutex<Option<(usize, usize)>>,
@@ -123,9 +126,9 @@ impl Drop for Engine {
 
 impl Engine {
     /// Input: one form or more, all of one shape.
-    pub(super) fn new(context: Arc<Context>, forms: Vec<Form>) -> Result<Self> {
+    pub(super) fn new(context: Arc<Context>, forms: Vec<Form>, control: Control) -> Result<Self> {
         let words = Self::constants(&forms);
-        Self::with_constants(context, forms, &words)
+        Self::with_constants(context, forms, &words, control)
     }
 
     /// An engine whose modulus on the device is another one: every product is wrong.
@@ -133,7 +136,7 @@ impl Engine {
     pub(super) fn with_fault(context: Arc<Context>, forms: Vec<Form>) -> Result<Self> {
         let mut words = Self::constants(&forms);
         words[1] ^= 2;
-        Self::with_constants(context, forms, &words)
+        Self::with_constants(context, forms, &words, Control::default())
     }
 
     fn constants(forms: &[Form]) -> Zeroizing<Vec<u32>> {
@@ -145,13 +148,14 @@ impl Engine {
         words
     }
 
-    fn with_constants(context: Arc<Context>, forms: Vec<Form>, words: &[u32]) -> Result<Self> {
+    fn with_constants(context: Arc<Context>, forms: Vec<Form>, words: &[u32], control: Control) -> Result<Self> {
         let constants = context.filled(words)?;
         Ok(Self {
             context,
             forms,
             constants,
             samples: AtomicU64::new(0),
+            control,
             #[cfg(test)]
             fault: std::sync::Mutex::default(),
         })
@@ -173,6 +177,10 @@ impl Engine {
 
     pub(super) fn context(&self) -> &Arc<Context> {
         &self.context
+    }
+
+    fn flight(&self) -> Flight<'_> {
+        Flight { context: &self.context, shape: self.shape(), control: &self.control, pending: VecDeque::new() }
     }
 
     fn row_bytes(&self) -> u64 {
@@ -255,7 +263,7 @@ impl Engine {
             return Ok(outputs);
         }
         let words = self.context.filled(&code.words())?;
-        let mut flight = Flight::new(&self.context, self.shape());
+        let mut flight = self.flight();
         let mut checked = Vec::new();
         let (mut first, mut number) = (0, 0);
         while first < job.items {
@@ -282,7 +290,7 @@ impl Engine {
         let taken = self.rows(1)?;
         let mut work = Work::default();
         self.copy(View::whole(&outputs.buffer), 0, View::whole(&taken.buffer), 0, &[other as u32, 0], &mut work)?;
-        let mut flight = Flight::new(&self.context, self.shape());
+        let mut flight = self.flight();
         flight.send(&work)?;
         let mut work = Work::default();
         self.copy(View::whole(&taken.buffer), 0, View::whole(&outputs.buffer), 0, &[0, row as u32], &mut work)?;
@@ -423,7 +431,8 @@ impl Engine {
                 self.copy(from, base, View::whole(&sample), 0, &pairs, &mut work)?;
             }
         }
-        let words = Zeroizing::new(self.context.read(self.shape(), work, View { buffer: sample.clone(), offset: 0, bytes: sample.size() })?);
+        let words =
+            Zeroizing::new(self.context.read(self.shape(), work, View { buffer: sample.clone(), offset: 0, bytes: sample.size() }, &self.control)?);
         self.context.wipe(&sample);
         Ok(words)
     }
@@ -466,7 +475,7 @@ impl Engine {
         let raw = self.rows(total)?;
         let width = values.iter().map(|batch| 2 * batch.width()).max().unwrap_or(2);
         let per_chunk = self.rows_per_binding().min((self.context.limits.binding_bytes / (4 * width) as u64) as usize).max(1);
-        let mut flight = Flight::new(&self.context, shape);
+        let mut flight = self.flight();
         let integers: Vec<&[u64]> = values.iter().flat_map(Limbs::iter).collect();
         for (number, integers) in integers.chunks(per_chunk).enumerate() {
             let mut words = Zeroizing::new(vec![0u32; integers.len() * width]);
@@ -530,7 +539,7 @@ impl Engine {
                 ..Work::default()
             };
             let bytes = here.len() as u64 * self.row_bytes();
-            let limbs = Zeroizing::new(self.context.read(shape, work, View { buffer: joined.clone(), offset: 0, bytes })?);
+            let limbs = Zeroizing::new(self.context.read(shape, work, View { buffer: joined.clone(), offset: 0, bytes }, &self.control)?);
             self.context.wipe(&joined);
             for (number, (form, values)) in self.forms.iter().zip(&mut values).enumerate() {
                 // The part of this modulus that is in the chunk.
@@ -566,7 +575,7 @@ impl Engine {
     pub(super) fn gather(&self, sources: &[&Rows], picks: &[(usize, usize)]) -> Result<Rows> {
         let rows = self.rows(picks.len())?;
         let per_binding = self.rows_per_binding().max(1);
-        let mut flight = Flight::new(&self.context, self.shape());
+        let mut flight = self.flight();
         for to in (0..picks.len()).step_by(per_binding) {
             let picks = &picks[to..picks.len().min(to + per_binding)];
             let (slots, slot_base) = self.part(&rows.buffer, to, picks.len());
@@ -590,16 +599,14 @@ impl Engine {
 struct Flight<'a> {
     context: &'a Context,
     shape: &'a Shape,
+    control: &'a Control,
     pending: VecDeque<(Pending, bool)>,
 }
 
-impl<'a> Flight<'a> {
-    fn new(context: &'a Context, shape: &'a Shape) -> Self {
-        Self { context, shape, pending: VecDeque::new() }
-    }
-
-    /// Submits; waits for the oldest when too many are on their way.
+impl Flight<'_> {
+    /// Submits, unless the work was stopped; waits for the oldest when too many are on their way.
     fn send(&mut self, work: &Work) -> Result<()> {
+        self.control.check().map_err(|_| Fault::Interrupted)?;
         while self.pending.len() >= self.context.limits.in_flight.max(1) {
             self.take_down()?;
         }
@@ -610,7 +617,7 @@ impl<'a> Flight<'a> {
 
     fn take_down(&mut self) -> Result<()> {
         match self.pending.pop_front() {
-            Some((pending, alone)) => self.context.wait(self.shape, pending, alone),
+            Some((pending, alone)) => self.context.wait(self.shape, pending, alone, self.control),
             None => Ok(()),
         }
     }

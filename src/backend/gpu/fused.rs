@@ -3,6 +3,7 @@
 use super::device::{Bindings, Context, Dispatch, Fault, Params, View, Work};
 use super::generate::Entry;
 use super::shape::{Arithmetic, Communication, Shape, Variant};
+use crate::control::Control;
 
 /// x y = high 2^51 + low by two fused multiply-adds, for |x|, |y| <= 2^51: what `split_f64.wgsl` does.
 ///
@@ -28,7 +29,7 @@ fn operands() -> Vec<(f64, f64)> {
 }
 
 /// Whether fma rounds once on this device and nothing is reordered. An adapter without doubles has no such kernels.
-pub(super) fn is_fused(context: &Context) -> Result<bool, Fault> {
+pub(super) fn is_fused(context: &Context, control: &Control) -> Result<bool, Fault> {
     let variant = Variant { arithmetic: Arithmetic::F64, communication: Communication::Subgroup };
     if !context.adapter.lacks(variant).is_empty() {
         return Ok(false);
@@ -57,7 +58,7 @@ pub(super) fn is_fused(context: &Context) -> Result<bool, Fault> {
         }],
         ..Work::default()
     };
-    let found = context.read(&shape, work, View { buffer: slots, offset: 0, bytes: 4 * expected.len() as u64 })?;
+    let found = context.read(&shape, work, View { buffer: slots, offset: 0, bytes: 4 * expected.len() as u64 }, control)?;
     // The rest of an exact product may be 0 of either sign.
     let same = |(number, (a, b)): (usize, (&u32, &u32))| a == b || number % 6 == 1 && a & b & 0x7fff_ffff == 0 && (a | b) == 0x8000_0000;
     Ok(found.iter().zip(&expected).enumerate().all(same))

@@ -4,6 +4,7 @@ use super::device::{Context, Dispatch, Fault, Params, View, Work};
 use super::generate::Entry;
 use super::settled::{Rate, settled};
 use super::shape::{Shape, Variant};
+use crate::control::Control;
 use crate::stopwatch::Stopwatch;
 
 /// Sums side by side, as many as a lane of the wider kernels has.
@@ -12,7 +13,7 @@ const SUMS: u32 = 18;
 const MOST_STEPS: u64 = 1 << 20;
 
 /// Products of limbs per second in a variant's arithmetic: by the device's own clock, or by wall clock where it has none.
-pub(super) fn limb_products_per_second(context: &Context, variant: Variant) -> Result<f64, Fault> {
+pub(super) fn limb_products_per_second(context: &Context, variant: Variant, control: &Control) -> Result<f64, Fault> {
     let shape = Shape { variant, lanes: 1, limbs: SUMS, halves: 1, squares: false };
     let count = 2 * context.limits.lanes as u64;
     let slots = context.buffer(4 * count * variant.arithmetic.limb_words() as u64)?;
@@ -23,7 +24,8 @@ pub(super) fn limb_products_per_second(context: &Context, variant: Variant) -> R
             dispatches: vec![Dispatch { entry: Entry::Issue, bindings: 0, params, invocations: count }],
             ..Work::default()
         };
-        context.wait(&shape, context.submit(&shape, &work)?, true)
+        control.check().map_err(|_| Fault::Interrupted)?;
+        context.wait(&shape, context.submit(&shape, &work)?, true, control)
     };
     // The first run compiles.
     run(1)?;

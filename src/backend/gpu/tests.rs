@@ -21,6 +21,7 @@ use super::mirror::{self, Memory};
 use super::ring::{GpuRing, GpuRings};
 use super::shape::{Arithmetic, Communication, MAX_LIMBS, ROOM_BITS, Shape, Variant};
 use crate::backend::{BackendId, Digits, Exponents, Lookup, Ring, Rings, Secrecy, open};
+use crate::control::Control;
 use crate::error::Error;
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
@@ -42,7 +43,7 @@ fn all_ones(bits: u32) -> Integer {
 
 /// The adapter of this machine, which `REQUIRE_GPU=1` insists on; None, and a word about it, where there is none.
 fn gpu_with(variant: Variant) -> Option<Gpu> {
-    match Gpu::open(None, Some(variant.name())) {
+    match Gpu::open(None, Some(variant.name()), &Control::default()) {
         Ok(gpu) => Some(gpu),
         Err(error) => {
             assert!(std::env::var_os("REQUIRE_GPU").is_none(), "REQUIRE_GPU is set, but {error}");
@@ -307,7 +308,7 @@ fn on_device(context: &Context, entry: Entry, shape: &Shape, memory: &Memory, in
     };
     let dispatch = Dispatch { entry, bindings: 0, params: memory.params, invocations };
     let work = Work { bindings: vec![bindings], dispatches: vec![dispatch], ..Work::default() };
-    context.read(shape, work, View { buffer: slots, offset: 0, bytes: 4 * memory.slots.len() as u64 }).unwrap()
+    context.read(shape, work, View { buffer: slots, offset: 0, bytes: 4 * memory.slots.len() as u64 }, &Control::default()).unwrap()
 }
 
 /// Joined integers, whatever limbs they are made of.
@@ -421,7 +422,8 @@ fn squares_by_their_own_body_give_the_same_bits() {
     for n in edge_moduli(&shape, &mut stream()) {
         let modulus = Modulus::square(n).unwrap();
         let values = residues(&modulus, 11);
-        let ring = GpuRing::new(Engine::new(std::sync::Arc::clone(&gpu.context), vec![Form::new(modulus.clone(), shape)]).unwrap());
+        let ring =
+            GpuRing::new(Engine::new(std::sync::Arc::clone(&gpu.context), vec![Form::new(modulus.clone(), shape)], Control::default()).unwrap());
         let oracle = open(BackendId::Gmp).unwrap().ring(modulus).unwrap();
         let chain = |length: u32| {
             let ops: Vec<Op> =
@@ -452,12 +454,12 @@ fn shaders_of_the_portable_variant_equal_their_mirrors() {
 #[test]
 fn doubles_are_used_only_where_they_are_fused() {
     let Some(gpu) = gpu() else { return };
-    let fused = is_fused(&gpu.context).unwrap();
+    let fused = is_fused(&gpu.context, &Control::default()).unwrap();
     println!("{}: fma is {}fused", gpu.context.adapter.name, if fused { "" } else { "not " });
     if fused {
         shader_equals_mirror(&gpu_with(F64).unwrap().context, Shape { variant: F64, lanes: 2, limbs: 5, halves: 2, squares: false }, 5, true);
     } else if gpu.context.adapter.lacks(F64).is_empty() {
-        let error = Gpu::open(None, Some(F64.name())).err().unwrap();
+        let error = Gpu::open(None, Some(F64.name()), &Control::default()).err().unwrap();
         assert!(matches!(&error, Error::BackendUnavailable { reason, .. } if reason.contains("self-test")), "{error}");
     }
 }
@@ -484,7 +486,7 @@ fn programs_are_cut_into_pieces_that_cover_them() {
 }
 
 fn ring(gpu: &Gpu, modulus: &Modulus) -> GpuRing {
-    GpuRing::new(gpu.engine(vec![modulus.clone()]).unwrap())
+    GpuRing::new(gpu.engine(vec![modulus.clone()], &Control::default()).unwrap())
 }
 
 fn residues(modulus: &Modulus, count: usize) -> Limbs {
@@ -549,7 +551,7 @@ fn two_squares() -> Vec<Modulus> {
 }
 
 fn two_moduli(gpu: &Gpu) -> Vec<Limbs> {
-    two_moduli_of(&GpuRings::new(gpu.engine(two_squares()).unwrap()))
+    two_moduli_of(&GpuRings::new(gpu.engine(two_squares(), &Control::default()).unwrap()))
 }
 
 fn two_moduli_by_gmp() -> Vec<Limbs> {
@@ -560,10 +562,10 @@ fn two_moduli_by_gmp() -> Vec<Limbs> {
 fn moduli_that_do_not_go_together_are_refused() {
     let Some(gpu) = gpu() else { return };
     let mixed = vec![Modulus::square(all_ones(256)).unwrap(), Modulus::new(all_ones(512)).unwrap()];
-    assert!(matches!(gpu.engine(mixed), Err(Error::Unsupported { .. })));
-    assert!(matches!(gpu.engine(Vec::new()), Err(Error::Size { .. })));
+    assert!(matches!(gpu.engine(mixed, &Control::default()), Err(Error::Unsupported { .. })));
+    assert!(matches!(gpu.engine(Vec::new(), &Control::default()), Err(Error::Size { .. })));
     // A batch of two moduli is none of one of them.
-    let rings = GpuRings::new(gpu.engine(two_squares()).unwrap());
+    let rings = GpuRings::new(gpu.engine(two_squares(), &Control::default()).unwrap());
     let batch = rings.upload(&two_squares().iter().map(|modulus| residues(modulus, 2)).collect::<Vec<_>>()).unwrap();
     assert_eq!(batch.len(), 2);
     assert!(ring(gpu, &two_squares()[0]).download(&batch).is_err());
@@ -672,7 +674,7 @@ fn a_device_that_computes_wrong_is_found_out() {
     let good = ring(gpu, &modulus);
     let values = residues(&modulus, 20);
     let batch = good.upload(&values).unwrap();
-    let shape = *gpu.engine(vec![modulus.clone()]).unwrap().shape();
+    let shape = *gpu.engine(vec![modulus.clone()], &Control::default()).unwrap().shape();
     let faulty = GpuRing::new(Engine::with_fault(std::sync::Arc::clone(&gpu.context), vec![Form::new(modulus, shape)]).unwrap());
     let is_caught = |what: &str, result: Result<(), Error>| assert!(matches!(result, Err(Error::Disagreement { .. })), "{what}: {result:?}");
     is_caught("upload", faulty.upload(&values).map(drop));
@@ -727,7 +729,7 @@ fn a_software_adapter_is_the_last_choice_and_named_as_one() {
     assert!(choose(&list, Some("voodoo")).unwrap_err().contains("llvmpipe, Big GPU"));
     assert!(choose(&[], None).unwrap_err().contains("no Vulkan"));
     assert!(list[0].is_software() && !list[1].is_software());
-    assert_ne!(crate::backend::fastest().unwrap().id(), BackendId::Gpu);
+    assert_ne!(crate::backend::fastest(&Control::default()).unwrap().id(), BackendId::Gpu);
 }
 
 #[test]
@@ -791,7 +793,7 @@ fn rates() {
     for bits in [1024, 2048] {
         let modulus = Modulus::square(all_ones(bits)).unwrap();
         for shape in Shape::candidates(U64, &modulus, gpu.context.limits.team) {
-            let of_device = || gpu.rates(&modulus, &[shape]).unwrap()[0].wall;
+            let of_device = || gpu.rates(&modulus, &[shape], &Control::default()).unwrap()[0].wall;
             let (device, gmp) = (0..5).fold((0f64, 0f64), |best, _| (best.0.max(of_device()), best.1.max(super::adapter::gmp_rate(&modulus))));
             println!("{bits} {shape}: {device:.0} per second, one thread of GMP {gmp:.0}, {:.2}x", device / gmp);
         }

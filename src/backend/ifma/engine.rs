@@ -8,6 +8,7 @@ use zeroize::Zeroize;
 use super::form::{Form, Workspace};
 use super::kernel::{LANES, Line};
 use super::transpose::{gather, scatter};
+use crate::control::Control;
 
 /// Batches below which a call is not worth spreading over threads (about 20 us of work).
 pub(super) const SERIAL_BATCHES: usize = 8;
@@ -41,19 +42,25 @@ impl Drop for Scratch {
     }
 }
 
-/// A form and the scratch memory of the threads that use it.
+/// A form and the scratch memory of the threads that use it. Once the control was stopped, all results are unfinished.
 pub(super) struct Engine {
     form: Form,
+    control: Control,
     idle: Mutex<Vec<Scratch>>,
 }
 
 impl Engine {
-    pub(super) fn new(form: Form) -> Self {
-        Self { form, idle: Mutex::new(Vec::new()) }
+    pub(super) fn new(form: Form, control: Control) -> Self {
+        Self { form, control, idle: Mutex::new(Vec::new()) }
     }
 
     pub(super) fn form(&self) -> &Form {
         &self.form
+    }
+
+    /// What can stop the work.
+    pub(super) fn control(&self) -> &Control {
+        &self.control
     }
 
     /// Lends scratch memory that no other thread uses; its contents are what the last user left.
@@ -72,7 +79,12 @@ impl Engine {
 
     /// Cuts `results` into pieces of `share` (what eight lanes produce) and computes each, given its number; over threads where it pays.
     pub(super) fn batches<T: Send>(&self, results: &mut [T], share: usize, compute: impl Fn(usize, &mut [T], &mut Scratch) + Sync) {
-        let batch = |(number, piece): (usize, &mut [T])| self.with_scratch(|scratch| compute(number, piece, scratch));
+        let batch = |(number, piece): (usize, &mut [T])| {
+            if !self.control.is_stopped() {
+                self.with_scratch(|scratch| compute(number, piece, scratch));
+                self.control.count(LANES);
+            }
+        };
         if results.len() < SERIAL_BATCHES * share {
             results.chunks_mut(share).enumerate().for_each(batch);
         } else {

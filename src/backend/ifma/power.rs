@@ -61,7 +61,12 @@ impl Engine {
     /// ones also on their digits. Source: fixed windows, Handbook of Applied Cryptography 14.82; tested, not proven.
     pub(super) fn powers(&self, bases: &[Line], powers: &Powers, results: &mut [Line]) {
         let share = LANES * self.form().lines();
-        let batch = |(number, (bases, results)): (usize, (&[Line], &mut [Line]))| self.power(bases, powers, number * LANES, results);
+        let batch = |(number, (bases, results)): (usize, (&[Line], &mut [Line]))| {
+            if !self.control().is_stopped() {
+                self.power(bases, powers, number * LANES, results);
+                self.control().count(LANES * powers.bits as usize);
+            }
+        };
         if results.len() <= share {
             bases.chunks(share).zip(results.chunks_mut(share)).enumerate().for_each(batch);
         } else {

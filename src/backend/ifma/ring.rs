@@ -16,6 +16,7 @@ use super::transpose::{gather, scatter};
 use crate::backend::{
     Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_parts, check_picks, check_reduced, items_of, root_of,
 };
+use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::limbs::{Limbs, words_for_bits};
 use crate::machine;
@@ -25,11 +26,12 @@ use crate::plan::{Counts, Program};
 /// The backend, on a processor that has the instructions.
 pub(super) struct Ifma {
     token: Token,
+    control: Control,
 }
 
 impl Ifma {
-    pub(super) fn new(token: Token) -> Self {
-        Self { token }
+    pub(super) fn new(token: Token, control: Control) -> Self {
+        Self { token, control }
     }
 }
 
@@ -47,7 +49,7 @@ impl Backend for Ifma {
     }
 
     fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
-        Ok(Arc::new(IfmaRing { engine: Engine::new(Form::new(self.token, modulus)?) }))
+        Ok(Arc::new(IfmaRing { engine: Engine::new(Form::new(self.token, modulus)?, self.control.clone()) }))
     }
 }
 
@@ -96,8 +98,11 @@ impl IfmaRing {
         Lines::zeros(count * self.form().lines())
     }
 
-    fn resident(&self, count: usize, lines: impl Into<Lines>) -> Resident {
-        Resident::new(count, Rows { lines: lines.into(), modulus: self.form().modulus().clone(), logs: false })
+    /// A batch of results, unless the work was stopped and they are unfinished.
+    fn resident(&self, count: usize, lines: impl Into<Lines>) -> Result<Resident> {
+        let rows = Rows { lines: lines.into(), modulus: self.form().modulus().clone(), logs: false };
+        self.engine.control().check()?;
+        Ok(Resident::new(count, rows))
     }
 
     /// A batch, if a ring of this modulus made it.
@@ -122,7 +127,8 @@ impl IfmaRing {
     /// inverse. Time depends on the number of entries only, but for the inversions.
     fn to_logs(&self, lines: &mut [Line]) -> Result<bool> {
         let Some(root) = self.modulus().root() else { return Ok(false) };
-        let plain = Self { engine: Engine::new(Form::new(self.form().token(), Modulus::new(root.clone())?)?) };
+        let form = Form::new(self.form().token(), Modulus::new(root.clone())?)?;
+        let plain = Self { engine: Engine::new(form, self.engine.control().clone()) };
         let (row, plain_row) = (self.form().lines(), plain.form().lines());
         let (token, h) = (self.form().token(), self.form().size());
         // The low digits of entries as rows of their own.
@@ -152,11 +158,11 @@ impl IfmaRing {
         let chunk = TABLE_CHUNK * row;
         for start in (0..lines.len()).step_by(chunk) {
             let end = lines.len().min(start + chunk);
-            match plain.invert(&low(&lines[start..end])) {
+            match low(&lines[start..end]).and_then(|low| plain.invert(&low)) {
                 Ok(inverses) => scale(&mut lines[start..end], &inverses)?,
                 Err(Error::NotInvertible { .. }) => {
                     lines[..start].chunks_mut(chunk).try_for_each(|done| {
-                        let factors = low(done);
+                        let factors = low(done)?;
                         scale(done, &factors)
                     })?;
                     return Ok(false);
@@ -164,6 +170,7 @@ impl IfmaRing {
                 Err(error) => return Err(error),
             }
         }
+        self.engine.control().check()?;
         Ok(true)
     }
 
@@ -189,7 +196,7 @@ impl IfmaRing {
     }
 
     /// Out of Montgomery form, canonical. Time depends on the number of rows only.
-    fn leave(&self, rows: &[Line]) -> Limbs {
+    fn leave(&self, rows: &[Line]) -> Result<Limbs> {
         let (row, width, limbs) = (self.form().lines(), self.modulus().width(), self.form().limbs());
         let mut values = Limbs::zeros(rows.len() / row, width);
         self.engine.batches(values.words_mut(), LANES * width, |number, words, Scratch { work, left, out, .. }| {
@@ -199,14 +206,15 @@ impl IfmaRing {
             self.form().leave(out, left, work);
             put_words(&out[..limbs], words, width);
         });
-        values
+        self.engine.control().check()?;
+        Ok(values)
     }
 
     /// The first of `rows` that shares a factor with the modulus.
-    fn first_not_invertible(&self, rows: &[Line]) -> Error {
+    fn first_not_invertible(&self, rows: &[Line]) -> Result<Error> {
         let modulus = self.form().modulus();
-        let index = self.leave(rows).to_integers().iter().position(|value| Integer::from(value.gcd_ref(modulus.value())) != 1).unwrap_or(0);
-        Error::NotInvertible { index, bits: modulus.bits() }
+        let index = self.leave(rows)?.to_integers().iter().position(|value| Integer::from(value.gcd_ref(modulus.value())) != 1).unwrap_or(0);
+        Ok(Error::NotInvertible { index, bits: modulus.bits() })
     }
 }
 
@@ -217,7 +225,7 @@ impl Ring for IfmaRing {
 
     fn upload(&self, values: &Limbs) -> Result<Resident> {
         check_reduced(values, self.modulus())?;
-        Ok(self.resident(values.len(), self.enter(values)))
+        self.resident(values.len(), self.enter(values))
     }
 
     fn one_plus(&self, values: &Limbs, factor: &Integer) -> Result<Resident> {
@@ -242,7 +250,7 @@ impl Ring for IfmaRing {
             form.one_plus(out, left, &constants, work);
             scatter(form.token(), out, rows, &starts(row)[..count]);
         });
-        Ok(self.resident(values.len(), rows))
+        self.resident(values.len(), rows)
     }
 
     fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident> {
@@ -258,7 +266,7 @@ impl Ring for IfmaRing {
         let count = items * program.outputs().len();
         let mut outputs = self.zeros(count);
         self.engine.run(&job, items, &mut outputs);
-        Ok(self.resident(count, outputs))
+        self.resident(count, outputs)
     }
 
     fn table(&self, mut entries: Resident) -> Result<Resident> {
@@ -280,14 +288,14 @@ impl Ring for IfmaRing {
         let rows = self.rows(bases)?;
         let mut results = self.zeros(bases.len());
         self.engine.powers(rows, &Powers::new(exponents.iter(), secrecy), &mut results);
-        Ok(self.resident(bases.len(), results))
+        self.resident(bases.len(), results)
     }
 
     /// Montgomery's trick over a tree: products of neighbours up to one number, its inverse by GMP, and down again. Three products for each value.
     fn invert(&self, values: &Resident) -> Result<Resident> {
         let rows = self.rows(values)?;
         if values.is_empty() {
-            return Ok(self.resident(0, Vec::new()));
+            return self.resident(0, Vec::new());
         }
         let width = self.form().lines();
         // Level 0 is `rows`; a number without neighbour goes up as it is.
@@ -304,13 +312,13 @@ impl Ring for IfmaRing {
             below = levels.last().map_or(rows, |level| level);
         }
         let modulus = self.form().modulus();
-        let mut inverses = match self.leave(below).integer(0).invert(modulus.value()) {
+        let mut inverses = match self.leave(below)?.integer(0).invert(modulus.value()) {
             Ok(mut inverse) => {
                 let words = Limbs::from_integers([&inverse], modulus.width())?;
                 wipe(&mut inverse);
                 self.enter(&words)
             }
-            Err(_) => return Err(self.first_not_invertible(rows)),
+            Err(_) => return Err(self.first_not_invertible(rows)?),
         };
         for depth in (0..levels.len()).rev() {
             let below = if depth == 0 { rows } else { &levels[depth - 1] };
@@ -324,14 +332,14 @@ impl Ring for IfmaRing {
             inverses = next;
         }
         levels.zeroize();
-        Ok(self.resident(values.len(), inverses))
+        self.resident(values.len(), inverses)
     }
 
     fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident> {
         check_picks(sources, picks)?;
         let sources = sources.iter().map(|source| self.rows(source)).collect::<Result<Vec<_>>>()?;
         let lines: Vec<Line> = picks.iter().flat_map(|&(source, index)| self.row(sources[source], index)).copied().collect();
-        Ok(self.resident(picks.len(), lines))
+        self.resident(picks.len(), lines)
     }
 
     fn issue(&self, counts: Counts) -> bool {
@@ -341,7 +349,7 @@ impl Ring for IfmaRing {
     }
 
     fn download(&self, values: &Resident) -> Result<Limbs> {
-        Ok(self.leave(self.rows(values)?))
+        self.leave(self.rows(values)?)
     }
 
     fn join(&self, own: &Limbs, other: &Modulus, others: &Limbs) -> Result<Limbs> {
@@ -358,6 +366,7 @@ impl Ring for IfmaRing {
             join.join((first..first + words.len() / width).map(|i| [own.get(i), others.get(i)]), &mut lines[..join.room()]);
             put_words(&lines[..join.limbs()], words, width);
         });
+        self.engine.control().check()?;
         Ok(joined)
     }
 }

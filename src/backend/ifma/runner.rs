@@ -92,11 +92,16 @@ impl Engine {
             return;
         }
         let group = |(number, outputs): (usize, &mut [Line])| {
+            if self.control().is_stopped() {
+                return;
+            }
             let first = number * LANES;
             if items - first < LANES && !job.logs {
                 self.run_levels(job, first..items, outputs, false);
             } else {
-                self.run_lanes(job, first..items.min(first + LANES), outputs);
+                let here = first..items.min(first + LANES);
+                self.control().count(here.len() * job.program.ops().len());
+                self.run_lanes(job, here, outputs);
             }
         };
         // Fewer items than lanes: each level decides for itself whether it is worth several threads. More items are worth a group to a thread, even where that
@@ -133,7 +138,7 @@ impl Engine {
                 };
             }
             let mut ops = job.program.ops();
-            while let Some((&op, rest)) = ops.split_first() {
+            while let Some((&op, rest)) = ops.split_first().filter(|_| !self.control().is_stopped()) {
                 if let Op::MulTable { a, .. } = op
                     && job.logs
                 {
@@ -247,6 +252,9 @@ impl Engine {
                 scatter(token, out, rows, &starts[..batch.len()]);
             };
             for ops in job.program.levels() {
+                if self.control().is_stopped() {
+                    break;
+                }
                 level.fill(ops);
                 let batches = level.batches();
                 if parallel && batches >= SERIAL_BATCHES {
@@ -268,6 +276,7 @@ impl Engine {
                         keep(level.batch(number), &scratch.out, &mut rows);
                     }
                 }
+                self.control().count(range.len() * ops.len());
             }
             let names = range.clone().flat_map(|item| job.program.outputs().iter().map(move |&operand| (item, operand)));
             for ((item, operand), output) in names.zip(outputs.chunks_exact_mut(row)) {

@@ -11,6 +11,7 @@ use super::kernel::{Ahead, LANES, Line, Token};
 use super::ring::Ifma;
 use super::transpose::{gather, pick_vartime, scan, scatter};
 use crate::backend::{Backend, BackendId, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
+use crate::control::Control;
 use crate::error::Error;
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
@@ -89,7 +90,7 @@ fn roots(random: &mut Random, bits: u32) -> [Integer; 3] {
 }
 
 fn ring(token: Token, modulus: Modulus) -> Arc<dyn Ring> {
-    Ifma::new(token).ring(modulus).unwrap()
+    Ifma::new(token, Control::default()).ring(modulus).unwrap()
 }
 
 /// Both rings of a number: modulo it, and modulo its square in base n.
@@ -550,15 +551,15 @@ fn what_does_not_fit_is_refused() {
     assert!(matches!(plain.download(&Resident::new(1, 7u8)), Err(Error::Unsupported { .. })));
     assert!(matches!(plain.run(&pair_program(), &one, None), Err(Error::Size { .. })));
     let wide = (Integer::from(1) << 20_000u32) + 1u32;
-    assert!(matches!(Ifma::new(token).ring(Modulus::new(wide).unwrap()), Err(Error::Unsupported { .. })));
+    assert!(matches!(Ifma::new(token, Control::default()).ring(Modulus::new(wide).unwrap()), Err(Error::Unsupported { .. })));
 }
 
 #[test]
 fn the_backend_can_be_disabled() {
-    let error = super::detect(true).err().unwrap();
+    let error = super::detect(true, &Control::default()).err().unwrap();
     assert!(matches!(error, Error::BackendUnavailable { backend: "ifma", .. }), "{error}");
     let _ = token!();
-    assert_eq!(super::detect(false).unwrap().id(), BackendId::Ifma);
+    assert_eq!(super::detect(false, &Control::default()).unwrap().id(), BackendId::Ifma);
 }
 
 /// The comparison of these tests must see a single wrong limb, in any place of a row.
@@ -566,7 +567,7 @@ fn the_backend_can_be_disabled() {
 fn one_wrong_limb_is_seen() {
     let token = token!();
     let mut random = Random(10);
-    let engine = Engine::new(Form::new(token, Modulus::square(random.odd(512)).unwrap()).unwrap());
+    let engine = Engine::new(Form::new(token, Modulus::square(random.odd(512)).unwrap()).unwrap(), Control::default());
     let form = engine.form();
     let m = form.modulus().value();
     let value = random.residue(m);

@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -11,16 +10,22 @@ use std::time::{Duration, Instant};
 use super::{Chain, open};
 use crate::channel::frame::{Kind, OVERHEAD_BYTES, START, write};
 use crate::channel::{
-    Bounds, Channel, Checkpoint, Counted, Dial, Dialer, Fingerprint, Identity, Limits, Link, Notice, Remote, Server, Sessions, Shared, Stop, Terms,
-    Times, drive,
+    Bounds, Channel, Checkpoint, Counted, Dial, Dialer, Fingerprint, Identity, Limits, Link, Notice, Remote, Server, Sessions, Shared, Terms, Times,
+    drive,
 };
+use crate::control::Control;
 use crate::error::{Error, Result};
 
 const BATCHES: u64 = 4;
 
-/// Short limits: nothing here takes long.
+/// Longer than anything takes that is waited for, on a machine with many other things to do.
+const LONG: Duration = Duration::from_secs(300);
+/// What is ended early is ended before this, and far before [`LONG`].
+const EARLY: Duration = Duration::from_secs(200);
+
+/// Nothing that goes well comes near these limits.
 fn times() -> Times {
-    Times { handshake: Duration::from_secs(2), wait: Duration::from_secs(20), message: Duration::from_secs(2) }
+    Times { handshake: LONG, wait: LONG, message: LONG }
 }
 
 struct Two {
@@ -37,14 +42,24 @@ impl Two {
         Terms { asker: self.asker.fingerprint().0, answerer: self.answerer.fingerprint().0, longest: 4096, scheme: scheme.to_vec() }
     }
 
-    /// P2 in a thread of its own, until a session is finished or `stop` says so. Gives its address, its end, and what it told.
-    fn serve(&self, peer: Fingerprint, dir: &Path, stop: Stop) -> (SocketAddr, JoinHandle<Result<()>>, mpsc::Receiver<String>) {
+    /// P2 in a thread of its own, until a session is finished or `control` is stopped. Gives its address, its end, and what it told.
+    fn serve(&self, peer: Fingerprint, dir: &Path, control: &Control) -> (SocketAddr, JoinHandle<Result<()>>, mpsc::Receiver<String>) {
+        self.serve_within(times(), peer, dir, control)
+    }
+
+    fn serve_within(
+        &self,
+        times: Times,
+        peer: Fingerprint,
+        dir: &Path,
+        control: &Control,
+    ) -> (SocketAddr, JoinHandle<Result<()>>, mpsc::Receiver<String>) {
         let server = Server::bind("127.0.0.1:0", &self.answerer, peer).unwrap();
-        let (address, dir) = (server.address().unwrap(), dir.to_path_buf());
+        let (address, dir, control) = (server.address().unwrap(), dir.to_path_buf(), control.clone());
         let (tell, told) = mpsc::channel();
         let serve = move || {
             let sessions = Sessions::open(&dir).unwrap();
-            let limits = Limits { bounds: Bounds { longest: 1 << 20, ..Bounds::default() }, times: times(), once: true, stop };
+            let limits = Limits { bounds: Bounds { longest: 1 << 20, ..Bounds::default() }, times, once: true, control };
             server.serve(sessions, &open, &limits, &mut |notice: Notice| {
                 let _ = tell.send(format!("{notice:?}"));
             })
@@ -53,7 +68,7 @@ impl Two {
     }
 
     fn dial(&self, address: SocketAddr, peer: Fingerprint, patience: Duration) -> Dialer<'static> {
-        Dialer::new(&address.to_string(), &self.asker, peer, times(), patience, never, |_| {}).unwrap()
+        Dialer::new(&address.to_string(), &self.asker, peer, times(), patience, &Control::default(), |_| {}).unwrap()
     }
 
     /// P1 from the start to the end.
@@ -67,15 +82,11 @@ impl Two {
     }
 }
 
-fn never() -> bool {
-    false
-}
-
 #[test]
 fn two_parties_over_tls() {
     let two = Two::new();
     let dir = tempfile::tempdir().unwrap();
-    let (address, end, told) = two.serve(two.asker.fingerprint(), dir.path(), never);
+    let (address, end, told) = two.serve(two.asker.fingerprint(), dir.path(), &Control::default());
     assert_eq!(two.work(two.dial(address, two.answerer.fingerprint(), Duration::ZERO), b"a test").unwrap(), Chain::expected(BATCHES));
     end.join().unwrap().unwrap();
     let told: Vec<String> = told.iter().collect();
@@ -87,11 +98,12 @@ fn two_parties_over_tls() {
 
 #[test]
 fn strangers_are_not_served_and_do_not_get_in_the_way() {
-    static STOP: AtomicBool = AtomicBool::new(false);
+    let control = Control::default();
     let two = Two::new();
     let other = Identity::generate().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let (address, end, told) = two.serve(two.asker.fingerprint(), dir.path(), || STOP.load(Ordering::Relaxed));
+    let (address, end, told) =
+        two.serve_within(Times { handshake: Duration::from_secs(3), ..times() }, two.asker.fingerprint(), dir.path(), &control);
 
     // P1 is told another fingerprint than P2's.
     let error = two.work(two.dial(address, other.fingerprint(), Duration::from_secs(9)), b"a test").unwrap_err();
@@ -113,15 +125,15 @@ fn strangers_are_not_served_and_do_not_get_in_the_way() {
         let start = Instant::now();
         // The head of a TLS record, then a byte at a time.
         let _ = slow.write_all(&[0x16, 3, 1, 2, 0]);
-        while start.elapsed() < Duration::from_secs(20) && slow.write_all(&[1]).is_ok() {
+        while start.elapsed() < LONG && slow.write_all(&[1]).is_ok() {
             thread::sleep(Duration::from_millis(50));
         }
         start.elapsed()
     });
-    let value = two.work(two.dial(address, two.answerer.fingerprint(), Duration::from_secs(30)), b"a test").unwrap();
+    let value = two.work(two.dial(address, two.answerer.fingerprint(), LONG), b"a test").unwrap();
     assert_eq!(value, Chain::expected(BATCHES));
     end.join().unwrap().unwrap();
-    assert!(trickle.join().unwrap() < Duration::from_secs(15));
+    assert!(trickle.join().unwrap() < EARLY);
     drop(silent);
     let told: Vec<String> = told.iter().filter(|t| t.contains("Stranger")).collect();
     assert!(told.iter().any(|t| t.contains("WrongPeer")), "{told:?}");
@@ -135,7 +147,8 @@ fn a_silent_peer_and_a_missing_one_are_given_up() {
     let address = silent.local_addr().unwrap();
     let quick = Times { handshake: Duration::from_millis(300), ..times() };
     let dial = |address: SocketAddr| {
-        Dialer::new(&address.to_string(), &two.asker, two.answerer.fingerprint(), quick, Duration::from_millis(700), never, |_| {}).unwrap()
+        Dialer::new(&address.to_string(), &two.asker, two.answerer.fingerprint(), quick, Duration::from_millis(700), &Control::default(), |_| {})
+            .unwrap()
     };
     let start = Instant::now();
     let error = two.work(dial(address), b"a test").unwrap_err();
@@ -143,8 +156,8 @@ fn a_silent_peer_and_a_missing_one_are_given_up() {
     drop(silent);
     let error = two.work(dial(address), b"a test").unwrap_err().to_string();
     assert!(error.contains("refused") && error.contains("gave up"), "{error}");
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
-    let bad = Dialer::new("nonsense", &two.asker, two.answerer.fingerprint(), quick, Duration::ZERO, never, |_| {}).unwrap();
+    assert!(start.elapsed() < EARLY, "{:?}", start.elapsed());
+    let bad = Dialer::new("nonsense", &two.asker, two.answerer.fingerprint(), quick, Duration::ZERO, &Control::default(), |_| {}).unwrap();
     let error = two.work(bad, b"a test").unwrap_err().to_string();
     assert!(error.contains("address is nonsense, allowed is HOST:PORT"), "{error}");
 }
@@ -168,10 +181,10 @@ fn refusal(two: &Two, address: SocketAddr, frames: &[Vec<u8>]) -> String {
 
 #[test]
 fn the_right_party_with_wrong_messages_is_told_why() {
-    static STOP: AtomicBool = AtomicBool::new(false);
+    let control = Control::default();
     let two = Two::new();
     let dir = tempfile::tempdir().unwrap();
-    let (address, end, _told) = two.serve(two.asker.fingerprint(), dir.path(), || STOP.load(Ordering::Relaxed));
+    let (address, end, _told) = two.serve(two.asker.fingerprint(), dir.path(), &control);
     let hello = |longest: u32, scheme: &[u8]| {
         let terms = Terms { longest, ..two.terms(scheme) };
         crate::channel::session::Asker::new([4; 16], terms, None).hello([0; 16]).unwrap()
@@ -251,8 +264,8 @@ fn a_network_that_cuts_and_changes_bytes_delays_and_nothing_more() {
     for schedule in 0..6 {
         let two = Two::new();
         let dir = tempfile::tempdir().unwrap();
-        let (address, end, told) = two.serve(two.asker.fingerprint(), dir.path(), never);
-        let dial = two.dial(harm(address, schedule), two.answerer.fingerprint(), Duration::from_secs(20));
+        let (address, end, told) = two.serve(two.asker.fingerprint(), dir.path(), &Control::default());
+        let dial = two.dial(harm(address, schedule), two.answerer.fingerprint(), LONG);
         let mut checkpoint = Checkpoint::start(Chain::start()).unwrap();
         let mut channel = Shared::new(Remote::new(dial, checkpoint.session, two.terms(b"a test"), None));
         let mut work = Chain::new(channel.clone(), BATCHES);
@@ -270,34 +283,34 @@ fn a_network_that_cuts_and_changes_bytes_delays_and_nothing_more() {
 fn a_newer_connection_takes_the_place_of_a_dead_one() {
     let two = Two::new();
     let dir = tempfile::tempdir().unwrap();
-    let (address, end, told) = two.serve(two.asker.fingerprint(), dir.path(), never);
+    let (address, end, told) = two.serve(two.asker.fingerprint(), dir.path(), &Control::default());
     // Connected, and then gone without a word: nothing closes this one.
     let dead = two.dial(address, two.answerer.fingerprint(), Duration::ZERO).dial(None).unwrap();
     assert!(told.iter().any(|t| t.contains("Connected")));
     let start = Instant::now();
     assert_eq!(two.work(two.dial(address, two.answerer.fingerprint(), Duration::ZERO), b"a test").unwrap(), Chain::expected(BATCHES));
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(start.elapsed() < EARLY, "{:?}", start.elapsed());
     end.join().unwrap().unwrap();
     drop(dead);
 }
 
 #[test]
 fn an_interrupt_ends_every_wait_soon() {
-    static STOP: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
+    let controls = [Control::default(), Control::default()];
     let two = Two::new();
     let dir = tempfile::tempdir().unwrap();
-    let (address, end, told) = two.serve(two.asker.fingerprint(), dir.path(), || STOP[1].load(Ordering::Relaxed));
-    let stop = || STOP[0].load(Ordering::Relaxed);
-    let mut waiting = Dialer::new(&address.to_string(), &two.asker, two.answerer.fingerprint(), times(), Duration::ZERO, stop, |_| {}).unwrap();
+    let (address, end, told) = two.serve(two.asker.fingerprint(), dir.path(), &controls[1]);
+    let mut waiting =
+        Dialer::new(&address.to_string(), &two.asker, two.answerer.fingerprint(), times(), Duration::ZERO, &controls[0], |_| {}).unwrap();
     let mut wire = waiting.dial(None).unwrap();
     assert!(told.iter().any(|t| t.contains("Connected")));
     let start = Instant::now();
     // P1 waits for a message that never comes, then P2 for a request that never comes.
-    STOP[0].store(true, Ordering::Relaxed);
+    controls[0].stop();
     assert!(matches!(wire.receive(10), Err(Error::Interrupted)));
-    STOP[1].store(true, Ordering::Relaxed);
+    controls[1].stop();
     assert!(matches!(end.join().unwrap(), Err(Error::Interrupted)));
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < EARLY, "{:?}", start.elapsed());
     let mut channel = Remote::new(waiting, [1; 16], two.terms(b"a test"), None);
     assert!(matches!(channel.exchange(1, &[0; 16]), Err(Error::Interrupted)));
 }

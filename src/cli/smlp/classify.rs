@@ -9,7 +9,7 @@ use serde_json::json;
 use super::BackendChoice;
 use super::train::{bytes, duration, results_dir, short};
 use crate::cli::progress::Meter;
-use crate::cli::{check_stop, note, out, out_json, should_stop};
+use crate::cli::{check_stop, control, note, out, out_json};
 use crate::error::{Error, Result};
 use crate::measure::{Run, Source};
 use crate::record::Stage;
@@ -72,7 +72,7 @@ pub(in crate::cli) fn classify(args: &ClassifyArgs, json: bool) -> Result<bool> 
         model.check().map(|()| Classification { model, images: args.images, group: args.group })
     });
     let classifications = classifications.collect::<Result<Vec<_>>>()?;
-    let mut bench = Bench::new(args.toy, || !should_stop());
+    let mut bench = Bench::new(args.toy, control().clone());
     let loaded = bench.load(args.data, args.seed)?;
     if args.images == 0 || args.images > loaded.test.len() {
         return Err(Error::OutOfRange { what: "--images", value: args.images.to_string(), allowed: format!("1 to {}", loaded.test.len()) });

@@ -14,7 +14,7 @@ use crate::channel::{
 };
 use crate::cli::pipeline::{fastest_encryption, read_sound_key};
 use crate::cli::progress::Meter;
-use crate::cli::{check_folder, check_stop, check_target, note, out, out_json, should_stop, shown};
+use crate::cli::{check_folder, check_stop, check_target, control, note, out, out_json, shown};
 use crate::durable::write_private;
 use crate::error::{Error, Result};
 use crate::randomness::{Purpose, Tape};
@@ -92,7 +92,7 @@ pub(in crate::cli) struct P2Args {
 
 /// Serves P1 until it is stopped.
 pub(in crate::cli) fn p2(args: &P2Args) -> Result<bool> {
-    let backend = backend::open(args.backend.open()?)?;
+    let backend = backend::open_under(args.backend.open()?, control())?;
     let secret = files::read_secret_key(&args.secret, args.toy)?;
     let encryption = fastest_encryption(&secret);
     let user = read_user_key(&args.user_key)?;
@@ -108,7 +108,7 @@ pub(in crate::cli) fn p2(args: &P2Args) -> Result<bool> {
         Ok(Box::new(server) as Box<dyn crate::channel::Responder>)
     };
     let bounds = Bounds { longest: args.longest.saturating_mul(1 << 20).min(1 << 31), steps: args.exchanges };
-    let limits = Limits { bounds, times: Times::default(), once: args.once, stop: should_stop };
+    let limits = Limits { bounds, times: Times::default(), once: args.once, control: control().clone() };
     server.serve(sessions, &open, &limits, &mut |notice| note(&notice_text(&notice)))?;
     Ok(true)
 }
@@ -178,7 +178,7 @@ pub(in crate::cli) struct P1Args {
 
 /// Trains and classifies with P2, from the start or from where an earlier process was stopped.
 pub(in crate::cli) fn p1(args: &P1Args, json: bool) -> Result<bool> {
-    let backend = backend::open(args.backend.open()?)?;
+    let backend = backend::open_under(args.backend.open()?, control())?;
     let public = read_sound_key(&args.public, args.toy, args.trust)?;
     let identity = Identity::read(&args.identity)?;
     let training = Bundle::read(&args.data, Kind::Training)?;
@@ -202,7 +202,7 @@ pub(in crate::cli) fn p1(args: &P1Args, json: bool) -> Result<bool> {
     let (scheme, longest) = party::terms(&task, &public)?;
     let terms = Terms { asker: identity.fingerprint().0, answerer: args.peer.0, longest, scheme };
     let times = Times { wait: Duration::from_secs(args.answer), ..Times::default() };
-    let dialer = Dialer::new(&args.connect, &identity, args.peer, times, Duration::from_secs(args.patience), should_stop, |error| {
+    let dialer = Dialer::new(&args.connect, &identity, args.peer, times, Duration::from_secs(args.patience), control(), |error| {
         note(&format!("{error}; trying again for {} s", args.patience));
     })?;
     let mut link = Shared::new(Counted::new(Remote::new(dialer, checkpoint.session, terms, checkpoint.position)));
@@ -378,7 +378,7 @@ pub(in crate::cli) struct EncryptArgs {
 }
 
 fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
-    let backend = backend::open(args.backend.open()?)?;
+    let backend = backend::open_under(args.backend.open()?, control())?;
     check_target(&args.out, &[&args.public])?;
     let public = files::read_public_key(&args.public, args.toy)?;
     // Which backend the parties take is their own affair; a spec names one.

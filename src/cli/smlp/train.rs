@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::BackendChoice;
 use crate::cli::progress::Meter;
-use crate::cli::{check_folder, check_stop, note, out, out_json, should_stop};
+use crate::cli::{check_folder, check_stop, control, note, out, out_json};
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::measure::{Run, Source, busy_warning};
@@ -138,7 +138,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
     if let Some(warning) = busy_warning(machine::load_average()) {
         note(&format!("warning: {warning}"));
     }
-    let mut bench = Bench::new(args.toy, || !should_stop());
+    let mut bench = Bench::new(args.toy, control().clone());
     let loaded = bench.load(args.data, args.seed)?;
     let mut run = Run::start(Source { data: loaded.data.clone(), seed: args.seed, models: BTreeMap::new() });
     let mut failed = 0;

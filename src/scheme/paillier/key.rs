@@ -4,13 +4,14 @@
 //! of section 7; I. Damgård, M. Jurik, J. B. Nielsen, *A generalization of Paillier's public-key system with applications to electronic voting*, 2010, for h.
 
 use std::fmt;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use rug::Integer;
 use rug::integer::{IsPrime, Order};
 use sha2::{Digest, Sha256};
 
 use super::sound::SoundKey;
+use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::modulus::{Modulus, wipe};
 use crate::randomness::{Purpose, Tape};
@@ -28,6 +29,10 @@ pub(super) const TRIAL_DIVISION_LIMIT: u32 = 1 << 20;
 static SMALL_PRIMES: LazyLock<Integer> = LazyLock::new(|| Integer::from(Integer::primorial(TRIAL_DIVISION_LIMIT)));
 /// Baillie-PSW and 40 Miller-Rabin rounds (GMP counts the first as 24).
 const PRIMALITY_REPS: u32 = 64;
+/// Odd numbers that a search for primes sieves at once.
+const SIEVE_WINDOW: usize = 1 << 12;
+/// A search for primes divides by all primes below this first.
+const SIEVE_LIMIT: usize = 1 << 16;
 /// Cofactors k of p = 2 k p' + 1 stay below this, so that they factor at once.
 const COFACTOR_LIMIT: u32 = 1 << 22;
 
@@ -424,14 +429,14 @@ impl SecretKey {
     ///
     /// `safe` asks for safe primes p = 2 p' + 1; otherwise p = 2 k p' + 1 with a small odd k, which takes about as long as two ordinary prime searches. In
     /// both cases p = q = 3 (mod 4), gcd(p-1, q-1) = 2 and the factors of p - 1 are known, so the key is fit for DJN and for owner encryption. The top two bits
-    /// of both primes are set. `keep_going` is asked between candidates.
+    /// of both primes are set. `control` is looked at between candidates.
     ///
     /// # Errors
-    /// [`Error::KeyTooSmall`], [`Error::OutOfRange`] for the size, [`Error::Interrupted`] when `keep_going` says no.
-    pub fn generate(bits: u32, safe: bool, allow_toy: bool, tape: &Tape, keep_going: &(dyn Fn() -> bool + Sync)) -> Result<Self> {
+    /// [`Error::KeyTooSmall`], [`Error::OutOfRange`] for the size, [`Error::Interrupted`] when `control` was stopped.
+    pub fn generate(bits: u32, safe: bool, allow_toy: bool, tape: &Tape, control: &Control) -> Result<Self> {
         check_bits(bits, allow_toy)?;
         for attempt in 0u64.. {
-            let prime = |which: u64| generate_prime(bits / 2, safe, tape, 4 * attempt + which, keep_going);
+            let prime = |which: u64| generate_prime(bits / 2, safe, tape, 4 * attempt + which, control);
             let (p, q) = rayon::join(|| prime(0), || prime(1));
             let ((p, p_large), (q, q_large)) = (p?, q?);
             let common = Integer::from(&p - 1u32).gcd(&Integer::from(&q - 1u32));
@@ -514,14 +519,12 @@ fn has_smooth_order(prime: &Integer) -> bool {
 }
 
 /// A prime p = 2 k p' + 1 of exactly `bits` bits with its top two bits set, and p'; k = 1 for safe primes, otherwise small and odd.
-fn generate_prime(bits: u32, safe: bool, tape: &Tape, index: u64, keep_going: &(dyn Fn() -> bool + Sync)) -> Result<(Integer, Integer)> {
+fn generate_prime(bits: u32, safe: bool, tape: &Tape, index: u64, control: &Control) -> Result<(Integer, Integer)> {
     let mut stream = tape.stream(Purpose::Key, index);
     let lowest = Integer::from(3) << (bits - 2);
     let highest = (Integer::from(1) << bits) - 1u32;
     loop {
-        if !keep_going() {
-            return Err(Error::Interrupted);
-        }
+        control.advance(1)?;
         if safe {
             let large = (lowest.clone() + stream.bits(bits - 2)) / 2u32;
             // p' = 5 (mod 6): both p' and p escape 2 and 3.
@@ -535,10 +538,7 @@ fn generate_prime(bits: u32, safe: bool, tape: &Tape, index: u64, keep_going: &(
         // Toys have short primes: their cofactor is short, too.
         let cofactor_bits = (bits / 8).min(20);
         let large = (Integer::from(1) << (bits - cofactor_bits - 2)) + stream.bits(bits - cofactor_bits - 2);
-        let large = large.next_prime();
-        if !is_prime(&large) {
-            continue;
-        }
+        let large = next_prime(&large, control)?;
         let unit = Integer::from(&large * 2u32);
         let first = Integer::from(&lowest / &unit) + 1u32;
         let count = Integer::from(&highest / &unit) - &first;
@@ -550,14 +550,52 @@ fn generate_prime(bits: u32, safe: bool, tape: &Tape, index: u64, keep_going: &(
             if p > highest || k >= COFACTOR_LIMIT {
                 break;
             }
+            control.advance(1)?;
             if survives_trial_division(&p) && is_prime(&p) {
                 return Ok((p, large));
             }
-            if !keep_going() {
-                return Err(Error::Interrupted);
-            }
         }
     }
+}
+
+/// The least prime above x. GMP's own search cannot be stopped, and takes seconds at 4096 bits.
+fn next_prime(x: &Integer, control: &Control) -> Result<Integer> {
+    let mut first = Integer::from(x + 1u32);
+    first.set_bit(0, true);
+    let window = SIEVE_WINDOW as u32;
+    loop {
+        // Whether first + 2 i has a small factor.
+        let mut composite = [false; SIEVE_WINDOW];
+        for &p in sieve_primes().iter().filter(|&&p| first > p) {
+            let missing = (p - first.mod_u(p)) % p;
+            let start = if missing.is_multiple_of(2) { missing / 2 } else { (missing + p) / 2 };
+            (start..window).step_by(p as usize).for_each(|i| composite[i as usize] = true);
+        }
+        for i in (0..window).filter(|&i| !composite[i as usize]) {
+            control.advance(1)?;
+            let candidate = Integer::from(&first + 2 * i);
+            if is_prime(&candidate) {
+                return Ok(candidate);
+            }
+        }
+        first += 2 * window;
+    }
+}
+
+/// The odd primes by which a search for primes divides first.
+fn sieve_primes() -> &'static [u32] {
+    static PRIMES: OnceLock<Vec<u32>> = OnceLock::new();
+    PRIMES.get_or_init(|| {
+        let mut composite = vec![false; SIEVE_LIMIT];
+        let mut primes = Vec::new();
+        for p in (3..SIEVE_LIMIT).step_by(2) {
+            if !composite[p] {
+                primes.push(p as u32);
+                (p * p..SIEVE_LIMIT).step_by(2 * p).for_each(|multiple| composite[multiple] = true);
+            }
+        }
+        primes
+    })
 }
 
 /// Whether no prime below 1000 divides x, unless it is x.

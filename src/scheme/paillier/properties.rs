@@ -7,12 +7,13 @@ use rug::Integer;
 use super::key::is_prime;
 use super::*;
 use crate::backend::{self, BackendId};
+use crate::control::Control;
 use crate::error::Error;
 use crate::modulus::Modulus;
 use crate::plan::Weights;
 
 fn toy(bits: u32, number: u64) -> SecretKey {
-    SecretKey::generate(bits, false, true, &Tape::replayable(number), &|| true).unwrap()
+    SecretKey::generate(bits, false, true, &Tape::replayable(number), &Control::default()).unwrap()
 }
 
 fn gmp() -> Box<dyn Backend> {
@@ -230,7 +231,7 @@ fn generated_keys_have_the_promised_shape() {
     let toys = (0..30).map(|number| (sizes[number as usize % sizes.len()], number % 7 == 6, number));
     for (bits, safe, number) in toys.chain([(2048, false, 30)]) {
         let safe = safe && bits <= 384;
-        let key = SecretKey::generate(bits, safe, bits < MINIMUM_BITS, &Tape::replayable(number), &|| true).unwrap();
+        let key = SecretKey::generate(bits, safe, bits < MINIMUM_BITS, &Tape::replayable(number), &Control::default()).unwrap();
         let [p, q] = key.primes();
         assert_eq!(key.public().bits(), bits);
         assert_eq!(*key.public().n(), Integer::from(p * q));
@@ -255,10 +256,10 @@ fn generated_keys_have_the_promised_shape() {
             assert_eq!(Decryptor::new(gmp().as_ref(), &key, true).unwrap().decrypt(&c).unwrap(), messages, "{bits} {encryption}");
         }
     }
-    let interrupted = SecretKey::generate(2048, true, false, &Tape::replayable(1), &|| false);
+    let interrupted = SecretKey::generate(2048, true, false, &Tape::replayable(1), &Control::stopping_at(1));
     assert!(matches!(interrupted, Err(Error::Interrupted)));
     for bits in [0, 128, 255, 257, 8194, u32::MAX] {
-        assert!(SecretKey::generate(bits, false, true, &Tape::replayable(1), &|| true).is_err(), "{bits}");
+        assert!(SecretKey::generate(bits, false, true, &Tape::replayable(1), &Control::default()).is_err(), "{bits}");
     }
 }
 
@@ -352,7 +353,7 @@ fn own_bases_reach_the_whole_group_evenly() {
 
 #[test]
 fn a_few_ciphertexts_are_those_of_many() {
-    let secret = SecretKey::generate(512, false, true, &Tape::replayable(11), &|| true).unwrap();
+    let secret = SecretKey::generate(512, false, true, &Tape::replayable(11), &Control::default()).unwrap();
     let tape = Tape::replayable(12);
     let messages: Vec<Integer> = (0..17).map(Integer::from).collect();
     for id in BackendId::ALL {
@@ -372,7 +373,7 @@ fn a_few_ciphertexts_are_those_of_many() {
 
 #[test]
 fn results_from_own_bases_decrypt_and_show_both_jacobi_symbols() {
-    let secret = SecretKey::generate(512, false, true, &Tape::replayable(11), &|| true).unwrap();
+    let secret = SecretKey::generate(512, false, true, &Tape::replayable(11), &Control::default()).unwrap();
     let backend = gmp();
     let encryptor =
         Encryptor::own_bases(backend.as_ref(), secret.sound(), Tables::default(), Purpose::Rerandomisation, &Tape::replayable(12)).unwrap();

@@ -177,7 +177,7 @@ mod tests {
     use crate::randomness::Tape;
 
     fn toy(bits: u32, number: u64) -> SecretKey {
-        SecretKey::generate(bits, false, true, &Tape::replayable(number), &|| true).unwrap()
+        SecretKey::generate(bits, false, true, &Tape::replayable(number), &crate::control::Control::default()).unwrap()
     }
 
     #[test]

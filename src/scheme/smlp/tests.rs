@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use super::*;
 use crate::backend::{self, BackendId};
 use crate::channel::{Channel, Counted, Local, Responder};
+use crate::control::Control;
 use crate::randomness::{Purpose, Tape};
 use crate::scheme::paillier::{Encryption, Rerandomisation, SecretKey, Tables};
 
@@ -12,7 +13,7 @@ type Pair = Encrypted<Counted<Local<KeyServer>>>;
 
 fn toy(bits: u32) -> &'static SecretKey {
     static KEYS: [OnceLock<SecretKey>; 2] = [const { OnceLock::new() }; 2];
-    KEYS[usize::from(bits > 512)].get_or_init(|| SecretKey::generate(bits, false, true, &Tape::replayable(5), &|| true).unwrap())
+    KEYS[usize::from(bits > 512)].get_or_init(|| SecretKey::generate(bits, false, true, &Tape::replayable(5), &Control::default()).unwrap())
 }
 
 fn server(id: BackendId, key: &SecretKey, tape: u64) -> KeyServer {
@@ -540,7 +541,7 @@ fn a_million_masked_numbers_look_uniform() {
 
 /// `count` comparisons of numbers below 2^bits under a toy key of 256 bits, both ends and 0 included, against plain arithmetic. Output: wrong ones.
 fn comparisons(comparison: Comparison, bits: u32, count: usize) -> usize {
-    let secret = SecretKey::generate(256, false, true, &Tape::replayable(6), &|| true).unwrap();
+    let secret = SecretKey::generate(256, false, true, &Tape::replayable(6), &Control::default()).unwrap();
     let tables = Tables { uses: 100_000, ..Tables::default() };
     let backend = backend::open(BackendId::Gmp).unwrap();
     let server = KeyServer::new(backend.as_ref(), &secret, Encryption::Owner, tables, Tape::replayable(130), user()).unwrap();
@@ -639,7 +640,7 @@ type Measured = Encrypted<Timed<Counted<Local<KeyServer>>>>;
 
 fn measured(id: BackendId, key_bits: u32, comparison: Comparison, slot_bits: u32) -> Measured {
     let start = std::time::Instant::now();
-    let secret = SecretKey::generate(key_bits, false, true, &Tape::replayable(7), &|| true).unwrap();
+    let secret = SecretKey::generate(key_bits, false, true, &Tape::replayable(7), &Control::default()).unwrap();
     let backend = backend::open(id).unwrap();
     let tables = Tables::default();
     let server = KeyServer::new(backend.as_ref(), &secret, Encryption::Owner, tables, Tape::replayable(150), user()).unwrap();

@@ -1,6 +1,7 @@
 //! One experiment: images protected, a network trained on what comes of it, the key attacked.
 
 use crate::attack::{Recovered, known_plaintext, recover_key, without_key};
+use crate::control::Control;
 use crate::dataset::Images;
 use crate::error::{Error, Result};
 use crate::features::Features;
@@ -29,8 +30,8 @@ pub enum Progress {
     Attacking,
 }
 
-/// Hears how far an experiment is and may end it by an error; asked at least every few seconds.
-pub type Report<'a> = dyn FnMut(Progress) -> Result<()> + 'a;
+/// Hears how far an experiment is.
+pub type Report<'a> = dyn FnMut(Progress) + 'a;
 
 /// Images as ciphertexts, or as they are.
 pub struct Protected {
@@ -66,8 +67,8 @@ fn share_equal(numbers: &[i64], images: &Images) -> f64 {
 /// Encrypts training and test images under a key drawn from `seed`. Equal arguments give equal ciphertexts.
 ///
 /// # Errors
-/// As the scheme's; what `report` says.
-pub fn protect(training: &Images, test: &Images, protection: Protection, seed: u64, report: &mut Report<'_>) -> Result<Protected> {
+/// As the scheme's; [`Error::Interrupted`] when `control` was stopped.
+pub fn protect(training: &Images, test: &Images, protection: Protection, seed: u64, control: &Control, report: &mut Report<'_>) -> Result<Protected> {
     let extent = (training.rows, training.cols);
     let size = extent.0 * extent.1;
     let whole = |images: &Images| Coordinates { count: images.len(), width: size, values: pixels(images, 0, images.len()) };
@@ -97,7 +98,8 @@ pub fn protect(training: &Images, test: &Images, protection: Protection, seed: u
                 None => encryptor.encrypt(&messages, &tape, first + from as u64)?,
             });
             done += to - from;
-            report(Progress::Encrypted(done))?;
+            report(Progress::Encrypted(done));
+            control.advance(to - from)?;
         }
         Ok(Coordinates { count: images.len(), width: parameters.width(), values })
     };
@@ -133,12 +135,13 @@ pub struct Learnt {
 /// Trains a network on protected images, labels in clear, and tests it on others. Uses no key: what it learns anybody can learn who has the ciphertexts.
 ///
 /// # Errors
-/// [`crate::error::Error::Size`] when labels are missing; what `report` says.
+/// [`crate::error::Error::Size`] when labels are missing; [`Error::Interrupted`] when `control` was stopped.
 pub fn learn(
     protected: &Protected,
     (labels, test_labels): (&[u8], &[u8]),
     learner: Learner,
     (epochs, seed): (Option<u32>, u64),
+    control: &Control,
     report: &mut Report<'_>,
 ) -> Result<Learnt> {
     let watch = Stopwatch::start();
@@ -147,26 +150,14 @@ pub fn learn(
     let features: Features = scaling.apply(&protected.training, inputs)?;
     let recipe = learner.recipe(features.count, epochs, seed);
     let (extent, hidden) = learner.layers(protected.extent, inputs);
-    // Training asks whether to stop before each batch, and tells of each pass: both ask `report`.
-    let (last, failure) = (std::cell::Cell::new(Progress::Trained(0, 0.0)), std::cell::RefCell::new(None));
-    let report = std::cell::RefCell::new(report);
-    let tell = |progress: Progress| {
-        last.set(progress);
-        let told = (report.borrow_mut())(progress);
-        told.map_err(|error| failure.replace(Some(error))).is_err()
-    };
-    let stop = || tell(last.get());
+    let mut training_accuracy = 0.0;
     let mut told = |p: crate::model::Progress| {
-        tell(Progress::Trained(p.epoch, p.accuracy));
+        training_accuracy = p.accuracy;
+        report(Progress::Trained(p.epoch, p.accuracy));
     };
-    let trained = Classifier::train(&features, labels, (extent, &hidden), &recipe, &mut told, &stop);
-    if let Some(error) = failure.take() {
-        return Err(error);
-    }
-    let classifier = trained?;
+    let classifier = Classifier::train(&features, labels, (extent, &hidden), &recipe, &mut told, control)?;
     let train_ns = watch.elapsed().wall_ns;
     let classes = classifier.classify(&scaling.apply(&protected.test, inputs)?)?;
-    let training_accuracy = if let Progress::Trained(_, share) = last.get() { share } else { 0.0 };
     let accuracy = count_equal(&classes, test_labels) as f64 / classes.len().max(1) as f64;
     Ok(Learnt { learner, inputs, epochs: recipe.epochs, training_accuracy, accuracy, classes, train_ns })
 }
@@ -195,11 +186,12 @@ pub struct Attacked {
 /// with it. The true key serves only to count what was recovered. None in the clear, and for absolute values of the matrix, under which no key decrypts.
 ///
 /// # Errors
-/// As the scheme's; what `report` says, which is asked before the attack.
-pub fn attack(protected: &Protected, known: &Images, test: &Images, report: &mut Report<'_>) -> Result<Option<Attacked>> {
+/// As the scheme's; [`Error::Interrupted`] when `control` was stopped.
+pub fn attack(protected: &Protected, known: &Images, test: &Images, control: &Control, report: &mut Report<'_>) -> Result<Option<Attacked>> {
     let attackable = protected.secret.as_ref().zip(protected.protection.parameters).filter(|_| protected.protection.setting != Setting::Absolute);
     let Some((secret, parameters)) = attackable else { return Ok(None) };
-    report(Progress::Attacking)?;
+    report(Progress::Attacking);
+    control.check()?;
     let watch = Stopwatch::start();
     let found = match &protected.public {
         Some(public) => recover_key(public),
@@ -228,12 +220,13 @@ fn counted(found: Result<Recovered>, secret: &Secret, samples: usize, attack_ns:
 /// The attack on a public matrix of some dimension, without any image.
 ///
 /// # Errors
-/// As the scheme's; what `report` says, which is asked before the attack.
-pub fn attack_matrix(parameters: Parameters, digits: Option<usize>, seed: u64, report: &mut Report<'_>) -> Result<Attacked> {
+/// As the scheme's; [`Error::Interrupted`] when `control` was stopped.
+pub fn attack_matrix(parameters: Parameters, digits: Option<usize>, seed: u64, control: &Control, report: &mut Report<'_>) -> Result<Attacked> {
     let tape = Tape::replayable(seed);
     let secret = Secret::generate(parameters, &tape, 0)?;
     let public = PublicMatrix::generate(&secret, &tape, digits)?;
-    report(Progress::Attacking)?;
+    report(Progress::Attacking);
+    control.check()?;
     let watch = Stopwatch::start();
     let found = recover_key(&public);
     let attack_ns = watch.elapsed().wall_ns;

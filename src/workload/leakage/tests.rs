@@ -1,12 +1,11 @@
 use super::*;
+use crate::control::Control;
 use crate::dataset::Images;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::model::testdata::digits;
 use crate::scheme::eivhe::Draw;
 
-fn go(_: Progress) -> Result<()> {
-    Ok(())
-}
+fn go(_: Progress) {}
 
 fn first(images: &Images, count: usize) -> Images {
     let size = images.rows * images.cols;
@@ -19,11 +18,11 @@ fn protected(setting: Setting, sizes: Sizes, training: &Images, test: &Images) -
     if setting == Setting::Lwe {
         protection.parameters.as_mut().unwrap().key_columns = 128;
     }
-    protect(training, test, protection, 1, &mut go).unwrap()
+    protect(training, test, protection, 1, &Control::default(), &mut go).unwrap()
 }
 
 fn accuracy(protected: &Protected, training: &Images, test: &Images, learner: Learner) -> f64 {
-    learn(protected, (&training.labels, &test.labels), learner, (Some(15), 1), &mut go).unwrap().accuracy
+    learn(protected, (&training.labels, &test.labels), learner, (Some(15), 1), &Control::default(), &mut go).unwrap().accuracy
 }
 
 #[test]
@@ -41,7 +40,7 @@ fn over_the_integers_ciphertexts_teach_what_plaintexts_do_and_the_key_falls() {
             if learner != Learner::Softmax {
                 continue;
             }
-            let attacked = attack(&protected, &training, &test, &mut go).unwrap();
+            let attacked = attack(&protected, &training, &test, &Control::default(), &mut go).unwrap();
             if setting == Setting::Absolute {
                 assert!(attacked.is_none() && protected.owner_decrypts.is_none());
                 continue;
@@ -63,7 +62,7 @@ fn the_sound_variant_teaches_nothing_and_keeps_its_key() {
         // 599 images: 3.9 standard deviations of guessing are 4.8 points; always the most frequent class is 10.4 %.
         assert!((0.05..0.155).contains(&accuracy), "{learner}: {accuracy}");
     }
-    let attacked = attack(&protected, &training, &test, &mut go).unwrap().unwrap();
+    let attacked = attack(&protected, &training, &test, &Control::default(), &mut go).unwrap().unwrap();
     assert_eq!((attacked.recovered, attacked.consistent, attacked.images, attacked.without_key), (0.0, 0.0, Some(0.0), Some(0.0)));
 }
 
@@ -74,7 +73,7 @@ fn utility_and_secrecy_meet_where_the_mask_fills_the_modulus() {
         let sizes = Sizes { q_bits: 30, a_bound: (bits < 30).then(|| 1 << bits), ..Sizes::default() };
         let protected = protected(Setting::ModularFresh, sizes, &training, &test);
         assert_eq!(protected.owner_decrypts, Some(1.0));
-        let attacked = attack(&protected, &training, &test, &mut go).unwrap().unwrap();
+        let attacked = attack(&protected, &training, &test, &Control::default(), &mut go).unwrap().unwrap();
         (accuracy(&protected, &training, &test, Learner::Softmax), attacked.recovered, attacked.images.unwrap())
     };
     let (open, closed) = (point(12), point(30));
@@ -92,8 +91,8 @@ fn every_experiment_gives_the_same_bits_with_any_number_of_threads() {
             pool.install(|| {
                 let protected = protected(setting, Sizes::default(), &training, &test);
                 let scaled = Scaling::of(&protected.training).apply(&protected.training, 64).unwrap();
-                let learnt = learn(&protected, (&training.labels, &test.labels), learner, (Some(2), 3), &mut go).unwrap();
-                let attacked = attack(&protected, &training, &test, &mut go).unwrap().unwrap();
+                let learnt = learn(&protected, (&training.labels, &test.labels), learner, (Some(2), 3), &Control::default(), &mut go).unwrap();
+                let attacked = attack(&protected, &training, &test, &Control::default(), &mut go).unwrap().unwrap();
                 (protected.training, scaled, learnt.classes, learnt.accuracy, attacked.rounded, attacked.recovered)
             })
         };
@@ -144,19 +143,19 @@ fn every_point_of_every_sweep_decrypts_and_a_matrix_without_images_is_attacked()
     }
     let sizes = Sizes { key_columns: 10, a_bound: Some(1000), t_bound: 1000, ..Sizes::default() };
     let parameters = Protection::new(Setting::IntegersFixed, sizes, 10, 255).unwrap().parameters.unwrap();
-    let attacked = attack_matrix(parameters, Some(100), 1, &mut go).unwrap();
+    let attacked = attack_matrix(parameters, Some(100), 1, &Control::default(), &mut go).unwrap();
     assert!(attacked.entries == 100 && attacked.samples == 1000 && attacked.recovered >= 0.99, "{attacked:?}");
 }
 
 #[test]
-fn a_report_ends_an_experiment() {
+fn a_stop_ends_an_experiment() {
     let (training, test) = digits();
     let protection = Protection::new(Setting::IntegersFixed, Sizes::default(), 64, 16).unwrap();
-    let stop = |_: Progress| Err(Error::Interrupted);
-    assert!(matches!(protect(&training, &test, protection, 1, &mut { stop }), Err(Error::Interrupted)));
+    let stopped = Control::stopping_at(1);
+    assert!(matches!(protect(&training, &test, protection, 1, &stopped, &mut go), Err(Error::Interrupted)));
     let protected = protected(Setting::IntegersFixed, Sizes::default(), &training, &test);
     let labels = (&training.labels[..], &test.labels[..]);
-    assert!(matches!(learn(&protected, labels, Learner::Softmax, (None, 1), &mut { stop }), Err(Error::Interrupted)));
-    assert!(matches!(attack(&protected, &training, &test, &mut { stop }), Err(Error::Interrupted)));
-    assert!(matches!(learn(&protected, (&[1], &[1]), Learner::Softmax, (None, 1), &mut go), Err(Error::Size { .. })));
+    assert!(matches!(learn(&protected, labels, Learner::Softmax, (None, 1), &stopped, &mut go), Err(Error::Interrupted)));
+    assert!(matches!(attack(&protected, &training, &test, &stopped, &mut go), Err(Error::Interrupted)));
+    assert!(matches!(learn(&protected, (&[1], &[1]), Learner::Softmax, (None, 1), &Control::default(), &mut go), Err(Error::Size { .. })));
 }

@@ -16,6 +16,7 @@ use super::data::{Loaded, order};
 use super::metered::{Cost, Ledger, Metered};
 use super::{Data, Float, Parameters, Perceptron, Protection, Records, Spec};
 use crate::backend::{Device, DeviceKind};
+use crate::control::Control;
 use crate::error::Result;
 use crate::model::argmax;
 use crate::randomness::Tape;
@@ -97,7 +98,7 @@ pub struct Bench {
     simulated: HashMap<Spec, Arc<Vec<Snapshot>>>,
     pub(super) keys: HashMap<(u32, u64), (SecretKey, Elapsed)>,
     pub(super) allow_toy: bool,
-    pub(super) keep_going: fn() -> bool,
+    pub(super) control: Control,
 }
 
 /// What [`Bench::drive`] brings back.
@@ -108,10 +109,10 @@ pub(super) struct Driven<M> {
 }
 
 impl Bench {
-    /// `keep_going` is asked during key generation.
+    /// `control` can stop the work.
     #[must_use]
-    pub fn new(allow_toy: bool, keep_going: fn() -> bool) -> Self {
-        Self { loaded: HashMap::new(), simulated: HashMap::new(), keys: HashMap::new(), allow_toy, keep_going }
+    pub fn new(allow_toy: bool, control: Control) -> Self {
+        Self { loaded: HashMap::new(), simulated: HashMap::new(), keys: HashMap::new(), allow_toy, control }
     }
 
     /// The records of a spec.

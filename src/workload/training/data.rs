@@ -6,6 +6,7 @@ use std::str::FromStr;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::control::Control;
 use crate::dataset::{Dataset, DatasetChoice, Images};
 use crate::description::Description;
 use crate::error::{Error, Result};
@@ -86,7 +87,7 @@ impl Data {
     }
 
     fn images(self, choice: &DatasetChoice, held_out: usize) -> Result<Loaded> {
-        let dataset: Dataset = choice.open(true, &|_| {}, &|| false)?;
+        let dataset: Dataset = choice.open(true, &|_| {}, &Control::default())?;
         let images = dataset.training()?;
         let whole = dataset.description();
         // Images that are held out come from the training file.

@@ -39,7 +39,7 @@ impl Bench {
         if let Some((secret, elapsed)) = self.keys.get(&(bits, seed)) {
             return Ok((secret.clone(), *elapsed));
         }
-        let (secret, elapsed) = Stopwatch::time(|| SecretKey::generate(bits, false, self.allow_toy, &Tape::replayable(seed), &self.keep_going));
+        let (secret, elapsed) = Stopwatch::time(|| SecretKey::generate(bits, false, self.allow_toy, &Tape::replayable(seed), &self.control));
         let secret = secret?;
         self.keys.insert((bits, seed), (secret.clone(), elapsed));
         Ok((secret, elapsed))
@@ -48,7 +48,7 @@ impl Bench {
     /// Both servers. All randomness comes from the seed, so that runs can be repeated; it protects nothing.
     pub(super) fn set_up(&mut self, (backend, key_bits, comparison): (BackendId, u32, Comparison), slot_bits: u32, seed: u64) -> Result<Setup> {
         let (secret, keygen) = self.key(key_bits, seed)?;
-        let backend = backend::open(backend)?;
+        let backend = backend::open_under(backend, &self.control)?;
         let ledger = Ledger::default();
         let (pair, prepare) = Stopwatch::time(|| {
             // Each party has a tape of its own; the tape of the roundings is the simulator's, too.

@@ -7,11 +7,12 @@ use rug::Integer;
 use super::super::{Ciphertexts, Encryption, Encryptor, Packing, PublicKey, SecretKey, Sendable};
 use super::*;
 use crate::backend::{self, BackendId};
+use crate::control::Control;
 use crate::description::Description;
 use crate::randomness::{Purpose, Tape};
 
 fn toy(bits: u32, number: u64) -> SecretKey {
-    SecretKey::generate(bits, false, true, &Tape::replayable(number), &|| true).unwrap()
+    SecretKey::generate(bits, false, true, &Tape::replayable(number), &Control::default()).unwrap()
 }
 
 /// The same key as another program would write it: no base, no factors of p - 1.

@@ -1,0 +1,72 @@
+//! What holds for all backends beside their arithmetic, which the suite of `conformance` checks.
+
+use rug::Integer;
+
+use super::{BackendId, DeviceKind, Exponents, Resident, Ring, Secrecy, open_under};
+use crate::control::Control;
+use crate::error::{Error, Result};
+use crate::limbs::Limbs;
+use crate::modulus::Modulus;
+use crate::plan::{Op, Program};
+
+/// Every item is a chain of `length` squares.
+fn chain(length: u32) -> Program {
+    let ops = (0..length).map(|at| Op::Sqr { dst: at + 1, a: at }).collect();
+    Program::new(1, ops, vec![1; length as usize], vec![length], 0, 0).unwrap()
+}
+
+type Step = (&'static str, Box<dyn Fn(&dyn Ring, &Resident) -> Result<()>>);
+
+/// Steps that may take long, on the residues of a batch.
+fn steps() -> Vec<Step> {
+    let exponent: Integer = (Integer::from(1) << 300) + 77;
+    let secret = exponent.clone();
+    let program = chain(200);
+    let one = chain(200);
+    vec![
+        ("run of many items", Box::new(move |ring, values| ring.run(&program, values, None).map(drop))),
+        ("run of one item", Box::new(move |ring, values| ring.run(&one, &ring.gather(&[values], &[(0, 3)])?, None).map(drop))),
+        ("public power", Box::new(move |ring, values| ring.pow(values, Exponents::Shared(&exponent), Secrecy::Public).map(drop))),
+        ("secret power", Box::new(move |ring, values| ring.pow(values, Exponents::Shared(&secret), Secrecy::Secret).map(drop))),
+        ("inverse", Box::new(|ring, values| ring.invert(values).map(drop))),
+    ]
+}
+
+/// The residues 2, 3, ... modulo the square of a prime.
+fn batch(id: BackendId, control: &Control, items: u32) -> Option<(std::sync::Arc<dyn Ring>, Resident)> {
+    let backend = match open_under(id, control) {
+        Ok(backend) => backend,
+        Err(error) => {
+            println!("skipped: {error}");
+            return None;
+        }
+    };
+    let items = if backend.device().kind == DeviceKind::Software { items.min(20) } else { items };
+    // 2^127 - 1 is a prime.
+    let ring = backend.ring(Modulus::square((Integer::from(1) << 127) - 1u32).unwrap()).unwrap();
+    let values: Vec<Integer> = (0..items).map(|i| Integer::from(i + 2)).collect();
+    let resident = ring.upload(&Limbs::from_integers(&values, ring.modulus().width()).unwrap()).unwrap();
+    Some((ring, resident))
+}
+
+#[test]
+fn every_backend_counts_what_it_does_and_stops_in_the_middle_of_a_step() {
+    for id in BackendId::ALL {
+        for (name, step) in steps() {
+            let control = Control::default();
+            let Some((ring, values)) = batch(id, &control, 100) else { break };
+            let (looks, done) = (control.looks(), control.done());
+            step(ring.as_ref(), &values).unwrap();
+            let (inside, counted) = (control.looks() - looks, control.done() - done);
+            assert!(inside > 1 && counted >= values.len() as u64 / 2, "{id}, {name}: {inside} looks, {counted} operations");
+            // Threads look in any order, and the last looks may be those of what follows the arithmetic.
+            for look in [1, inside.div_ceil(2)] {
+                let control = Control::stopping_at(looks + look);
+                let Some((ring, values)) = batch(id, &control, 100) else { break };
+                let stopped = step(ring.as_ref(), &values);
+                assert!(matches!(stopped, Err(Error::Interrupted)), "{id}, {name}, look {look} of {inside}: {stopped:?}");
+                assert!(matches!(step(ring.as_ref(), &values), Err(Error::Interrupted)), "{id}, {name}: it stays stopped");
+            }
+        }
+    }
+}
