@@ -6,10 +6,19 @@ use std::process::Command;
 use std::{env, fs};
 
 fn main() {
-    // Without these the script would run for every change of any file.
-    for path in ["build.rs", "src", "benches/sweeps", "Cargo.lock", ".git/HEAD", ".git/index", ".git/refs/heads"] {
+    // Without these the script would run for every change of any file. A path that is not there
+    // would make it run at every build.
+    for path in ["build.rs", "src", "benches/sweeps", "Cargo.lock"] {
         println!("cargo:rerun-if-changed={path}");
     }
+    // In a worktree and in a submodule `.git` is a file that says where these are.
+    for path in ["HEAD", "index", "refs/heads", "packed-refs"].iter().filter_map(|name| git(&["rev-parse", "--git-path", name])) {
+        if Path::new(&path).exists() {
+            println!("cargo:rerun-if-changed={path}");
+        }
+    }
+    // Another checkout that shares the target folder; `.cargo/config.toml` sets it.
+    println!("cargo:rerun-if-env-changed=CIPHERLANE_CHECKOUT");
     set("CIPHERLANE_REVISION", revision());
     set("CIPHERLANE_RUSTC", output(&env::var("RUSTC").unwrap_or_else(|_| "rustc".into()), &["--version"]));
     set("CIPHERLANE_FLAGS", env::var("CARGO_ENCODED_RUSTFLAGS").ok().map(|flags| flags.replace('\u{1f}', " ")));
@@ -25,7 +34,9 @@ fn main() {
     }
 }
 
-/// The sweep files as a list of setting, path and text, so that `cipherlane paper` has them without the source beside it.
+/// The sweep files as a list of setting, path and text, so that the program has them without the
+/// source beside it. Only the compiler knows where the source is: what is written here may be used
+/// for another checkout.
 fn sweeps() -> String {
     let mut list = String::from("&[\n");
     let root = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
@@ -35,7 +46,8 @@ fn sweeps() -> String {
         files.sort();
         for path in files {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let _ = writeln!(list, "    ({setting:?}, {:?}, include_str!({path:?})),", format!("{folder}/{name}"));
+            let path = format!("{folder}/{name}");
+            let _ = writeln!(list, "    ({setting:?}, {path:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?}))),", format!("/{path}"));
         }
     }
     list + "]"
@@ -50,10 +62,17 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The commit, with `-dirty` when tracked files differ from it.
+/// What git says, which leaves its index as it is: a newer one would make the script run again.
+fn git(arguments: &[&str]) -> Option<String> {
+    output("git", &[&["--no-optional-locks"], arguments].concat())
+}
+
+/// The commit, with `-dirty` when tracked files differ from it. Source that was unpacked inside
+/// another repository has none.
 fn revision() -> Option<String> {
-    let commit = output("git", &["rev-parse", "--short=12", "HEAD"])?;
-    let changes = output("git", &["status", "--porcelain", "--untracked-files=no"])?;
+    git(&["ls-files", "--error-unmatch", "build.rs"])?;
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
     Some(if changes.is_empty() { commit } else { format!("{commit}-dirty") })
 }
 
