@@ -20,6 +20,11 @@ const TABLE: u32 = 3u;
 const ENTER: u32 = 3u;
 // Beside a kind: the factors are the same.
 const SQUARE: u32 = 4u;
+//@if squares
+//@if workgroup
+var<workgroup> first_kind: u32;
+//@end
+//@end
 
 // The row of an operand: of the table's for an entry of it, else of the slots'.
 fn row_of(operand: u32, item: u32, modulus: u32) -> u32 {
@@ -121,12 +126,17 @@ fn machine({{BUILTINS}}) {
         var u$p: Wide;
         //@end
         //@if squares
-        // All teams are at the same operation, so all of them take the same way; the compiler has to be told.
+        // All teams are at the same operation, so all of them take the same way; the compiler has
+        // to be told. A browser also asks for a proof, since the products wait for each other: what
+        // all have read from one word of the workgroup is one.
         //@if subgroup
         let shared_kind = subgroupBroadcastFirst(kind);
         //@end
         //@if workgroup
-        let shared_kind = kind;
+        if (me == 0u) {
+            first_kind = kind;
+        }
+        let shared_kind = workgroupUniformLoad(&first_kind);
         //@end
         if (params.together != 0u && (shared_kind & SQUARE) != 0u) {
             //@include product squaring
