@@ -12,9 +12,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
 use crate::control::Control;
 use crate::description::Description;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, near};
 use fetch::{Limits, Part, Progress, Published};
 
 /// Environment variable that names the folder with the MNIST files.
@@ -63,6 +65,26 @@ impl Images {
         let size = self.rows * self.cols;
         let (pixels, labels) = (self.pixels[first * size..(first + count) * size].to_vec(), self.labels[first..first + count].to_vec());
         Self { rows: self.rows, cols: self.cols, max_pixel: self.max_pixel, pixels, labels }
+    }
+
+    /// SHA-256 in lower-case hex of the images as an uncompressed IDX file (big-endian header of
+    /// magic number 0x803, count, rows and columns, then the pixels).
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        for number in [idx::IMAGES_MAGIC as usize, self.len(), self.rows, self.cols] {
+            hash.update((number as u32).to_be_bytes());
+        }
+        hash.update(&self.pixels);
+        idx::hex(&hash.finalize())
+    }
+
+    /// The images with rows and columns exchanged.
+    fn transposed(self) -> Self {
+        let (rows, cols) = (self.rows, self.cols);
+        let turned = |image: &[u8]| (0..cols * rows).map(|i| image[i % rows * cols + i / rows]).collect::<Vec<_>>();
+        let pixels = self.pixels.chunks_exact(rows * cols).flat_map(turned).collect();
+        Self { rows: cols, cols: rows, pixels, ..self }
     }
 
     /// The pixels of one image, row by row.
@@ -144,9 +166,13 @@ impl DatasetChoice {
     /// [`Error::Interrupted`] when `control` was stopped. `Auto` fails only in the last case.
     pub fn open(&self, offline: bool, progress: &dyn Fn(Progress<'_>), control: &Control) -> Result<Dataset> {
         match self {
-            Self::Digits => Dataset::digits("asked for".into()),
+            Self::Digits => Dataset::digits(String::new()),
             Self::Dir(dir) => Dataset::read(dir),
-            Self::Mnist => local_mnist(&places())?.map_err(|places| Error::DatasetMissing { dataset: "MNIST".into(), searched: places.join("; ") }),
+            Self::Mnist => local_mnist(&places())?.map_err(|places| Error::DatasetMissing {
+                dataset: "MNIST".into(),
+                searched: places.join("; "),
+                advice: format!("run `cipherlane fetch`, or pass --dataset DIR or set {DATA_VARIABLE}"),
+            }),
             Self::Auto => {
                 let offline = offline || env::var_os(OFFLINE_VARIABLE).is_some_and(|v| !v.is_empty() && v != "0");
                 let fetch = |dir: &Path| fetch::fetch(dir, Part::Test, Limits::QUICK, progress, control).map(|_| ());
@@ -193,7 +219,7 @@ fn auto(places: &[PathBuf], cache: Option<&Path>, fetch: &dyn Fn(&Path) -> Resul
         Err(reasons) => reasons,
     };
     match cache.map(|dir| fetch(dir).and_then(|()| Dataset::read(dir))) {
-        Some(Ok(dataset)) => return Ok(Dataset { note: format!("{}, just downloaded", dataset.note), ..dataset }),
+        Some(Ok(dataset)) => return Ok(Dataset { note: "just downloaded".into(), ..dataset }),
         Some(Err(Error::Interrupted)) => return Err(Error::Interrupted),
         Some(Err(e)) => reasons.push(e.to_string()),
         None => reasons.push("nothing may be downloaded".into()),
@@ -208,33 +234,39 @@ pub struct Dataset {
     pub id: DatasetId,
     /// The test set.
     pub test: Images,
-    /// SHA-256 of the uncompressed file that the test images are in, 64 hex digits.
+    /// SHA-256 of the test images as an uncompressed IDX file, 64 hex digits.
     pub sha256: String,
     /// What it is and where it is from, for people: `MNIST test set, 10000 images from DIR`.
     pub origin: String,
-    /// Why this dataset was chosen, for people; one line.
+    /// Why this dataset was chosen, for people; one line, or nothing where it was asked for.
     pub note: String,
-    /// Where the training set is: a folder, or `None` for the embedded one.
-    folder: Option<PathBuf>,
+    /// Where the training set is: a folder and the names in it, or `None` for the embedded one.
+    folder: Option<(PathBuf, Naming)>,
 }
 
 impl Dataset {
-    /// Reads the test set in `dir`: files of MNIST's names, in any spelling, plain or gzip.
+    /// Reads the test set in `dir`: files of MNIST's names or EMNIST's, in any spelling, plain or
+    /// gzip, where they were put or where torchvision and archives put them.
     ///
     /// # Errors
-    /// [`Error::DatasetMissing`] when a file is not there, [`Error::File`] when it is malformed, [`Error::Io`] when it cannot be read.
+    /// [`Error::DatasetMissing`] when a file is not there, [`Error::File`] when it is malformed or
+    /// there twice with different contents, [`Error::Io`] when it cannot be read.
     pub fn read(dir: &Path) -> Result<Self> {
-        let set = FileSet::read(dir, fetch::TEST_IMAGES, fetch::TEST_LABELS)?;
-        let (id, kind) = if set.is_published {
-            (DatasetId::Mnist, "MNIST".to_string())
-        } else {
-            let name = folder_name(dir);
-            let kind = format!("{name} (not MNIST: its SHA-256 sums differ)");
-            (DatasetId::Other(name), kind)
+        let set = FileSet::read(dir, None, fetch::TEST_IMAGES, fetch::TEST_LABELS)?;
+        let (count, place) = (set.images.len(), dir.display());
+        let (id, origin) = match set.naming {
+            Naming::Mnist if set.is_published => (DatasetId::Mnist, format!("MNIST test set, {count} images from {place}")),
+            Naming::Mnist => {
+                let origin = format!("{count} test images from {place}, not MNIST by their SHA-256");
+                (DatasetId::Other(folder_name(dir)), origin)
+            }
+            Naming::Emnist(part) => {
+                let origin = format!("EMNIST {part} by their names, {count} test images from {place}, turned upright");
+                (DatasetId::Other(format!("emnist-{part}")), origin)
+            }
         };
-        let origin = format!("{kind} test set, {} images from {}", set.images.len(), dir.display());
-        let note = format!("{kind} in {}", dir.display());
-        Ok(Self { id, test: set.images, sha256: set.sha256, origin, note, folder: Some(dir.to_path_buf()) })
+        let folder = Some((dir.to_path_buf(), set.naming));
+        Ok(Self { id, test: set.images, sha256: set.sha256, origin, note: String::new(), folder })
     }
 
     /// The embedded digits, chosen for the reason `note`.
@@ -256,8 +288,14 @@ impl Dataset {
             (DatasetId::Mnist, _) => fetch::TRAINING_IMAGES.sha256.to_owned(),
             (DatasetId::Digits, _) => digits::TRAINING_SHA256.to_owned(),
             (DatasetId::Other(_), folder) => {
-                let path = folder.as_ref().and_then(|dir| find(dir, fetch::TRAINING_IMAGES.name));
-                path.and_then(|path| idx::digest(&path, idx::MAX_FILE_BYTES).ok()).map(|(sha256, _)| sha256).unwrap_or_default()
+                let digest = |(dir, naming): &(PathBuf, Naming)| match naming {
+                    Naming::Mnist => {
+                        let path = find(dir, fetch::TRAINING_IMAGES.name).ok().flatten()?;
+                        idx::digest(&path, idx::MAX_FILE_BYTES).ok().map(|(sha256, _)| sha256)
+                    }
+                    Naming::Emnist(_) => self.training().ok().map(|images| images.sha256()),
+                };
+                folder.as_ref().and_then(digest).unwrap_or_default()
             }
         };
         let Images { rows, cols, max_pixel: white, .. } = self.test;
@@ -270,8 +308,8 @@ impl Dataset {
     /// As [`Dataset::read`]; also [`Error::File`] when its images differ in size from the test images, or when the test set is MNIST's and this is
     /// not.
     pub fn training(&self) -> Result<Images> {
-        let Some(dir) = &self.folder else { return digits::training() };
-        let set = FileSet::read(dir, fetch::TRAINING_IMAGES, fetch::TRAINING_LABELS)?;
+        let Some((dir, naming)) = &self.folder else { return digits::training() };
+        let set = FileSet::read(dir, Some(*naming), fetch::TRAINING_IMAGES, fetch::TRAINING_LABELS)?;
         if self.id == DatasetId::Mnist && !set.is_published {
             let expected =
                 format!("MNIST's training set ({} with SHA-256 {}, and its labels)", fetch::TRAINING_IMAGES.name, fetch::TRAINING_IMAGES.sha256);
@@ -285,34 +323,116 @@ impl Dataset {
     }
 }
 
+/// How the files of a dataset are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Naming {
+    /// As MNIST's.
+    Mnist,
+    /// As those of a part of EMNIST, whose images are stored column by column.
+    Emnist(&'static str),
+}
+
+impl Naming {
+    /// All that are known, the one to prefer first. EMNIST's other parts have more classes than
+    /// ten.
+    const ALL: [Self; 3] = [Self::Mnist, Self::Emnist("digits"), Self::Emnist("mnist")];
+
+    /// The name of a file, from its name in MNIST.
+    fn name(self, file: Published) -> String {
+        match self {
+            Self::Mnist => file.name.into(),
+            Self::Emnist(part) => format!("emnist-{part}-{}", file.name.replacen("t10k", "test", 1)),
+        }
+    }
+}
+
 /// One file of images with its labels.
 struct FileSet {
+    naming: Naming,
     images: Images,
     sha256: String,
     is_published: bool,
 }
 
 impl FileSet {
-    fn read(dir: &Path, images: Published, labels: Published) -> Result<Self> {
-        let path = |file: Published| {
-            find(dir, file.name).ok_or_else(|| {
-                let problem =
-                    if dir.is_dir() { format!("no {}[.gz] in {}", file.name, dir.display()) } else { format!("no folder {}", dir.display()) };
-                Error::DatasetMissing { dataset: "dataset".into(), searched: problem }
-            })
-        };
+    /// Reads a set under its naming, or the first one that is there.
+    fn read(dir: &Path, naming: Option<Naming>, images: Published, labels: Published) -> Result<Self> {
+        let is_there = |naming: &Naming| !candidates(dir, &naming.name(images)).is_empty();
+        let naming = naming.or_else(|| Naming::ALL.into_iter().find(is_there)).unwrap_or(Naming::Mnist);
+        let path = |file: Published| find(dir, &naming.name(file))?.ok_or_else(|| missing(dir, &naming.name(file)));
         let (image_path, label_path) = (path(images)?, path(labels)?);
         let (image_file, label_file) = (idx::read_images(&image_path)?, idx::read_labels(&label_path)?);
         let is_published = image_file.sha256 == images.sha256 && label_file.sha256 == labels.sha256;
         let sha256 = image_file.sha256.clone();
-        Ok(Self { images: image_file.with_labels(label_file, u8::MAX, &image_path, &label_path)?, sha256, is_published })
+        let images = image_file.with_labels(label_file, u8::MAX, &image_path, &label_path)?;
+        Ok(match naming {
+            Naming::Mnist => Self { naming, images, sha256, is_published },
+            Naming::Emnist(_) => {
+                let images = images.transposed();
+                Self { naming, sha256: images.sha256(), images, is_published }
+            }
+        })
     }
 }
 
-/// The file in `dir` that is called `name`, in the first spelling that is there; the spelling that downloads get is the first.
-fn find(dir: &Path, name: &str) -> Option<PathBuf> {
+/// Folders in which files are looked for below the one that is named: torchvision's, and that of
+/// EMNIST's archive.
+const LAYOUTS: [&str; 5] = ["", "raw", "gzip", "MNIST/raw", "EMNIST/raw"];
+
+/// The files in `dir` that are called `name`, in every spelling and layout; the spelling that
+/// downloads get is the first.
+fn candidates(dir: &Path, name: &str) -> Vec<PathBuf> {
     let dotted = name.replace("-idx", ".idx");
-    [format!("{name}.gz"), name.to_string(), format!("{dotted}.gz"), dotted].iter().map(|spelling| dir.join(spelling)).find(|path| path.is_file())
+    let spellings = [format!("{name}.gz"), name.to_string(), format!("{dotted}.gz"), dotted];
+    let in_folder = |dir: PathBuf| spellings.iter().map(move |spelling| dir.join(spelling));
+    // Archives of one file are unpacked into folders of its name.
+    let or_inside = |path: PathBuf| if path.is_dir() { in_folder(path).collect() } else { vec![path] };
+    LAYOUTS.iter().flat_map(|layout| in_folder(dir.join(layout))).flat_map(or_inside).filter(|path| path.is_file()).collect()
+}
+
+/// The file in `dir` that is called `name`. Several are one file only where their contents are
+/// equal.
+fn find(dir: &Path, name: &str) -> Result<Option<PathBuf>> {
+    let mut found = candidates(dir, name).into_iter();
+    let Some(first) = found.next() else { return Ok(None) };
+    let digest = |path: &Path| idx::digest(path, idx::MAX_FILE_BYTES).map(|(sum, _)| sum);
+    let mut sum = None;
+    for other in found {
+        if sum.is_none() {
+            sum = Some(digest(&first)?);
+        }
+        if sum != Some(digest(&other)?) {
+            return Err(Error::file(&other, format!("the content of {}", first.display()), "another; remove one of them"));
+        }
+    }
+    Ok(Some(first))
+}
+
+/// The error that there is no file of that name, with what is there.
+fn missing(dir: &Path, name: &str) -> Error {
+    let (known, place) = (["auto", "mnist", "digits"], dir.display());
+    let (searched, guess) = if dir.is_dir() {
+        (format!("no {name}[.gz] in {place}, {}", holdings(dir)), String::new())
+    } else if dir.exists() {
+        (format!("{place} is a file"), String::new())
+    } else {
+        (format!("no folder {place}"), near(&dir.to_string_lossy(), &known))
+    };
+    let advice = format!("--dataset takes {} or a folder with the IDX files of MNIST or of EMNIST's digits{guess}", known.join(", "));
+    Error::DatasetMissing { dataset: "dataset".into(), searched, advice }
+}
+
+/// The first names in a folder, for people.
+fn holdings(dir: &Path) -> String {
+    const SHOWN: usize = 4;
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    match names.len() {
+        0 => "which is empty".into(),
+        count if count > SHOWN => format!("which holds {} and {} more", names[..SHOWN].join(", "), count - SHOWN),
+        _ => format!("which holds {}", names.join(", ")),
+    }
 }
 
 /// The last part of a folder's path, in letters that fit a record.
@@ -331,7 +451,7 @@ mod tests {
     /// The folder with the real MNIST files, where there is one.
     fn mnist_dir() -> Option<PathBuf> {
         let dir = env::var_os(DATA_VARIABLE).map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/mnist"), PathBuf::from);
-        let found = find(&dir, fetch::TEST_IMAGES.name).map(|_| dir);
+        let found = find(&dir, fetch::TEST_IMAGES.name).unwrap().map(|_| dir);
         if found.is_none() {
             println!("skipped: no MNIST");
         }
@@ -376,7 +496,7 @@ mod tests {
 
         // Beside another training set it is refused, with other labels it is no MNIST.
         let other = tempfile::tempdir().unwrap();
-        let copy = |name| std::fs::copy(find(&dir, name).unwrap(), other.path().join(name)).unwrap();
+        let copy = |name| std::fs::copy(find(&dir, name).unwrap().unwrap(), other.path().join(name)).unwrap();
         copy(fetch::TEST_IMAGES.name);
         copy(fetch::TEST_LABELS.name);
         write(other.path(), TRAINING_NAMES, &small(3));
@@ -391,7 +511,7 @@ mod tests {
     fn the_published_sums_are_right() {
         let Some(dir) = mnist_dir() else { return };
         for file in [fetch::TEST_IMAGES, fetch::TEST_LABELS, fetch::TRAINING_IMAGES, fetch::TRAINING_LABELS] {
-            assert_eq!(idx::digest(&find(&dir, file.name).unwrap(), file.bytes).unwrap(), (file.sha256.to_string(), file.bytes));
+            assert_eq!(idx::digest(&find(&dir, file.name).unwrap().unwrap(), file.bytes).unwrap(), (file.sha256.to_string(), file.bytes));
         }
     }
 
@@ -403,7 +523,7 @@ mod tests {
         let dataset = Dataset::read(&folder).unwrap();
         assert_eq!(dataset.id.to_string(), "other:my--digits");
         assert_eq!(dataset.test, small(5));
-        assert!(dataset.origin.contains("not MNIST"), "{}", dataset.origin);
+        assert_eq!(dataset.origin, format!("5 test images from {}, not MNIST by their SHA-256", folder.display()));
 
         assert!(matches!(dataset.training(), Err(Error::DatasetMissing { .. })));
         write(&folder, TRAINING_NAMES, &small(7));
@@ -417,9 +537,77 @@ mod tests {
     fn missing_files_are_named() {
         let dir = tempfile::tempdir().unwrap();
         let message = Dataset::read(dir.path()).unwrap_err().to_string();
-        assert!(message.contains("no t10k-images-idx3-ubyte[.gz] in"), "{message}");
-        let message = Dataset::read(&dir.path().join("minst")).unwrap_err().to_string();
-        assert!(message.contains("no folder") && message.contains("minst"), "{message}");
+        assert!(message.contains("no t10k-images-idx3-ubyte[.gz] in") && message.contains("which is empty"), "{message}");
+        for name in ["test.csv", "a.npz", "d", "c", "emnist-letters-test-images-idx3-ubyte"] {
+            std::fs::write(dir.path().join(name), b"x").unwrap();
+        }
+        let message = Dataset::read(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("which holds a.npz, c, d, emnist-letters-test-images-idx3-ubyte and 1 more"), "{message}");
+        let message = Dataset::read(&dir.path().join("a.npz")).unwrap_err().to_string();
+        assert!(message.contains("a.npz is a file"), "{message}");
+        let message = Dataset::read(Path::new("minst")).unwrap_err().to_string();
+        assert!(message.contains("no folder minst") && message.ends_with("did you mean `mnist`?"), "{message}");
+    }
+
+    #[test]
+    fn files_are_found_where_other_programs_put_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let torchvision = dir.path().join("data/MNIST/raw");
+        write(&torchvision, TEST_NAMES, &small(5));
+        for root in ["data", "data/MNIST", "data/MNIST/raw"] {
+            assert_eq!(Dataset::read(&dir.path().join(root)).unwrap().test, small(5), "{root}");
+        }
+        let unpacked = dir.path().join("unpacked");
+        write(&unpacked.join(TEST_NAMES[0]), TEST_NAMES, &small(6));
+        std::fs::remove_file(unpacked.join(TEST_NAMES[0]).join(TEST_NAMES[1])).unwrap();
+        write(&unpacked.join(TEST_NAMES[1]), TEST_NAMES, &small(6));
+        std::fs::remove_file(unpacked.join(TEST_NAMES[1]).join(TEST_NAMES[0])).unwrap();
+        assert_eq!(Dataset::read(&unpacked).unwrap().test, small(6));
+    }
+
+    #[test]
+    fn the_digits_of_emnist_are_turned_upright() {
+        let dir = tempfile::tempdir().unwrap();
+        let stored = Images { rows: 2, cols: 3, max_pixel: 255, pixels: (0..12).collect(), labels: vec![9, 0] };
+        let names = |part: &str, set: &str| ["images-idx3", "labels-idx1"].map(|file| format!("emnist-{part}-{set}-{file}-ubyte"));
+        let put = |part: &str, set: &str, images: &Images| {
+            let [images_name, labels_name] = names(part, set);
+            write(&dir.path().join("gzip"), [&images_name, &labels_name], images);
+        };
+        put("mnist", "test", &small(5));
+        put("mnist", "train", &small(5));
+        put("digits", "test", &stored);
+        let dataset = Dataset::read(dir.path()).unwrap();
+        assert_eq!((dataset.test.rows, dataset.test.cols), (3, 2));
+        assert_eq!(dataset.test.pixels, [0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11]);
+        assert_eq!(dataset.id.to_string(), "other:emnist-digits");
+        assert!(dataset.origin.contains("EMNIST digits") && dataset.origin.contains("turned upright"), "{}", dataset.origin);
+        // The training set of another part does not belong to it.
+        let message = dataset.training().unwrap_err().to_string();
+        assert!(message.contains("no emnist-digits-train-images-idx3-ubyte[.gz]"), "{message}");
+        put("digits", "train", &stored);
+        assert_eq!(dataset.training().unwrap(), dataset.test);
+        // It is known by the images as they are used, and so as who has stored them row by row.
+        let upright = dir.path().join("upright");
+        write(&upright, TEST_NAMES, &dataset.test);
+        write(&upright, TRAINING_NAMES, &dataset.test);
+        let same = Dataset::read(&upright).unwrap();
+        assert_eq!((&same.sha256, &same.test.sha256()), (&dataset.sha256, &dataset.sha256));
+        assert_eq!(same.description().training_sha256, dataset.description().training_sha256);
+    }
+
+    #[test]
+    fn two_files_of_one_name_must_be_equal() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), TEST_NAMES, &small(5));
+        let other = dir.path().join("raw");
+        write(&other, ["t10k-images-idx3-ubyte.gz", TEST_NAMES[1]], &small(5));
+        assert_eq!(Dataset::read(dir.path()).unwrap().test, small(5));
+        write(dir.path(), ["t10k-images-idx3-ubyte.gz", TEST_NAMES[1]], &small(5));
+        assert_eq!(Dataset::read(dir.path()).unwrap().test, small(5));
+        write(dir.path(), [TEST_NAMES[0], TEST_NAMES[1]], &Images { pixels: vec![1; 20], ..small(5) });
+        let message = Dataset::read(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("ubyte: expected the content of") && message.ends_with("another; remove one of them"), "{message}");
     }
 
     #[test]
@@ -454,18 +642,18 @@ mod tests {
         let Some(mnist) = mnist_dir() else { return };
         let never = |_: &Path| -> Result<()> { panic!("MNIST is here, nothing is to be fetched") };
         let dataset = auto(std::slice::from_ref(&mnist), Some(Path::new("cache")), &never).unwrap();
-        assert_eq!((dataset.id, dataset.note), (DatasetId::Mnist, format!("MNIST in {}", mnist.display())));
+        assert_eq!((dataset.id, dataset.note), (DatasetId::Mnist, String::new()));
 
         let cache = tempfile::tempdir().unwrap();
         let copy = |to: &Path| {
             for file in [fetch::TEST_IMAGES, fetch::TEST_LABELS] {
-                std::fs::copy(find(&mnist, file.name).unwrap(), to.join(file.name)).unwrap();
+                std::fs::copy(find(&mnist, file.name).unwrap().unwrap(), to.join(file.name)).unwrap();
             }
             Ok(())
         };
         let dataset = auto(&[], Some(cache.path()), &copy).unwrap();
         assert_eq!(dataset.id, DatasetId::Mnist);
-        assert!(dataset.note.ends_with("just downloaded"));
+        assert_eq!(dataset.note, "just downloaded");
     }
 
     #[test]

@@ -50,12 +50,14 @@ pub enum Error {
         problem: String,
     },
     /// No file of the dataset that was asked for is on this machine.
-    #[error("{dataset} not found ({searched}); run `cipherlane fetch`, or pass --dataset DIR or set CIPHERLANE_DATA")]
+    #[error("{dataset} not found ({searched}); {advice}")]
     DatasetMissing {
         /// Name of the dataset.
         dataset: String,
         /// The places that were looked at.
         searched: String,
+        /// What would do.
+        advice: String,
     },
     /// A download did not succeed.
     #[error("cannot download {url}: {problem}")]
@@ -221,7 +223,7 @@ pub enum Error {
         feature: String,
     },
     /// Text that names no option.
-    #[error("{what} `{value}` is unknown, known: {known}")]
+    #[error("{what} `{value}` is unknown, known: {known}{}", near(value, &words(known)))]
     Unknown {
         /// The kind of thing named.
         what: &'static str,
@@ -313,6 +315,19 @@ pub enum Error {
     Interrupted,
 }
 
+/// The words of a list that people read; what takes more than a word to describe is left out.
+fn words(list: &str) -> Vec<&str> {
+    list.split([',', ';']).map(str::trim).filter(|word| !word.is_empty() && !word.contains(' ')).collect()
+}
+
+/// A question after the known word that is nearest to an unknown one; nothing where none is near.
+#[must_use]
+pub fn near(unknown: &str, known: &[&str]) -> String {
+    let distances = known.iter().map(|word| (strsim::jaro_winkler(unknown, word), *word));
+    let nearest = distances.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(distance, _)| *distance > 0.8);
+    nearest.map_or_else(String::new, |(_, word)| format!("; did you mean `{word}`?"))
+}
+
 impl Error {
     /// For `map_err`: wraps a system error with what was tried on which file.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
@@ -323,5 +338,21 @@ impl Error {
     /// A malformed file.
     pub fn file(path: &Path, expected: impl Into<String>, actual: impl Into<String>) -> Self {
         Self::File { path: path.to_path_buf(), expected: expected.into(), actual: actual.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_nearest_known_one() {
+        let unknown = |value: &str, known: &str| Error::Unknown { what: "name", value: value.into(), known: known.into() }.to_string();
+        assert_eq!(unknown("stras", "auto, naive, straus"), "name `stras` is unknown, known: auto, naive, straus; did you mean `straus`?");
+        assert_eq!(unknown("x", "auto, naive"), "name `x` is unknown, known: auto, naive");
+        assert_eq!(
+            unknown("tow", "two to eight widths, for example 2-10-2"),
+            "name `tow` is unknown, known: two to eight widths, for example 2-10-2"
+        );
     }
 }

@@ -8,7 +8,6 @@
 //! Training gives **the same bits on every machine**, so the model files in this repository are reproducible from their recipe; [`train`] says how.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::control::Control;
 use crate::dataset::Images;
@@ -120,7 +119,7 @@ pub struct TrainedModel {
 pub struct Origin {
     /// Name of the dataset.
     pub dataset: String,
-    /// SHA-256 in hex of the training images as an uncompressed IDX file: see [`images_sha256`].
+    /// SHA-256 in hex of the training images as an uncompressed IDX file: see [`Images::sha256`].
     pub dataset_sha256: String,
     /// Rows of pixels of an image.
     pub rows: usize,
@@ -161,18 +160,6 @@ impl TrainedModel {
     }
 }
 
-/// SHA-256 in lower-case hex of the images as an IDX file (big-endian header of magic number 0x803, count, rows and columns, then the pixels). For MNIST
-/// this is the digest of the uncompressed file.
-#[must_use]
-pub fn images_sha256(images: &Images) -> String {
-    let mut hash = Sha256::new();
-    for number in [0x803, images.len(), images.rows, images.cols] {
-        hash.update((number as u32).to_be_bytes());
-    }
-    hash.update(&images.pixels);
-    file::hex(&hash.finalize())
-}
-
 /// Trains a model and tests it. Equal arguments give equal bytes on every machine, whatever its processor and number of threads.
 ///
 /// `progress` hears of each pass over the images; `control` is looked at before each batch.
@@ -203,7 +190,7 @@ pub fn train(
     let classes = network.classify(&features.extract(test)?)?;
     let origin = Origin {
         dataset: dataset.into(),
-        dataset_sha256: images_sha256(images),
+        dataset_sha256: images.sha256(),
         rows: images.rows,
         cols: images.cols,
         max_pixel: images.max_pixel,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, near};
 
 /// Reads a text as TOML.
 ///
@@ -58,14 +58,6 @@ fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Error {
         }
     };
     mistake(path, text, at, problem)
-}
-
-/// A question after the known word that is nearest to an unknown one; nothing where none is near.
-#[must_use]
-pub fn near(unknown: &str, known: &[&str]) -> String {
-    let distances = known.iter().map(|word| (strsim::jaro_winkler(unknown, word), *word));
-    let nearest = distances.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(distance, _)| *distance > 0.8);
-    nearest.map_or_else(String::new, |(_, word)| format!("; did you mean `{word}`?"))
 }
 
 /// The parts of serde's message on an unknown field: "unknown field `a`, expected one of `b`, `c`".

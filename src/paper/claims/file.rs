@@ -6,10 +6,10 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, near};
 use crate::paper::cells::{Cells, known, knows};
 use crate::record::OUTCOMES;
-use crate::toml_file::{mistake, near, parse};
+use crate::toml_file::{mistake, parse};
 
 /// Where the claims that come with the program stand in its source.
 pub const SHIPPED_PATH: &str = "benches/claims.toml";
