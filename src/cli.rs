@@ -96,6 +96,8 @@ impl Command {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    #[cfg(all(target_os = "linux", feature = "gpu"))]
+    leave_desktop_out();
     stop::listen();
     match dispatch(cli) {
         Ok(status) => status,
@@ -108,6 +110,28 @@ pub fn run() -> ExitCode {
             note(&format!("error: {error}").replace(char::is_control, "\u{fffd}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Starts the program again in its own place where there is no desktop, with Mesa told to look for
+/// none.
+///
+/// Else Mesa's layer that orders devices tells standard error of an error, twice, in every process
+/// that opens Vulkan. It listens to the environment only, which cannot be changed safely from
+/// inside.
+#[cfg(all(target_os = "linux", feature = "gpu"))]
+fn leave_desktop_out() {
+    use std::env::{args_os, current_exe, var_os};
+    use std::os::unix::{ffi::OsStrExt, process::CommandExt};
+    const NO_LAYER: &str = "NODEVICE_SELECT";
+    let is_desktop = var_os("XDG_RUNTIME_DIR").is_some_and(|dir| dir.as_bytes().starts_with(b"/"));
+    if is_desktop || [NO_LAYER, "MESA_VK_DEVICE_SELECT"].into_iter().any(|name| var_os(name).is_some()) {
+        return;
+    }
+    let mut arguments = args_os();
+    if let (Ok(program), Some(name)) = (current_exe(), arguments.next()) {
+        // Comes back only where it failed: then the program goes on as it is, with Mesa's words.
+        let _ = std::process::Command::new(program).arg0(name).args(arguments).env(NO_LAYER, "1").exec();
     }
 }
 
@@ -213,4 +237,36 @@ fn note(text: &str) {
 /// A result as JSON.
 fn out_json(value: &serde_json::Value) {
     out(&format!("{value:#}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::features::FeatureMap;
+    use crate::quantise::Precision;
+
+    /// Checks the help of a command and of those below it; counts what it has found.
+    fn check_defaults(command: &clap::Command) -> usize {
+        let [pixels, gradients] = [FeatureMap::Pixels, FeatureMap::Gradients].map(Precision::default_for);
+        let said = |argument: &clap::Arg| {
+            let (of_pixels, of_gradients) = match argument.get_long()? {
+                "feature-bits" => (pixels.feature_bits, gradients.feature_bits),
+                "weight-bits" => (pixels.weight_bits, gradients.weight_bits),
+                _ => return None,
+            };
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            let expected = format!("[default: {of_pixels} for pixels, {of_gradients} for gradients]");
+            assert!(help.ends_with(&expected), "{} --{:?}: {help}", command.get_name(), argument.get_long());
+            Some(())
+        };
+        command.get_arguments().filter_map(said).count() + command.get_subcommands().map(check_defaults).sum::<usize>()
+    }
+
+    #[test]
+    fn help_names_the_default_widths_of_features_and_weights() {
+        Cli::command().debug_assert();
+        assert!(check_defaults(&Cli::command()) >= 4);
+    }
 }

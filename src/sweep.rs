@@ -13,7 +13,7 @@ use std::hash::Hash;
 
 pub use estimate::{Estimate, Speeds};
 pub use file::Sweep;
-pub use shipped::{Extent, setting_of, shipped};
+pub use shipped::{Extent, all_shipped, find, setting_of, shipped};
 
 use crate::backend::BackendId;
 use crate::error::{Error, Result};

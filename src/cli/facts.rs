@@ -248,7 +248,8 @@ fn facts(json: bool) -> Result<bool> {
     text += "MNIST:\n";
     for (place, origin) in &data {
         match origin {
-            Ok(origin) => text += &format!("  {}: {origin}\n", place.display()),
+            Ok(origin) => text += &format!("  {origin}\n"),
+            Err(Error::DatasetMissing { searched, .. }) => text += &format!("  {searched}\n"),
             Err(error) => text += &format!("  {}: {error}\n", place.display()),
         }
     }
@@ -286,17 +287,22 @@ pub(super) fn list(json: bool) -> Result<bool> {
     let mut text = String::new();
     let mut section = |title: &str, rows: &[(&str, String)]| {
         text += &format!("{title}:\n");
-        rows.iter().for_each(|(name, summary)| text += &format!("  {name:<10} {summary}\n"));
+        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        rows.iter().for_each(|(name, summary)| text += &format!("  {name:<width$}  {summary}\n"));
     };
-    let available = |id: BackendId| backend::open(id).err().map_or_else(String::new, |e| format!(" ({e})"));
+    // A GPU takes a while to open, and its driver may have something to say: `doctor` looks for it.
+    let available = |id: BackendId| match id {
+        BackendId::Gpu => "; `cipherlane doctor` says whether there is one".into(),
+        id => backend::open(id).err().map_or_else(String::new, |e| format!(" ({e})")),
+    };
     section("backends", &BackendId::ALL.map(|id| (id.name(), format!("{}{}", id.summary(), available(id)))));
     section("schemes", &SchemeId::ALL.map(|s| (s.name(), s.summary().into())));
     section("methods", &Method::ALL.map(|m| (m.name(), m.summary().into())));
     section("comparisons", &Comparison::ALL.map(|c| (c.name(), c.summary().into())));
     section("encryptions", &Encryption::ALL.map(|e| (e.name(), e.summary().into())));
     let soundness = |s: Setting| match s.warning() {
-        None => format!("modulo q, about {} bits of security with fresh randomness", s.security_bits()),
-        Some(_) => "over the integers with the bounds of a public program: broken, protects nothing".into(),
+        None => format!("{}; about {} bits of security with fresh randomness", s.summary(), s.security_bits()),
+        Some(_) => format!("{}; over the integers, so broken: protects nothing", s.summary()),
     };
     section("integer-vector settings (run --eivhe)", &Setting::ALL.map(|s| (s.name(), soundness(s))));
     section("features", &FeatureMap::ALL.map(|f| (f.name(), f.summary().into())));

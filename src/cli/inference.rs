@@ -229,9 +229,7 @@ fn backends(names: &[String]) -> Result<Vec<BackendId>> {
         if name == "all" {
             ids.extend(backend::all_here());
         } else if name != "none" {
-            let id = name.parse()?;
-            backend::open(id)?;
-            ids.push(id);
+            ids.push(name.parse()?);
         }
     }
     let mut seen = Vec::new();
@@ -244,7 +242,14 @@ fn backends(names: &[String]) -> Result<Vec<BackendId>> {
     Ok(ids)
 }
 
-/// The grid of a run, which needs no dataset: what is wrong is refused before anything is fetched.
+/// Opens the backends that were asked for by name, so that what is not here is refused before
+/// anything is fetched.
+fn open_named(names: &[String]) -> Result<()> {
+    names.iter().filter_map(|name| name.parse().ok()).try_for_each(|id| backend::open(id).map(drop))
+}
+
+/// The grid of a run without its backends, which needs no dataset: what is wrong is refused before
+/// anything is fetched.
 fn grid(args: &RunArgs, features: &[FeatureMap]) -> Result<Grid> {
     args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.toy))?;
     let grid = Grid {
@@ -253,7 +258,6 @@ fn grid(args: &RunArgs, features: &[FeatureMap]) -> Result<Grid> {
         weight_bits: args.weight_bits.clone(),
         scenarios: args.scenario.clone(),
         plaintext: true,
-        backends: backends(&args.backend)?,
         key_bits: args.key_bits.clone(),
         methods: args.method.iter().map(|name| method_choice(name)).collect::<Result<_>>()?,
         encryptions: args.encryption.clone(),
@@ -344,10 +348,13 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
         Some(dir) => dir.clone(),
         None => PathBuf::from(format!("results/{}-local", timestamp().trim_end_matches('Z').replace(':', "").replace('T', "-"))),
     };
+    open_named(&args.backend)?;
     let features = args.features()?;
     let grid = grid(args, &features)?;
     check_folder(&out_dir, true)?;
     let dataset = open_dataset(&args.dataset, args.offline)?;
+    // A run over all backends looks for a GPU once nothing else can be wrong.
+    let grid = Grid { backends: backends(&args.backend)?, ..grid };
     let specs = specs(args, &grid, &dataset)?;
     let data = dataset.description();
     let models = models_for(&data, &features, args.model.as_ref())?;

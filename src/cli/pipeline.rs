@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use rug::Integer;
 use serde_json::json;
 
@@ -156,9 +156,10 @@ pub(super) fn keygen(args: &KeygenArgs, json: bool) -> Result<bool> {
 
 /// Options of `encrypt`.
 #[derive(Args, Clone, Debug)]
+#[command(group(ArgGroup::new("key").required(true).args(["secret", "public"])))]
 pub(super) struct EncryptArgs {
     /// The owner's secret key: encrypts fastest
-    #[arg(long, value_name = "FILE", required_unless_present = "public", conflicts_with = "public")]
+    #[arg(long, value_name = "FILE")]
     secret: Option<PathBuf>,
     /// The public key, for anybody else
     #[arg(long, value_name = "FILE")]
@@ -227,14 +228,15 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
     };
     let packing = Packing::new(public.bits(), slot_bits, args.packing.images()?)?;
     packing.check_result_bits(precision.feature_bits + 1)?;
-    let left = dataset.test.len().saturating_sub(args.first);
+    let there = dataset.test.len();
+    if args.first >= there {
+        return Err(Error::OutOfRange { what: "--first", value: args.first.to_string(), allowed: format!("0 to {}", there - 1) });
+    }
+    let left = there - args.first;
     let images = args.images.unwrap_or_else(|| left.min(packing.slots()));
     if images == 0 || images > left {
-        return Err(Error::OutOfRange {
-            what: "--first and --images",
-            value: format!("{} and {images}", args.first),
-            allowed: format!("1 image and more, within the {} of the test set", dataset.test.len()),
-        });
+        let allowed = format!("1 to {left}, the images of the test set from --first {} on", args.first);
+        return Err(Error::OutOfRange { what: "--images", value: images.to_string(), allowed });
     }
     let features = precision.features(&args.features.extract(&dataset.test.part(args.first, images))?)?;
     let plaintexts = pack_columns(packing, &Inputs::new(&features.values, features.width)?)?;
@@ -328,7 +330,7 @@ pub(super) struct EvaluateArgs {
     /// Model file [default: the embedded model of the query's dataset and features]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Bits of a weight with its sign, 2 to 16 [default: 8 for pixels, 5 for gradients]
+    /// Bits of a weight with its sign, 2 to 16 [default: 8 for pixels, 4 for gradients]
     #[arg(long, value_name = "N")]
     weight_bits: Option<u32>,
     /// Plan of the product: auto (fewest products), pairs, buckets, straus, naive

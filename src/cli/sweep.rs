@@ -22,7 +22,7 @@ use crate::record::{Records, SAMPLES};
 use crate::report::compare::{Comparison, Pair, THRESHOLD, Verdict, compare as compare_records};
 use crate::report::{self, Format};
 use crate::stopwatch::Stopwatch;
-use crate::sweep::{Estimate, Plan, Speeds, Sweep};
+use crate::sweep::{self, Estimate, Plan, Speeds, Sweep};
 use crate::workload::inference::Bench;
 use crate::workload::{Protection, Spec, training as learning};
 
@@ -32,19 +32,20 @@ pub(super) const COPY: &str = "sweep.toml";
 /// Options of `sweep`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct SweepArgs {
-    /// Sweep file: grids of choices, what to leave out, how long to measure; see benches/sweeps/
-    file: PathBuf,
+    /// Sweep file (grids of choices, what to leave out, how long to measure; see benches/sweeps/)
+    /// or the name of one that comes with the program; without it their names are printed
+    file: Option<PathBuf>,
     /// Results folder; a sweep that was stopped goes on there [default: results/NAME-local]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "file")]
     out: Option<PathBuf>,
     /// Only print what would be run, with estimates of time, memory and bytes
-    #[arg(long)]
+    #[arg(long, requires = "file")]
     dry_run: bool,
     /// Run the I-th of N parts, for job arrays; parts may share a folder
-    #[arg(long, value_name = "I/N")]
+    #[arg(long, value_name = "I/N", requires = "file")]
     shard: Option<Shard>,
     /// Run rows again that failed
-    #[arg(long)]
+    #[arg(long, requires = "file")]
     retry_failed: bool,
     /// Do not use the network
     #[arg(long)]
@@ -343,13 +344,28 @@ pub(super) fn speeds(tasks: &[Job]) -> Result<Speeds> {
     speeds
 }
 
+/// Prints the sweeps that come with the program.
+fn list(json: bool) -> Result<bool> {
+    let sweeps = sweep::all_shipped()?;
+    if json {
+        let rows: Vec<_> = sweeps.iter().map(|(name, sweep)| json!({ "name": name, "question": sweep.question })).collect();
+        out_json(&json!(rows));
+        return Ok(true);
+    }
+    let width = sweeps.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let line = |(name, sweep): &(&str, Sweep)| format!("  {name:<width$}  {}\n", sweep.question);
+    out(&format!(
+        "sweeps that come with the program (`cipherlane sweep NAME --dry-run` shows their rows):\n{}",
+        sweeps.iter().map(line).collect::<String>()
+    ));
+    Ok(true)
+}
+
 /// Runs a sweep, or goes on with it.
 pub(super) fn sweep(args: &SweepArgs, json: bool) -> Result<bool> {
-    let sweep = Sweep::read(&args.file)?;
-    let dir = args.out.clone().unwrap_or_else(|| {
-        let name = args.file.file_stem().map_or_else(|| "sweep".into(), |name| name.to_string_lossy().into_owned());
-        PathBuf::from(format!("results/{name}-local"))
-    });
+    let Some(file) = &args.file else { return list(json) };
+    let sweep = sweep::find(file)?;
+    let dir = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("results/{}-local", sweep.name())));
     if !args.dry_run {
         check_sweep_folder(&dir)?;
     }

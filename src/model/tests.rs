@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::testdata::{digits, mnist, noise};
 use super::*;

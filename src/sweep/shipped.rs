@@ -54,6 +54,38 @@ pub fn shipped(setting: Extent) -> Result<Vec<Sweep>> {
     Ok(sweeps.into_iter().filter(|sweep| sweep.paper).collect())
 }
 
+/// The short name of a shipped file, from its path: `main`, `quick/main`.
+fn short_name(path: &str) -> &str {
+    path.trim_start_matches("benches/sweeps/").trim_end_matches(".toml")
+}
+
+/// All shipped sweeps with their short names.
+///
+/// # Errors
+/// None but defects: tests read every file.
+pub fn all_shipped() -> Result<Vec<(&'static str, Sweep)>> {
+    FILES.iter().map(|(_, path, text)| Ok((short_name(path), Sweep::parse(Path::new(path), (*text).into())?))).collect()
+}
+
+/// The sweep in a file, or where there is none the shipped one of that name.
+///
+/// # Errors
+/// [`Error::Unknown`] with all names where a word is neither; as [`Sweep::read`].
+pub fn find(file: &Path) -> Result<Sweep> {
+    let name = file.to_string_lossy();
+    if file.exists() {
+        return Sweep::read(file);
+    }
+    if let Some((_, path, text)) = FILES.iter().find(|(_, path, _)| short_name(path) == name || *path == name) {
+        return Sweep::parse(Path::new(path), (*text).into());
+    }
+    if name.ends_with(".toml") {
+        return Sweep::read(file);
+    }
+    let known = FILES.iter().map(|(_, path, _)| short_name(path)).collect::<Vec<_>>().join(", ");
+    Err(Error::Unknown { what: "sweep", value: name.into(), known: format!("{known}, or a file") })
+}
+
 /// Extent and path of the shipped file with this very text.
 #[must_use]
 pub fn setting_of(text: &str) -> Option<(&'static str, &'static str)> {
@@ -64,6 +96,13 @@ pub fn setting_of(text: &str) -> Option<(&'static str, &'static str)> {
 mod tests {
     use super::*;
 
+    /// Whoever shares a build folder with another checkout must not compile that one's files.
+    #[test]
+    fn the_generated_list_names_no_place_of_this_machine() {
+        let list = include_str!(concat!(env!("OUT_DIR"), "/sweeps.rs"));
+        assert!(list.contains("env!(\"CARGO_MANIFEST_DIR\")") && !list.contains(env!("CARGO_MANIFEST_DIR")), "{list}");
+    }
+
     #[test]
     fn the_quick_questions_are_questions_of_the_full_setting() {
         let names = |setting| shipped(setting).unwrap().iter().map(Sweep::name).collect::<Vec<_>>();
@@ -72,6 +111,12 @@ mod tests {
         let (_, path, text) = FILES[0];
         assert_eq!(setting_of(text).map(|(_, path)| path), Some(path));
         assert_eq!(setting_of("x"), None);
+        let (named, file) = (find(Path::new("quick/main")).unwrap(), find(Path::new("benches/sweeps/quick/main.toml")).unwrap());
+        assert_eq!((named.text, named.path), (file.text, file.path));
+        assert_eq!(find(Path::new("smoke")).unwrap().name(), "smoke");
+        assert!(find(Path::new("smok")).unwrap_err().to_string().ends_with("or a file; did you mean `smoke`?"));
+        assert!(matches!(find(Path::new("nowhere/smoke.toml")), Err(Error::Io { .. })));
+        assert_eq!(all_shipped().unwrap().len(), FILES.len());
         assert!("slow".parse::<Extent>().unwrap_err().to_string().contains("quick, full"));
     }
 }

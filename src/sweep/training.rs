@@ -72,7 +72,7 @@ impl TrainingTable {
         let fastest = backend::fastest(&Control::default()).map_or(BackendId::Gmp, |backend| backend.id());
         for choice in all(&self.backend, vec![BackendChoice::One(fastest)], |backend| backend) {
             match choice {
-                BackendChoice::All => backends.extend(BackendId::ALL.into_iter().filter(|&id| backend::open(id).is_ok())),
+                BackendChoice::All => backends.extend(backend::all_here()),
                 BackendChoice::One(id) => backends.push(id),
             }
         }

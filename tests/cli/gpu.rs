@@ -40,6 +40,30 @@ fn without_an_adapter_it_is_refused_in_one_line() {
     }
 }
 
+/// Drivers may speak, and take a while: who asks for no GPU opens none, as what the loader says of
+/// itself shows.
+#[test]
+fn without_need_no_adapter_is_opened() {
+    let place = Place::new();
+    let loud = [("VK_LOADER_DEBUG", "all"), ("CIPHERLANE_GPU_ADAPTER", "a card of tomorrow")];
+    let done = place.with_env("list", &loud, 0);
+    assert!(done.err.is_empty() && !done.out.contains("tomorrow"), "{}{}", done.err, done.out);
+    let done = place.with_env("run --dataset nowhere --out r", &loud, 1);
+    assert_eq!(done.err.lines().count(), 1, "{}", done.err);
+}
+
+/// Mesa looks for a desktop, and calls it an error that there is none.
+#[test]
+fn a_machine_without_a_desktop_is_no_error() {
+    let place = Place::new();
+    for runtime in [None, Some("")] {
+        let mut command = place.command("doctor");
+        command.env_remove("NODEVICE_SELECT").env_remove("XDG_RUNTIME_DIR").envs(runtime.map(|dir| ("XDG_RUNTIME_DIR", dir)));
+        let done = Done::from("doctor", &command.output().unwrap(), 0);
+        assert!(!done.err.contains("XDG_RUNTIME_DIR"), "{}", done.err);
+    }
+}
+
 #[test]
 fn a_variant_must_have_a_known_name() {
     let place = Place::new();

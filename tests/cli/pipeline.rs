@@ -88,8 +88,12 @@ fn the_pipeline_refuses_what_does_not_belong_together() {
     let encrypt = "encrypt --toy --secret k.secret.json --dataset digits --out x";
     place.refuses(&format!("{encrypt} --images 0"), &["599"]);
     place.refuses(&format!("{encrypt} --images 600"), &["600", "599"]);
-    place.refuses(&format!("{encrypt} --first 599"), &["599"]);
-    place.refuses(&format!("{encrypt} --first {0} --images {0}", usize::MAX), &[&usize::MAX.to_string(), "599"]);
+    place.refuses(&format!("{encrypt} --first 599"), &["--first is 599, allowed is 0 to 598"]);
+    place.refuses(
+        &format!("{encrypt} --first 590 --images 20"),
+        &["--images is 20, allowed is 1 to 9, the images of the test set from --first 590 on"],
+    );
+    place.refuses(&format!("{encrypt} --first {0} --images {0}", usize::MAX), &[&usize::MAX.to_string(), "0 to 598"]);
     place.refuses(&format!("{encrypt} --slot-bits 5"), &["9 bits", "a slot has 5"]);
     place.refuses(&format!("{encrypt} --slot-bits 0"), &["0 bits", "2 to 62"]);
     place.refuses(&format!("{encrypt} --packing 500"), &["500 slots of 19 bits", "510"]);

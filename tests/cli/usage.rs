@@ -1,5 +1,6 @@
 //! Names, numbers, folders and files that a person may get wrong; what the smaller commands print.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use super::{Done, Place, QUICK, snapshot};
@@ -66,7 +67,11 @@ fn unknown_names_are_answered_with_the_known_ones() {
     place.misuses("verify --backend naïve", &["reference", "gmp"]);
     place.misuses("keygen --bits 4294967296", &["4294967295"]);
     place.misuses("encrypt --public k --features naïve --out x", &["pixels", "gradients"]);
-    place.misuses("encrypt --out x", &["--secret"]);
+    place.misuses("encrypt --out x", &["--secret", "--public"]);
+    place.misuses("smlp user open --key k", &["--answers", "--parameters"]);
+    place.misuses("run --method stras", &["did you mean `straus`?"]);
+    place.misuses("sweep --dry-run", &["FILE"]);
+    place.refuses("sweep quick/batsh", &["`quick/batsh` is unknown", "did you mean `quick/batch`?"]);
     place.misuses("encrypt --public k --secret k --out x", &["--public", "--secret"]);
     place.misuses("evaluate --public k --query q --method naïve --out x", &["auto", "naive", "straus", "buckets"]);
     place.misuses("report r --format naïve", &["text", "md", "latex", "csv"]);
@@ -96,8 +101,9 @@ fn numbers_out_of_range_are_refused() {
 #[test]
 fn datasets_that_are_not_there_are_named() {
     let place = Place::new();
-    place.refuses("run --dataset nowhere --out r", &["nowhere", "cipherlane fetch", "CIPHERLANE_DATA"]);
-    place.refuses("run --dataset mnist --out r", &["MNIST", "cipherlane fetch"]);
+    place.refuses("run --dataset nowhere --out r", &["no folder nowhere", "auto, mnist, digits or a folder"]);
+    place.refuses("run --dataset minst --out r", &["no folder minst", "did you mean `mnist`?"]);
+    place.refuses("run --dataset mnist --out r", &["MNIST", "cipherlane fetch", "CIPHERLANE_DATA"]);
     fs::create_dir(place.path("empty")).unwrap();
     place.refuses("run --dataset empty --out r", &["t10k-images-idx3-ubyte", "empty"]);
     fs::create_dir(place.path("garbage")).unwrap();
@@ -138,6 +144,15 @@ fn facts_are_printed_in_both_forms() {
     }
     assert_eq!(place.json("verify --backend gmp")[0]["equal"], true);
     assert!(place.json("doctor")["threads"].as_u64().is_some_and(|n| n > 0));
+    let list = place.does("sweep").out;
+    assert!(list.contains("  smoke ") && list.contains("  quick/key-sizes "), "{list}");
+    place.json("sweep");
+    // A table has its columns, and no two names the same words.
+    let list = place.does("list").out;
+    let settings: Vec<&str> = list.lines().skip_while(|line| !line.starts_with("integer-vector settings")).skip(1).take(4).collect();
+    let texts: Vec<&str> = settings.iter().map(|line| line.trim_start().split_once("  ").unwrap().1.trim_start()).collect();
+    assert_eq!(texts.iter().collect::<BTreeSet<_>>().len(), 4, "{list}");
+    assert_eq!(settings.iter().zip(&texts).map(|(line, text)| line.len() - text.len()).collect::<BTreeSet<_>>().len(), 1, "{list}");
     for line in ["--version", "--help", "help"] {
         assert!(place.does(line).out.contains("cipherlane"), "{line}");
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 
 use super::BackendChoice;
@@ -73,7 +73,7 @@ pub(in crate::cli) struct P2Args {
     /// Folder for the state of sessions, which makes them survive a kill
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// End when a session is finished
+    /// End when a session is finished, in place of waiting for the next one
     #[arg(long)]
     once: bool,
     /// Longest message that is taken, in MiB
@@ -99,17 +99,31 @@ pub(in crate::cli) fn p2(args: &P2Args) -> Result<bool> {
     let identity = Identity::read(&args.identity)?;
     let sessions = Sessions::open(&args.state)?;
     let server = Server::bind(&args.listen, &identity, args.peer)?;
-    note(&format!("P2, identity {}, key {}", identity.fingerprint(), &secret.public().fingerprint()[..16]));
+    let key = &secret.public().fingerprint()[..16];
+    note(&format!("P2, identity {}, key {key}, backend {}", identity.fingerprint(), backend.id()));
     note(&format!("listening on {}", server.address()?));
+    let until =
+        if args.once { "until a session is finished" } else { "for one session after another, until it is stopped; --once ends it with a session" };
+    note(&format!("serving P1 {until}"));
     let open = |terms: &[u8]| {
         let spec = party::accept(terms, secret.public())?;
-        note(&format!("a session of {spec}"));
+        note(&format!("a session of {spec}, with {} for the arithmetic here", backend.id()));
         let server = KeyServer::new(backend.as_ref(), &secret, encryption, Tables::default(), Tape::from_system()?, user.clone())?;
         Ok(Box::new(server) as Box<dyn crate::channel::Responder>)
     };
     let bounds = Bounds { longest: args.longest.saturating_mul(1 << 20).min(1 << 31), steps: args.exchanges };
     let limits = Limits { bounds, times: Times::default(), once: args.once, control: control().clone() };
-    server.serve(sessions, &open, &limits, &mut |notice| note(&notice_text(&notice)))?;
+    // Batches are told of as they go by; the rest is a line each.
+    let mut batches: Option<Meter> = None;
+    server.serve(sessions, &open, &limits, &mut |notice| {
+        if let Notice::Session(Event::Committed { session, step }) = &notice {
+            let meter = batches.get_or_insert_with(|| Meter::start(&format!("session {session}"), 0, "exchanges"));
+            meter.set(&format!("a batch is complete after {step} exchanges"), *step);
+        } else {
+            batches = None;
+            note(&notice_text(&notice));
+        }
+    })?;
     Ok(true)
 }
 
@@ -189,13 +203,18 @@ pub(in crate::cli) fn p1(args: &P1Args, json: bool) -> Result<bool> {
     let notes = Notes::open(&args.state)?;
     let mut checkpoint = match notes.read()? {
         Some(checkpoint) => {
-            note(&format!("session {} goes on after {} batches", checkpoint.name(), checkpoint.batches));
+            note(&format!(
+                "session {} goes on after {} batches, with {} for the arithmetic here",
+                checkpoint.name(),
+                checkpoint.batches,
+                backend.id()
+            ));
             checkpoint
         }
         None => {
             let checkpoint = Checkpoint::start(party::first_state(args.replayable)?)?;
             notes.write(&checkpoint)?;
-            note(&format!("session {}: {}", checkpoint.name(), training.spec));
+            note(&format!("session {}: {}, with {} for the arithmetic here", checkpoint.name(), training.spec, backend.id()));
             checkpoint
         }
     };
@@ -431,12 +450,13 @@ fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
 
 /// Options of `smlp user open`.
 #[derive(Args, Clone, Debug)]
+#[command(group(ArgGroup::new("sealed").required(true).args(["answers", "parameters"])))]
 pub(in crate::cli) struct OpenArgs {
     /// The pad key
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
     /// answers.bin of P1
-    #[arg(long, value_name = "FILE", required_unless_present = "parameters", conflicts_with = "parameters")]
+    #[arg(long, value_name = "FILE")]
     answers: Option<PathBuf>,
     /// parameters.bin of P1
     #[arg(long, value_name = "FILE")]

@@ -55,6 +55,17 @@ impl Setting {
         }
     }
 
+    /// One line on what it is.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Integers(Published::Payor) => "J. Payor's program: w = 2^40, all bounds 1000",
+            Self::Integers(Published::Secureldata) => "secureldata's program: w = 2^45, bounds 100, noise below 1000",
+            Self::Integers(Published::Trask) => "A. Trask's program: w = 2^25, all bounds 10, one column of key",
+            Self::Lwe => "learning with errors modulo q",
+        }
+    }
+
     /// What everybody who uses an unsound setting must be told; none for the sound one.
     #[must_use]
     pub const fn warning(self) -> Option<&'static str> {
