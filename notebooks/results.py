@@ -66,11 +66,17 @@ def interval(values, resamples=1000):
     return tuple(np.quantile(np.median(drawn, axis=1), [0.025, 0.975]))
 
 
+def full_batches():
+    """Online samples of full batches: what is left over at the end of a pass is verified and is no sample, as in the program."""
+    samples = read("samples.csv")
+    online = samples[samples["phase"] == "online"]
+    return online[online["items"] == online.groupby(["folder", "spec", "run_id"])["items"].transform("max")]
+
+
 def rows():
     """One row per verified spec: the outcome, the median online time per image in ms with its interval, and images per second."""
-    outcomes, samples = read("outcomes.csv"), read("samples.csv")
+    outcomes, online = read("outcomes.csv"), full_batches()
     verified = outcomes[outcomes["verified"].astype(str).str.lower() == "true"]
-    online = samples[samples["phase"] == "online"]
     # All online stages of a batch together, divided by its images.
     batches = online.groupby(["folder", "spec", "run_id", "sample"]).agg(ns=("wall_ns", "sum"), items=("items", "max")).reset_index()
     batches["ms"] = batches["ns"] / batches["items"] / 1e6
@@ -83,18 +89,112 @@ def rows():
 
 def stages():
     """Median online time per image of each stage in ms: one row per spec, one column per stage, in the order of the data."""
-    samples = read("samples.csv")
-    online = samples[samples["phase"] == "online"].assign(ms=lambda s: s["wall_ns"] / s["items"] / 1e6)
+    online = full_batches().assign(ms=lambda s: s["wall_ns"] / s["items"] / 1e6)
     order = ["encode", "encrypt", "upload", "evaluate", "download", "exchange", "decrypt", "decode"]
     table = online.groupby(["folder", "spec", "stage"])["ms"].median().unstack("stage")
     return table[[s for s in order if s in table]]
 
 
-def label(row):
-    """A row in a few words."""
-    if row["scheme"] == "clear":
-        return f"plaintext {row['method']}, {row['features']}"
-    return f"{row['backend']} {row['method']} {int(row['key_bits'])}, {row['features']}"
+def _number(template):
+    """A part of a label for a number; pandas reads columns with empty cells as floats."""
+    return lambda value: template.format(int(float(value)))
+
+
+def _described(table):
+    """The table with a column for what only the spec, or several columns together, say of a row."""
+    parts = [spec.split("/") for spec in table["spec"]]
+    paillier = table["scheme"].eq("paillier").tolist()
+    inputs, packing = table.get("inputs_per_ciphertext", pd.Series(np.nan, table.index)), table["packing"]
+    packed = [f"{int(i)} inputs/ct" if i > 1 else f"{int(p)}/ct" for i, p in zip(inputs.fillna(0), packing)]
+    return table.assign(
+        packed=[p if scheme != "clear" else None for p, scheme in zip(packed, table["scheme"])],
+        asked=[p[6] if is_paillier else None for p, is_paillier in zip(parts, paillier)],
+        ahead=[(p[-1].removeprefix("pool-") if p[-1].startswith("pool-") else "none") if is_paillier else None for p, is_paillier in zip(parts, paillier)],
+        beside=[next((x for x in p if x.startswith(f"{f}-")), "").removeprefix(f"{f}-") if m == "float" else None for p, f, m in zip(parts, table["features"], table["method"])],
+        seed=[[x for x in p if x.isdigit()][-1] for p in parts],
+        tables=[p[8] if is_paillier else None for p, is_paillier in zip(parts, paillier)],
+        # The machine and the question; the date only repeats what run.toml says.
+        place=[re.sub(r"^\d{4}-\d\d-\d\d-", "", folder) for folder in table["folder"]],
+    )
+
+
+#: In what rows can differ, as `DIMENSIONS` of src/report/varies.rs: the column, whether somebody chose it, and how a label says it.
+DIMENSIONS = [
+    ("scheme", True, None),
+    ("backend", True, None),
+    ("method", True, None),
+    ("encryption", True, str),
+    ("key_bits", True, _number("{} bit")),
+    ("model_sha256", False, lambda digest: f"model {digest[:8]}"),
+    ("dataset_sha256", False, lambda digest: f"data {digest[:8]}"),
+    ("packed", False, str),
+    ("dataset", True, str),
+    ("features", True, str),
+    ("scenario", True, str),
+    ("asked", False, "packing {}".format),
+    ("feature_bits", False, _number("{}-bit features")),
+    ("weight_bits", False, _number("{}-bit weights")),
+    ("slot_bits", False, _number("{}-bit slots")),
+    ("beside", False, "beside {} bits".format),
+    ("ahead", True, "ahead: {}".format),
+    ("rerandomisation", True, "{} re-rand.".format),
+    ("threads", True, _number("{} threads")),
+    ("batch", False, _number("batches of {}")),
+    ("images", False, _number("{} images")),
+    ("seed", False, "seed {}".format),
+    ("tables", False, "{} MiB tables".format),
+    ("place", False, "({})".format),
+    ("folder", False, "({})".format),
+    ("run_id", False, "run {}".format),
+    ("spec", False, str),
+]
+
+
+def varying(table, without=()):
+    """The dimensions that tell the rows of a table apart, with the values that their names need: of chosen ones wherever they differ, of others where nothing else
+    does. `without` stands elsewhere."""
+    table = _described(table)
+    # Plaintext has no key and no randomisers; what it could say of them says nothing.
+    idle = table["scheme"].eq("clear")
+    values = {}
+    for at, (column, _, _) in enumerate(DIMENSIONS):
+        if column in table and column not in without:
+            own = table[column].astype(object).where(table[column].notna(), None)
+            silent = idle & (column in ("encryption", "rerandomisation", "key_bits"))
+            values[at] = own.where(~silent, None).tolist()
+    # Rows of one class cannot be told apart by what was taken so far; choices first, what follows from them then has nothing left to tell.
+    classes, taken = [()] * len(table), []
+    for at, own in sorted(values.items(), key=lambda item: not DIMENSIONS[item[0]][1]):
+        within = {}
+        for known, value in zip(classes, own):
+            within.setdefault(known, set()).add(value)
+        differs = len({v for v in own if v is not None}) > 1
+        needed = [differs if DIMENSIONS[at][1] else len(within[known]) > 1 for known in classes]
+        if any(needed):
+            classes = [known + (value,) for known, value in zip(classes, own)]
+            taken.append((at, needed))
+    return [(DIMENSIONS[at], [v if need else None for v, need in zip(values[at], needed)]) for at, needed in sorted(taken)]
+
+
+def labels(table, without=()):
+    """Names of the rows of a table, no two of them equal: what they share is left out, what tells them apart is said."""
+    more = [(say, own) for (_, _, say), own in varying(table, without) if say]
+    names = []
+    for at, (_, row) in enumerate(table.iterrows()):
+        system = ["plaintext", row["method"]] if row["scheme"] == "clear" else [row["backend"], row["method"]]
+        names.append(" ".join(system + [say(own[at]) for say, own in more if own[at] is not None]))
+    equal = sorted({name for name in names if names.count(name) > 1})
+    assert not equal, f"rows that cannot be told apart: {equal}"
+    return names
+
+
+def check_labels():
+    """Every folder's rows, and all of them together, can be told apart."""
+    whole = rows()
+    labels(whole)
+    for _, table in whole.groupby("folder"):
+        labels(table)
+    return len(whole)
 
 
 def error_bars(group, column="images_per_second"):

@@ -91,18 +91,7 @@ impl Run {
         Self { id, started, load_at_start: machine::load_average(), source, records: Records::default(), first_digests: Vec::new() }
     }
 
-    /// Runs one spec and records what came of it. A failure becomes an error row without times; only [`Error::Interrupted`] is passed on.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`].
-    pub fn measure(&mut self, bench: &mut Bench, spec: &Spec, sampling: Sampling, report: &mut Report<'_>) -> Result<&Outcome> {
-        let entry = self.row(bench, spec, sampling, report)?;
-        self.records.add(entry);
-        // The row was pushed in the line above.
-        self.records.outcomes.last().ok_or(Error::Interrupted)
-    }
-
-    /// Runs one spec and returns what came of it, as [`Self::measure`] does, for a journal.
+    /// Runs one spec and returns what came of it. A failure becomes an error row without times; only [`Error::Interrupted`] is passed on.
     ///
     /// # Errors
     /// [`Error::Interrupted`].
@@ -132,6 +121,11 @@ impl Run {
             ..blank.clone()
         });
         Ok(Entry { samples: samples.collect(), first_digest, outcome, curve: Vec::new(), operations: Vec::new() })
+    }
+
+    /// Keeps a row among the records of this run.
+    pub fn add(&mut self, row: Entry) {
+        self.records.add(row);
     }
 
     /// Remembers a row of an earlier process, so that later rows are compared with it.
@@ -171,6 +165,12 @@ impl Run {
         let first = FirstDigest { inputs, images, digest, who };
         self.first_digests.push(first.clone());
         Ok(Some(first))
+    }
+
+    /// The row that a spec will leave, as far as it is known before it runs.
+    #[must_use]
+    pub fn planned(&self, spec: &Spec, sampling: Sampling) -> Outcome {
+        self.blank(spec, sampling)
     }
 
     fn blank(&self, spec: &Spec, sampling: Sampling) -> Outcome {
@@ -360,6 +360,7 @@ impl Run {
             run_id: self.id.clone(),
             publishable: reasons.is_empty(),
             not_publishable_because: reasons,
+            disturbed_rows: records.outcomes.iter().filter(|o| !o.disturbances().is_empty()).count(),
             command: std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
             revision: REVISION.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -458,6 +459,8 @@ struct Provenance<'a> {
     run_id: String,
     publishable: bool,
     not_publishable_because: Vec<String>,
+    /// Rows whose times something else on the machine may have made longer: `publishable` is about provenance alone.
+    disturbed_rows: usize,
     command: String,
     revision: String,
     version: String,

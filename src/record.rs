@@ -320,6 +320,31 @@ pub struct Outcome {
     pub model_sha256: String,
 }
 
+/// Rows shorter than this are not judged by the system's clock ticks of 10 ms.
+const SHORTEST_JUDGED_NS: u64 = 500_000_000;
+
+impl Outcome {
+    /// Signs that the row was not alone on an even machine, in words; each rule says its limit.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds and kilohertz of one row stay far below 2^53")]
+    pub fn disturbances(&self) -> Vec<String> {
+        let mut signs = Vec::new();
+        let of_row = |ns: Option<u64>| ns.zip(self.row_ns).filter(|(_, row)| *row >= SHORTEST_JUDGED_NS).map(|(ns, row)| ns as f64 / row as f64);
+        if let Some(share) = of_row(self.others_cpu_ns).filter(|share| *share > 0.2) {
+            signs.push(format!("other processes kept {share:.1} processors busy (limit 0.2)"));
+        }
+        if let Some(share) = of_row(self.stolen_cpu_ns).filter(|share| *share > 0.05) {
+            signs.push(format!("the host took {share:.2} processors away (limit 0.05)"));
+        }
+        if let (Some(start), Some(end)) = (self.frequency_start_khz, self.frequency_end_khz)
+            && (start as f64 - end as f64).abs() > 0.1 * start as f64
+        {
+            signs.push(format!("the clock went from {} to {} MHz (limit 10 %)", start / 1000, end / 1000));
+        }
+        signs
+    }
+}
+
 /// One row of `curve.csv`: how good the parameters of a training were at one of its points.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {

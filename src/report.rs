@@ -5,9 +5,13 @@
 //! run again counts with its last outcome; samples join their outcome by spec and run.
 //!
 //! Times are per image (per operation for kernels): the wall time of a stage on a batch divided by the images of the batch. A [`Spread`] is the median
-//! over the samples with its 95 % bootstrap interval, where there are samples enough for one, and with the least and the greatest value.
+//! over the samples with its 95 % bootstrap interval, where there are samples enough for one, and with the least and the greatest value. Samples are full
+//! batches: what is left over at the end of a pass is verified and leaves no time.
+//!
+//! What tells rows apart is decided in one place, `varies`: tables, labels, legends and captions ask it.
 
 pub mod compare;
+pub mod leakage;
 pub mod peers;
 pub mod quantisation;
 pub mod quoted;
@@ -15,8 +19,9 @@ mod render;
 mod splice;
 #[cfg(test)]
 pub(crate) mod synthetic;
+mod varies;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
@@ -25,14 +30,13 @@ use crate::record::{Outcome, Phase, Records, Sample, Stage};
 use crate::statistics::{LEAST_FOR_INTERVAL, Sorted};
 
 pub use render::{Column, Format, Table, details, legend, table};
-pub(crate) use render::{escape, numbers, render, tabular, words};
+pub(crate) use render::{UNEVEN, escape, numbers, render, tabular, words};
 pub use splice::splice;
+use varies::Training;
+pub(crate) use varies::{DIMENSIONS, Naming, labels, pool, varying};
 
 /// Keys with fewer bits than this are toys.
 const LEAST_KEY_BITS: u32 = 2048;
-
-/// Rows shorter than this are not judged by the system's clock ticks of 10 ms.
-const SHORTEST_JUDGED_NS: u64 = 500_000_000;
 
 /// Median with interval and extremes of what several samples measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -136,7 +140,7 @@ pub struct Row {
     pub online_ns: Option<Spread>,
     /// Processor time of all online stages in nanoseconds per image.
     pub online_cpu_ns: Option<Spread>,
-    /// Images of all samples by the wall time of all online stages of all samples.
+    /// Images of all full batches by the wall time of all their online stages.
     pub images_per_second: Option<f64>,
     /// Bytes to the server per image.
     pub bytes_up_per_image: Option<f64>,
@@ -172,6 +176,13 @@ impl Row {
     #[must_use]
     pub fn is_clear(&self) -> bool {
         self.outcome.scheme == "clear"
+    }
+
+    /// The throughput of all full batches together is not that of the median one, within a tenth.
+    #[must_use]
+    pub fn is_uneven(&self) -> bool {
+        let median = self.online_ns.filter(|s| s.median > 0.0).map(|s| 1e9 / s.median);
+        self.images_per_second.zip(median).is_some_and(|(all, median)| (all / median - 1.0).abs() > 0.1)
     }
 
     /// What an item of this workload is called.
@@ -238,8 +249,16 @@ impl Cost {
     }
 }
 
+/// The samples that count: setup, and of the batches those that are full. What is left over at the end of a pass fills its ciphertexts badly and says nothing
+/// of the row's own size. Where the harness kept no full batch, the largest stand for it.
+fn full_batches<'a>(samples: &[&'a Sample]) -> Vec<&'a Sample> {
+    let most = samples.iter().filter(|s| s.phase == Phase::Online).map(|s| s.items).max();
+    samples.iter().copied().filter(|s| s.phase == Phase::Setup || Some(s.items) == most).collect()
+}
+
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds and bytes of one run stay far below 2^53")]
-fn row(outcome: &Outcome, samples: &[&Sample]) -> Row {
+fn row(outcome: &Outcome, all: &[&Sample]) -> Row {
+    let samples = &full_batches(all)[..];
     let mut stages: BTreeMap<(Phase, Stage), BTreeMap<u32, Cost>> = BTreeMap::new();
     let mut phases: BTreeMap<Phase, BTreeMap<u32, Cost>> = BTreeMap::new();
     for s in samples {
@@ -265,6 +284,8 @@ fn row(outcome: &Outcome, samples: &[&Sample]) -> Row {
         Latency { p90_ns: values.quantile(0.9), low: interval.map(|(low, _)| low), high: interval.map(|(_, high)| high) }
     });
     let online_wall: f64 = phases.get(&Phase::Online).map_or(0.0, |online| online.values().map(|c| c.wall).sum());
+    // The harness was timed over every batch whose times were kept.
+    let timed_wall: f64 = all.iter().filter(|s| s.phase == Phase::Online).map(|s| s.wall_ns as f64).sum();
     let setup: Vec<f64> = stages.iter().filter(|s| s.phase == Phase::Setup).map(|s| s.wall_ns.median).collect();
     let images_per_second = phases.get(&Phase::Online).and_then(|online| {
         let items: f64 = online.values().map(|c| f64::from(c.items)).sum();
@@ -285,7 +306,7 @@ fn row(outcome: &Outcome, samples: &[&Sample]) -> Row {
             .zip(outcome.timed_images)
             .filter(|(_, images)| *images > 0)
             .map(|(uj, images)| uj as f64 / images as f64),
-        harness_share: outcome.batches_ns.filter(|_| online_wall > 0.0).map(|whole| (whole as f64 / online_wall - 1.0).max(0.0)),
+        harness_share: outcome.batches_ns.filter(|_| timed_wall > 0.0).map(|whole| (whole as f64 / timed_wall - 1.0).max(0.0)),
         bound_share: bound_share(outcome, samples),
         images_per_second,
         bytes_up_per_image: traffic(outcome.bytes_up),
@@ -309,22 +330,9 @@ fn bound_share(outcome: &Outcome, samples: &[&Sample]) -> Option<f64> {
     Sorted::of(evaluated.map(share).collect()).map(|shares| shares.median())
 }
 
-/// Signs that a row was not alone on an even machine; each rule says its limit.
-#[expect(clippy::cast_precision_loss, reason = "nanoseconds and kilohertz of one row stay far below 2^53")]
+/// Signs that a row was not alone on an even machine: those of its record, and what its samples show.
 fn disturbances(outcome: &Outcome, wall: Option<Spread>, cpu: Option<Spread>) -> Vec<String> {
-    let mut signs = Vec::new();
-    let of_row = |ns: Option<u64>| ns.zip(outcome.row_ns).filter(|(_, row)| *row >= SHORTEST_JUDGED_NS).map(|(ns, row)| ns as f64 / row as f64);
-    if let Some(share) = of_row(outcome.others_cpu_ns).filter(|share| *share > 0.2) {
-        signs.push(format!("other processes kept {share:.1} processors busy (limit 0.2)"));
-    }
-    if let Some(share) = of_row(outcome.stolen_cpu_ns).filter(|share| *share > 0.05) {
-        signs.push(format!("the host took {share:.2} processors away (limit 0.05)"));
-    }
-    if let (Some(start), Some(end)) = (outcome.frequency_start_khz, outcome.frequency_end_khz)
-        && (start as f64 - end as f64).abs() > 0.1 * start as f64
-    {
-        signs.push(format!("the clock went from {} to {} MHz (limit 10 %)", start / 1000, end / 1000));
-    }
+    let mut signs = outcome.disturbances();
     if let (Some(wall), Some(cpu)) = (wall, cpu)
         && wall.count >= LEAST_FOR_INTERVAL
         && wall.relative_mad() > 0.05
@@ -377,112 +385,32 @@ fn compare(rows: &mut [Row]) {
     }
 }
 
-/// Who makes randomisers ahead of the images; nobody for `none`.
-pub(crate) fn pool(outcome: &Outcome) -> &str {
-    outcome.spec.rsplit_once("/pool-").map_or("none", |(_, who)| who)
+/// What decides the classes of a row: the images, the public features, and the numbers that the model computes with.
+fn model(o: &Outcome) -> impl PartialEq + use<'_> {
+    let training = Training::of(o).map(|t| (t.network, t.recipe));
+    (&o.workload, &o.dataset, &o.features, o.method == "float", o.feature_bits, o.weight_bits, training, &o.dataset_sha256, &o.model_sha256)
+}
+
+/// The accuracy of a row's model and of how many images it is: of all rows with this model that of the most images, for they agree wherever they are verified.
+pub(crate) fn accuracy(rows: &[&Row], of: &Row) -> Option<(f64, u32)> {
+    let same = rows.iter().filter(|r| r.outcome.verified && model(&r.outcome) == model(&of.outcome));
+    same.filter_map(|r| Some((r.outcome.accuracy?, r.outcome.images))).max_by_key(|(_, images)| *images)
+}
+
+/// The accuracies of rows that may stand on one axis, all of one test set: the most images that any row classified. None of models that were not measured on
+/// them.
+pub(crate) fn comparable_accuracies(rows: &[&Row]) -> (String, u32, Vec<Option<f64>>) {
+    let all: Vec<Option<(f64, u32)>> = rows.iter().map(|row| accuracy(rows, row)).collect();
+    let counts = rows.iter().zip(&all).filter_map(|(row, of)| Some((row.outcome.dataset.clone(), (*of)?.1)));
+    let (dataset, images) = counts.reduce(|a, b| if b.1 > a.1 { b } else { a }).unwrap_or_default();
+    let is_of = |row: &Row, of: u32| row.outcome.dataset == dataset && of == images;
+    let accuracies = rows.iter().zip(&all).map(|(row, of)| of.filter(|(_, of)| is_of(row, *of)).map(|(accuracy, _)| accuracy)).collect();
+    (dataset, images, accuracies)
 }
 
 fn ratio(over: Option<f64>, under: Option<f64>) -> Option<f64> {
     let (over, under) = (over?, under?);
     (over > 0.0 && under > 0.0).then(|| over / under)
-}
-
-/// What of the key belongs to a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Naming {
-    /// Key and packing.
-    Whole,
-    /// The packing: a heading says the key.
-    WithinKey,
-    /// Neither: an axis shows the key, and the packing usually follows from it.
-    OverKeys,
-}
-
-/// Names for rows that stand side by side: what they share is left out, what tells them apart is said.
-///
-/// What a reader must not overlook (toy key, software adapter, open division, failed verification) is always part of the name, unless `naming` says that
-/// the key stands elsewhere.
-pub(crate) fn labels(rows: &[&Row], naming: Naming) -> Vec<String> {
-    let key = naming == Naming::Whole;
-    let varies = |encrypted_only: bool, part: &dyn Fn(&Outcome) -> String| {
-        let distinct: BTreeSet<String> = rows.iter().filter(|r| !(encrypted_only && r.is_clear())).map(|r| part(&r.outcome)).collect();
-        distinct.len() > 1
-    };
-    let scheme = varies(true, &|o| o.scheme.clone());
-    let clear: BTreeSet<&str> = rows.iter().filter(|r| r.is_clear()).map(|r| r.outcome.backend.as_str()).collect();
-    let encryption = varies(true, &|o| o.encryption.clone());
-    let key_bits = key && varies(true, &|o| format!("{:?}", o.key_bits));
-    let packing = naming != Naming::OverKeys && varies(true, &|o| o.packing.to_string());
-    let shared: [&dyn Fn(&Outcome) -> String; 4] =
-        [&|o| o.workload.clone(), &|o| o.dataset.clone(), &|o| o.features.clone(), &|o| o.scenario.clone()];
-    let shared: Vec<_> = shared.into_iter().filter(|part| varies(false, part)).collect();
-    let mut labels: Vec<String> = rows
-        .iter()
-        .map(|row| {
-            let o = &row.outcome;
-            let mut parts: Vec<String> = Vec::new();
-            if row.is_clear() {
-                parts.push("plaintext".into());
-                if clear.len() > 1 {
-                    parts.push(o.backend.clone());
-                }
-                parts.push(o.method.clone());
-            } else {
-                if scheme {
-                    parts.push(o.scheme.clone());
-                }
-                parts.push(o.backend.clone());
-                if row.software {
-                    parts.push("(software)".into());
-                }
-                parts.push(o.method.clone());
-                if encryption {
-                    parts.push(o.encryption.clone());
-                }
-                if let Some(bits) = o.key_bits.filter(|_| key_bits || (key && row.toy)) {
-                    parts.push(format!("{bits} bit"));
-                }
-                if key && row.toy {
-                    parts.push("toy".into());
-                }
-                if packing {
-                    parts.push(format!("{}/ct", o.packing));
-                }
-            }
-            parts.extend(shared.iter().map(|part| part(o)));
-            if o.division != "closed" && !row.is_clear() {
-                parts.push(o.division.clone());
-            }
-            if !o.verified && o.error.is_none() {
-                parts.push("unverified".into());
-            }
-            parts.retain(|part| !part.is_empty());
-            parts.join(" ")
-        })
-        .collect();
-    // Sizes that specs seldom differ in are said only where names would be equal without them.
-    let sizes: [fn(&Outcome) -> Option<String>; 8] = [
-        |o| (pool(o) != "none").then(|| format!("pool {}", pool(o))),
-        |o| o.feature_bits.map(|b| format!("{b}-bit features")),
-        |o| o.weight_bits.map(|b| format!("{b}-bit weights")),
-        |o| o.slot_bits.map(|b| format!("{b}-bit slots")),
-        |o| Some(format!("{} threads", o.threads)),
-        |o| o.batch.map(|b| format!("batches of {b}")),
-        |o| Some(format!("{} images", o.images)),
-        |o| Some(format!("{} re-randomisation", o.rerandomisation)),
-    ];
-    for size in sizes {
-        let mut same: HashMap<String, BTreeSet<Option<String>>> = HashMap::new();
-        for (label, row) in labels.iter().zip(rows) {
-            same.entry(label.clone()).or_default().insert(size(&row.outcome));
-        }
-        for (label, row) in labels.iter_mut().zip(rows) {
-            if let (true, Some(size)) = (same.get(label).is_some_and(|sizes| sizes.len() > 1), size(&row.outcome)) {
-                *label = format!("{label} {size}");
-            }
-        }
-    }
-    labels
 }
 
 /// Three significant digits, the shortest way that keeps them; whole numbers from 100 to 99999.

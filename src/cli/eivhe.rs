@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::measure::{Run, Source};
 use crate::plot::{self as figures, FileKind};
 use crate::record::leakage::{Experiment, Leak};
+use crate::report::{Format, leakage as leakage_tables};
 use crate::scheme::eivhe::Encryption;
 use crate::stopwatch::timestamp;
 use crate::workload::leakage::{
@@ -262,7 +263,7 @@ fn train(args: &TrainArgs, json: bool) -> Result<bool> {
             }
         }
     }
-    finish(&run, &dir, Experiment::Training, &rows, json, &training_table(&rows))?;
+    finish(&run, &dir, Experiment::Training, &rows, json, &leakage_tables::table(Experiment::Training, &rows, Format::Text))?;
     Ok(rows.iter().all(|row| row.owner_decrypts.is_none_or(|share| share >= 1.0)))
 }
 
@@ -311,7 +312,7 @@ fn attack_keys(args: &AttackArgs, json: bool) -> Result<bool> {
         let attacked = attack_matrix(case.parameters, case.digits, args.seed, control(), &mut follow(&meter, None))?;
         rows.push(attack_row(&sizes_row(&Leak { sweep: case.name.into(), ..base.clone() }, &protection, case.parameters.dimension), Some(&attacked)));
     }
-    let text = attack_table(&rows);
+    let text = leakage_tables::table(Experiment::Attack, &rows, Format::Text);
     match dir {
         Some(dir) => finish(&run, &dir, Experiment::Attack, &rows, json, &text)?,
         None if json => out_json(&json!({ "rows": rows })),
@@ -355,7 +356,7 @@ fn leakage(args: &LeakageArgs, json: bool) -> Result<bool> {
         drop(meter);
         rows.push(row(&Leak { sweep: sweep.name().into(), ..base.clone() }, &protected, Some(&learnt), attacked.as_ref(), args.seed));
     }
-    finish(&run, &dir, Experiment::Leakage, &rows, json, &leakage_table(&rows))?;
+    finish(&run, &dir, Experiment::Leakage, &rows, json, &leakage_tables::table(Experiment::Leakage, &rows, Format::Text))?;
     Ok(rows.iter().all(|row| row.owner_decrypts.is_none_or(|share| share >= 1.0)))
 }
 
@@ -371,166 +372,4 @@ fn finish(run: &Run, dir: &Path, experiment: Experiment, rows: &[Leak], json: bo
         out(&format!("\n{}: {}, run.toml and {figures}", dir.display(), experiment.file()));
     }
     Ok(())
-}
-
-/// Columns of words, aligned: the first to the left, the others to the right.
-fn aligned(lines: &[Vec<String>]) -> String {
-    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |cells: &Vec<String>| {
-        let cells = cells.iter().zip(&widths).enumerate();
-        let text: Vec<String> =
-            cells.map(|(at, (cell, &width))| if at == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }).collect();
-        text.join("  ").trim_end().to_owned()
-    };
-    lines.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn percent(share: Option<f64>) -> String {
-    share.map_or_else(|| "-".into(), |share| format!("{:.2}", 100.0 * share))
-}
-
-fn number<T: ToString>(value: Option<T>) -> String {
-    value.map_or_else(|| "-".into(), |value| value.to_string())
-}
-
-fn seconds(ns: Option<u64>) -> String {
-    ns.map_or_else(|| "-".into(), |ns| format!("{:.1}", ns as f64 / 1e9))
-}
-
-fn head(names: &[&str]) -> Vec<String> {
-    names.iter().map(|&name| name.to_owned()).collect()
-}
-
-/// One line per setting and network: mean over the seeds, spread, and distance to plaintext.
-fn training_table(rows: &[Leak]) -> String {
-    let mut lines =
-        vec![head(&["setting", "network", "seeds", "accuracy %", "least", "most", "minus plaintext", "owner decrypts %", "encrypt s", "train s"])];
-    let same = |a: &Leak, b: &Leak| a.setting == b.setting && a.network == b.network;
-    for (at, row) in rows.iter().enumerate().filter(|(at, row)| !rows[..*at].iter().any(|other| same(other, row))) {
-        let group: Vec<&Leak> = rows[at..].iter().filter(|other| same(other, row)).collect();
-        let mean = |value: &dyn Fn(&Leak) -> Option<f64>| {
-            let values: Vec<f64> = group.iter().filter_map(|row| value(row)).collect();
-            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-        };
-        let ends = group.iter().filter_map(|row| row.accuracy).fold((1f64, 0f64), |(low, high), a| (low.min(a), high.max(a)));
-        let plain = |seed: u64| rows.iter().find(|r| r.setting == "clear" && r.network == row.network && r.seed == seed).and_then(|r| r.accuracy);
-        let distance = mean(&|row| Some(100.0 * (row.accuracy? - plain(row.seed)?)));
-        lines.push(vec![
-            row.setting.clone(),
-            row.network.clone(),
-            group.len().to_string(),
-            percent(mean(&|row| row.accuracy)),
-            percent(Some(ends.0)),
-            percent(Some(ends.1)),
-            distance.filter(|_| row.setting != "clear").map_or_else(|| "-".into(), |d| format!("{d:+.2}")),
-            percent(mean(&|row| row.owner_decrypts)),
-            mean(&|row| row.encrypt_ns.map(|ns| ns as f64 / 1e9)).map_or_else(|| "-".into(), |s| format!("{s:.1}")),
-            mean(&|row| row.train_ns.map(|ns| ns as f64 / 1e9)).map_or_else(|| "-".into(), |s| format!("{s:.1}")),
-        ]);
-    }
-    format!(
-        "{}\naccuracy: share of test images classified as labelled by a network that saw ciphertexts only and no key. What it exceeds guessing (10 %) by is leaked.",
-        aligned(&lines)
-    )
-}
-
-fn attack_table(rows: &[Leak]) -> String {
-    let mut lines = vec![head(&[
-        "setting",
-        "dimension",
-        "k",
-        "A <",
-        "E <",
-        "T <",
-        "q bits",
-        "samples",
-        "key entries",
-        "rounded %",
-        "recovered %",
-        "consistent %",
-        "images decrypted",
-        "without key",
-        "attack s",
-    ])];
-    for row in rows {
-        let count = |share: Option<f64>| share.zip(row.test_images).map(|(share, of)| format!("{:.0} of {of}", share * f64::from(of)));
-        lines.push(vec![
-            row.setting.clone(),
-            row.dimension.to_string(),
-            number(row.key_columns),
-            row.a_bound.map_or_else(|| "q".into(), |b| b.to_string()),
-            number(row.e_bound),
-            row.t_bound.map_or_else(|| "q".into(), |b| b.to_string()),
-            number(row.q_bits),
-            number(row.attack_samples),
-            number(row.key_entries),
-            percent(row.key_rounded),
-            percent(row.key_recovered),
-            percent(row.key_consistent),
-            number(count(row.images_recovered)),
-            number(count(row.images_without_key)),
-            seconds(row.attack_ns),
-        ]);
-    }
-    aligned(&lines)
-}
-
-fn leakage_table(rows: &[Leak]) -> String {
-    let mut lines = vec![head(&[
-        "sweep",
-        "setting",
-        "k",
-        "A <",
-        "T <",
-        "w bits",
-        "q bits",
-        "accuracy %",
-        "key recovered %",
-        "images decrypted %",
-        "owner decrypts %",
-    ])];
-    for row in rows {
-        let clear = row.setting == "clear";
-        lines.push(vec![
-            row.sweep.clone(),
-            row.setting.clone(),
-            number(row.key_columns),
-            row.a_bound.map_or_else(|| if clear { "-".into() } else { "q".into() }, |b| b.to_string()),
-            number(row.t_bound),
-            number(row.w_bits),
-            number(row.q_bits),
-            percent(row.accuracy),
-            percent(row.key_recovered),
-            percent(row.images_recovered),
-            percent(row.owner_decrypts),
-        ]);
-    }
-    aligned(&lines)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tables_are_aligned_and_means_are_taken_over_seeds() {
-        let base = |setting: &str, seed, accuracy| Leak {
-            setting: setting.into(),
-            network: "softmax".into(),
-            seed,
-            accuracy: Some(accuracy),
-            ..Leak::default()
-        };
-        let rows = [base("clear", 1, 0.9), base("absolute", 1, 0.8), base("clear", 2, 0.92), base("absolute", 2, 0.85)];
-        let text = training_table(&rows);
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 4);
-        assert!(lines[1].contains("91.00") && lines[1].contains("90.00") && lines[1].contains("92.00"), "{text}");
-        assert!(lines[2].contains("82.50") && lines[2].contains("-8.50"), "{text}");
-        assert_eq!(aligned(&[vec!["a".into(), "b".into()], vec!["long".into(), "12".into()]]), "a      b\nlong  12");
-        let attacked = Leak { images_recovered: Some(0.5), test_images: Some(10), key_recovered: Some(1.0), ..base("lwe", 1, 0.1) };
-        assert!(attack_table(std::slice::from_ref(&attacked)).contains("5 of 10") && leakage_table(&[attacked]).contains("50.00"));
-    }
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::paper::REPORT_MARKDOWN;
 use super::progress::Meter;
-use super::sweep::warn_disturbed;
+use super::sweep::{ending, names, warn_disturbed};
 use super::{check_folder, check_stop, check_target, method_name, note, out, out_json, shown};
 use crate::backend::{self, BackendId};
 use crate::dataset::{Dataset, DatasetChoice, Images};
@@ -17,11 +18,10 @@ use crate::features::FeatureMap;
 use crate::machine;
 use crate::measure::{ModelSource, Run, Source, busy_warning};
 use crate::model::{self, TrainedModel};
-use crate::plan::matvec::Method;
 use crate::plot::{self as figures, Beside, FileKind};
 use crate::quantise::Precision;
 use crate::record::leakage::{self, Experiment};
-use crate::record::{Records, SAMPLES};
+use crate::record::{OUTCOMES, Records, SAMPLES};
 use crate::report::{self, Format, peers, quantisation, quoted};
 use crate::scheme::eivhe::{Route, Setting};
 use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
@@ -88,9 +88,9 @@ pub(super) struct RunArgs {
     /// Images from the start of the test set [default: all; the reference backend gets at most 100]
     #[arg(long, value_name = "N")]
     images: Option<usize>,
-    /// Repeat batches until this many were timed, each with fresh randomness
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    min_samples: u32,
+    /// Repeat batches until this many were timed, each with fresh randomness [default: 6 for batches under about a second, else 1]
+    #[arg(long, value_name = "N")]
+    min_samples: Option<u32>,
     /// Repeat batches until their online time is this long
     #[arg(long, default_value_t = 0, value_name = "MS")]
     min_time: u32,
@@ -132,7 +132,7 @@ impl Default for RunArgs {
             eivhe_route: vec![Route::Switch],
             scenario: vec![Scenario::Offline],
             images: None,
-            min_samples: 1,
+            min_samples: None,
             min_time: 0,
             warm_up: 0,
             seed: 1,
@@ -147,7 +147,7 @@ impl RunArgs {
     /// The main job on the GPU, into a folder: a few times once its clock is up, or in software once.
     pub(super) fn on_gpu(out: PathBuf, software: bool) -> Self {
         let (warm_up, min_samples) = if software { (0, 1) } else { (2000, 5) };
-        Self { backend: vec![BackendId::Gpu.name().into()], out: Some(out), warm_up, min_samples, ..Self::default() }
+        Self { backend: vec![BackendId::Gpu.name().into()], out: Some(out), warm_up, min_samples: Some(min_samples), ..Self::default() }
     }
 
     /// The feature maps that were asked for, else those that there are models of.
@@ -160,7 +160,15 @@ impl RunArgs {
     }
 
     fn sampling(&self) -> Sampling {
-        Sampling { warm_up_ms: self.warm_up, least_ms: self.min_time, least_samples: self.min_samples, ..Sampling::ONCE }
+        let asked = Sampling { warm_up_ms: self.warm_up, least_ms: self.min_time, ..Sampling::ONCE };
+        match self.min_samples {
+            Some(least_samples) => Sampling { least_samples, ..asked },
+            None if self.min_time > 0 => asked,
+            None => {
+                let (least_samples, most_ms) = (Sampling::SHORT.least_samples, Sampling::SHORT.most_ms.saturating_add(self.warm_up));
+                Sampling { least_samples, most_ms, ..asked }
+            }
+        }
     }
 }
 
@@ -366,22 +374,19 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
     let mut bench = Bench::new(dataset.test, models, args.toy, super::control().clone());
     let mut run = Run::start(source);
     let mut failed = 0;
-    for (number, spec) in specs.iter().enumerate() {
+    let names = names(specs.iter().map(|spec| run.planned(spec, args.sampling())).collect());
+    for (number, (spec, name)) in specs.iter().zip(names).enumerate() {
         check_stop()?;
-        let meter = Meter::start(&format!("[{}/{}] {}", number + 1, specs.len(), short(spec)), spec.images as u64, "images");
-        let outcome = run.measure(&mut bench, spec, args.sampling(), &mut |progress| {
+        let name = format!("[{}/{}] {name}", number + 1, specs.len());
+        let meter = Meter::start(&name, spec.images as u64, "images");
+        let entry = run.row(&mut bench, spec, args.sampling(), &mut |progress| {
             meter.set(progress.stage.name(), progress.done as u64);
             check_stop()
         })?;
-        let error = outcome.error.clone();
         drop(meter);
-        match error {
-            None => note(&format!("[{}/{}] {}: verified", number + 1, specs.len(), short(spec))),
-            Some(error) => {
-                failed += 1;
-                note(&format!("[{}/{}] {}: {error}", number + 1, specs.len(), short(spec)));
-            }
-        }
+        failed += usize::from(entry.outcome.error.is_some());
+        note(&format!("{name}: {}", ending(&entry)));
+        run.add(entry);
     }
     run.write(&out_dir)?;
     let drawn = figures::draw(run.records(), &out_dir, &FileKind::ALL, Beside::default())?;
@@ -416,24 +421,6 @@ pub(super) fn warn_unsound<'a>(specs: impl Iterator<Item = &'a Spec>) {
     for setting in Setting::ALL.into_iter().filter(|setting| used.contains(setting)) {
         if let Some(warning) = setting.warning() {
             note(&format!("warning: {setting}: {warning}"));
-        }
-    }
-}
-
-/// A spec in a few words for progress lines.
-pub(super) fn short(spec: &Spec) -> String {
-    let features = spec.features.name();
-    match spec.protection {
-        Protection::ClearFloat => format!("plaintext f32, {features}"),
-        Protection::ClearInteger => format!("plaintext integers, {features}"),
-        Protection::Eivhe { setting, route } => {
-            let unsound = if setting.warning().is_some() { ", unsound" } else { "" };
-            let single = if spec.scenario == Scenario::Single { ", one by one" } else { "" };
-            format!("eivhe {setting} {route}, {features}{single}{unsound}")
-        }
-        Protection::Paillier { backend, key_bits, method, encryption, .. } => {
-            let single = if spec.scenario == Scenario::Single { ", one by one" } else { "" };
-            format!("paillier {key_bits} {backend} {} {encryption}, {features}{single}", method.map_or("auto", Method::name))
         }
     }
 }
@@ -489,6 +476,9 @@ pub(super) struct ReportArgs {
 
 /// Prints the tables of a results folder.
 pub(super) fn report(args: &ReportArgs, json: bool) -> Result<bool> {
+    if !args.dir.join(OUTCOMES).exists() && !args.dir.join(SAMPLES).exists() {
+        return report_leakage(args, json);
+    }
     let records = Records::read(&args.dir)?;
     let quoted = args.quoted.as_ref().map(|path| quoted::read(path.as_deref())).transpose()?;
     let tables = |format| match &quoted {
@@ -511,6 +501,44 @@ pub(super) fn report(args: &ReportArgs, json: bool) -> Result<bool> {
     }
     warn_quantisation(&records);
     Ok(!records.outcomes.is_empty() && records.outcomes.iter().all(|o| o.verified))
+}
+
+/// Prints the tables of a folder of experiments on leakage; says what a folder without any results is.
+fn report_leakage(args: &ReportArgs, json: bool) -> Result<bool> {
+    let all = Experiment::ALL.into_iter().map(|e| Ok((e, leakage::read(&args.dir, e)?))).collect::<Result<Vec<_>>>()?;
+    let there: Vec<(Experiment, Vec<leakage::Leak>)> = all.into_iter().filter(|(_, rows)| !rows.is_empty()).collect();
+    if there.is_empty() {
+        return Err(Error::file(&args.dir, format!("a results folder ({OUTCOMES})"), no_results(&args.dir)?));
+    }
+    if args.details || args.quoted.is_some() || args.splice.is_some() || args.legend {
+        return Err(Error::Unsupported {
+            subject: format!("{}, a folder of `cipherlane eivhe`,", args.dir.display()),
+            feature: "other tables than its own".into(),
+        });
+    }
+    if json {
+        let tables = there.iter().map(|(experiment, rows)| (experiment.file().to_owned(), serde_json::json!(rows)));
+        out_json(&serde_json::Value::Object(tables.collect()));
+    } else {
+        let tables: Vec<String> = there.iter().map(|(e, rows)| report::leakage::table(*e, rows, args.format.into())).collect();
+        out(tables.join("\n").trim_end());
+    }
+    Ok(true)
+}
+
+/// What a folder without results of its own is: a report, or a folder of results folders.
+fn no_results(dir: &std::path::Path) -> Result<String> {
+    let entries = std::fs::read_dir(dir).map_err(Error::io("read", dir))?;
+    let has_results = |path: &PathBuf| path.join(OUTCOMES).exists() || Experiment::ALL.into_iter().any(|e| path.join(e.file()).exists());
+    let mut below: Vec<String> = entries.flatten().map(|e| e.path()).filter(has_results).map(|path| shown(&path)).collect();
+    below.sort();
+    let list = if below.is_empty() { String::new() } else { format!("results are in {}", below.join(", ")) };
+    let report = dir.join(REPORT_MARKDOWN);
+    Ok(match (report.exists(), below.is_empty()) {
+        (true, _) => format!("a report of `cipherlane paper`; read {}; {list}", report.display()),
+        (false, false) => format!("a folder of folders; {list}"),
+        (false, true) => "none here nor in the folders below".into(),
+    })
 }
 
 /// The command that made a results folder, by its run.toml.

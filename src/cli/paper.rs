@@ -55,7 +55,7 @@ pub(super) struct PaperArgs {
 }
 
 /// Files of the report.
-const REPORT_MARKDOWN: &str = "report.md";
+pub(super) const REPORT_MARKDOWN: &str = "report.md";
 const REPORT_LATEX: &str = "report.tex";
 const CLAIMS: &str = "claims.csv";
 const TABLES: &str = "tables";
@@ -83,12 +83,17 @@ pub(super) fn paper(args: &PaperArgs, json: bool) -> Result<bool> {
         for from in &args.from {
             parts.extend(found(from)?);
         }
+        let folders = Folders::of(args, &dir);
+        for part in &mut parts {
+            (part.folder, part.command) = (folders.reader(&part.folder), folders.reader(&part.command));
+        }
         let verified = parts.iter().flat_map(|p| &p.records.outcomes).all(|o| o.verified);
         (parts, verified)
     };
     let verdicts = check(&claims, &tables(&parts)?, args.from.is_empty());
     let quoted = quoted::read(None)?;
-    let command = format!("cipherlane {}", std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "));
+    let command = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>();
+    let command = Folders::of(args, &dir).reader(&format!("cipherlane {}", command.join(" ")));
     std::fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
     let figures = draw(&mut parts, &dir, &command, &quoted, &args.from)?;
     let date = day(&parts);
@@ -98,6 +103,41 @@ pub(super) fn paper(args: &PaperArgs, json: bool) -> Result<bool> {
     tell(&parts, &figures, &verdicts, &dir, seconds, json);
     let held = verdicts.iter().all(|v| v.state != State::Failed);
     Ok(verified && held)
+}
+
+/// How a reader names the folders of a report: below `results/`, or DIR where they lie elsewhere. Nobody has the temporary folders of this machine.
+struct Folders(Vec<(PathBuf, String)>);
+
+impl Folders {
+    fn of(args: &PaperArgs, dir: &Path) -> Self {
+        let foreign = |path: &Path, other: &str| -> (PathBuf, String) {
+            let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
+            let below = parts.iter().rposition(|part| *part == "results").map(|at| parts[at..].join("/"));
+            (path.to_owned(), below.filter(|name| name.contains('/')).unwrap_or_else(|| other.into()))
+        };
+        let from = args.from.iter().enumerate();
+        let from = from.map(|(at, path)| foreign(path, &if args.from.len() > 1 { format!("FROM-{}", at + 1) } else { "FROM".into() }));
+        let mut all: Vec<(PathBuf, String)> = from.chain([foreign(dir, "DIR")]).collect();
+        // A folder inside another first.
+        all.sort_by_key(|(path, _)| std::cmp::Reverse(path.as_os_str().len()));
+        Self(all)
+    }
+
+    /// A command, or a path, with these names for the folders; any other absolute path is DIR.
+    fn reader(&self, command: &str) -> String {
+        let named = |word: &str| -> String {
+            let (option, path) = word.split_once('=').filter(|(option, _)| option.starts_with("--")).map_or(("", word), |(o, p)| (o, p));
+            let inside = self.0.iter().find_map(|(folder, name)| Some((Path::new(path).strip_prefix(folder).ok()?, name)));
+            let path = match inside {
+                Some((rest, name)) if rest.as_os_str().is_empty() => name.clone(),
+                Some((rest, name)) => format!("{name}/{}", rest.display()),
+                None if Path::new(path).is_absolute() => "DIR".into(),
+                None => path.into(),
+            };
+            if option.is_empty() { path } else { format!("{option}={path}") }
+        };
+        command.split(' ').map(named).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// The day on which the last row was measured, or today where no run says it: the same results give the same report.
@@ -173,7 +213,8 @@ fn measure(args: &PaperArgs, dir: &Path, json: bool) -> Result<Option<(Vec<Part>
             None => format!("cipherlane sweep {} --out {}", task.sweep.path.display(), task.dir.display()),
             Some(choice) => format!("cipherlane paper --dataset {choice} --out {}", dir.display()),
         };
-        (part.command, part.name) = (command, task.sweep.name());
+        let folders = Folders::of(args, dir);
+        (part.command, part.folder, part.name) = (folders.reader(&command), folders.reader(&part.folder), task.sweep.name());
         parts.push(part);
     }
     Ok(Some((parts, verified)))
@@ -315,4 +356,19 @@ fn tell(parts: &[Part], figures: &[Figure], verdicts: &[Verdict], dir: &Path, se
     }
     verdicts.iter().filter(|v| v.state == State::NotChecked).for_each(|v| note(&v.line()));
     verdicts.iter().filter(|v| v.state == State::Failed).for_each(|v| note(&v.line()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_name_folders_as_a_reader_would() {
+        let of = |dir: &str| Folders(vec![(PathBuf::from("/x/results/main"), "results/main".into()), (PathBuf::from(dir), "DIR".into())]);
+        let reader = |dir: &str, text: &str| of(dir).reader(text);
+        assert_eq!(reader("/tmp/a", "cipherlane paper --out /tmp/a --offline"), "cipherlane paper --out DIR --offline");
+        assert_eq!(reader("/tmp/a", "cipherlane sweep benches/x.toml --out=/tmp/a/main"), "cipherlane sweep benches/x.toml --out=DIR/main");
+        assert_eq!(reader("/tmp/a", "cipherlane plot /x/results/main/y"), "cipherlane plot results/main/y");
+        assert_eq!(reader("r", "cipherlane paper --out r --from /elsewhere/z"), "cipherlane paper --out DIR --from DIR");
+    }
 }

@@ -4,8 +4,6 @@ mod classify;
 mod parties;
 mod train;
 
-pub(super) use train::short;
-
 use clap::{Args, Subcommand};
 use serde_json::json;
 

@@ -8,19 +8,19 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::inference::{Models, models_for, open_dataset, short, source, warn_quantisation, warn_unsound};
+use super::inference::{Models, models_for, open_dataset, source, warn_quantisation, warn_unsound};
 use super::progress::Meter;
-use super::{check_folder, check_stop, note, out, out_json, shown, smlp};
+use super::{check_folder, check_stop, note, out, out_json, shown};
 use crate::dataset::{Dataset, Images};
 use crate::description::Description;
 use crate::durable::write_whole;
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::measure::{Run, Source, busy_warning, definition, row_id, training_definition, training_row_id, unpublishable};
-use crate::record::journal::{Journal, Shard};
-use crate::record::{Records, SAMPLES};
+use crate::record::journal::{Entry, Journal, Shard};
+use crate::record::{Outcome, Records, SAMPLES};
 use crate::report::compare::{Comparison, Pair, THRESHOLD, Verdict, compare as compare_records};
-use crate::report::{self, Format};
+use crate::report::{self, Format, Naming};
 use crate::stopwatch::Stopwatch;
 use crate::sweep::{self, Estimate, Plan, Speeds, Sweep};
 use crate::workload::inference::Bench;
@@ -73,10 +73,10 @@ impl Task {
         }
     }
 
-    fn short(&self) -> String {
+    fn planned(&self, run: &Run, sweep: &Sweep) -> Outcome {
         match self {
-            Self::Inference(spec) => short(spec),
-            Self::Training(spec) => format!("{} {}, {}", spec.data, spec.network, smlp::short(spec.protection)),
+            Self::Inference(spec) => run.planned(spec, sweep.sampling),
+            Self::Training(spec) => run.planned_training(spec),
         }
     }
 }
@@ -88,6 +88,23 @@ impl std::fmt::Display for Task {
             Self::Training(spec) => spec.fmt(f),
         }
     }
+}
+
+/// Names of rows that are still to be measured: what tells them apart.
+pub(super) fn names(planned: Vec<Outcome>) -> Vec<String> {
+    let rows = report::derive(&Records { outcomes: planned, ..Records::default() });
+    report::labels(&rows.iter().collect::<Vec<_>>(), Naming::Whole)
+}
+
+/// What came of a row, in a few words: its time, or why there is none.
+pub(super) fn ending(entry: &Entry) -> String {
+    if let Some(error) = &entry.outcome.error {
+        return error.clone();
+    }
+    let records = Records { samples: entry.samples.clone(), outcomes: vec![entry.outcome.clone()], ..Records::default() };
+    let row = report::derive(&records).into_iter().next();
+    let time = row.and_then(|row| Some(format!("{} ms per {}", report::digits3(row.online_ns?.median * 1e-6), row.unit())));
+    time.map_or_else(|| "verified".into(), |time| format!("verified, {time}"))
 }
 
 /// All tasks of a plan, in its order.
@@ -432,11 +449,12 @@ fn write_copy(dir: &Path, sweep: &Sweep) -> Result<()> {
 /// Runs rows and writes each to the journal as it ends.
 fn measure(sweep: &Sweep, todo: &[&Row], run: &mut Run, benches: &mut Benches, journal: &Journal) -> Result<()> {
     let watch = Stopwatch::start();
+    let names = names(todo.iter().map(|row| row.task.planned(run, sweep)).collect());
     let mut left: f64 = todo.iter().map(|row| row.estimate.seconds).sum();
     let mut expected = 0.0;
-    for (number, row) in todo.iter().enumerate() {
+    for (number, (row, name)) in todo.iter().zip(&names).enumerate() {
         check_stop()?;
-        let name = format!("[{}/{}] {}", number + 1, todo.len(), row.task.short());
+        let name = format!("[{}/{}] {name}", number + 1, todo.len());
         let meter = match &row.task {
             Task::Inference(spec) => Meter::start(&name, spec.images as u64, "images"),
             Task::Training(spec) => Meter::start(&name, spec.total_steps() as u64, "mini-batches"),
@@ -460,7 +478,7 @@ fn measure(sweep: &Sweep, todo: &[&Row], run: &mut Run, benches: &mut Benches, j
         journal.add(&entry)?;
         left -= row.estimate.seconds;
         expected += row.estimate.seconds;
-        note(&format!("{name}: {}", entry.outcome.error.as_deref().unwrap_or("verified")));
+        note(&format!("{name}: {}", ending(&entry)));
     }
     Ok(())
 }

@@ -112,6 +112,12 @@ impl Run {
         self.records.outcomes.last().ok_or(Error::Interrupted)
     }
 
+    /// The row that a training will leave, as far as it is known before it runs.
+    #[must_use]
+    pub fn planned_training(&self, spec: &Spec) -> Outcome {
+        self.blank_training(spec)
+    }
+
     fn blank_training(&self, spec: &Spec) -> Outcome {
         let (scheme, backend, method) = spec.protection.names();
         let key_bits = spec.protection.key_bits();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::document::{Block, Exhibit};
 use super::{Figure, Part};
 use crate::record::Stage;
-use crate::report::{Column, Row, Table, derive, digits3, numbers, percent, pool, words};
+use crate::report::{Column, DIMENSIONS, Row, Table, UNEVEN, derive, digits3, numbers, percent, varying, words};
 
 /// A figure that a report wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ const KNOWN: [Known; 9] = [
         sweep: "key-sizes",
         title: "Key sizes and backends",
         figures: &[("throughput", "Throughput of full batches against the size of the key.")],
-        columns: &["system", "key", "img", "acc", "agree", "encrypt", "evaluate", "decrypt", "total", "95 %", "img/s", "up", "down", "ok"],
+        columns: &["system", "key", "img", "images", "agree", "encrypt", "evaluate", "decrypt", "total", "95 %", "img/s", "up", "down", "ok"],
     },
     Known {
         sweep: "methods",
@@ -184,18 +184,9 @@ fn stage(row: &Row, stage: Stage) -> String {
     if row.is_clear() && stage != Stage::Evaluate { String::new() } else { number(row.online_stage_ns(stage), 1e-6) }
 }
 
-/// Every column that a table may have.
-const COLUMNS: [Shown; 28] = [
-    shown_words("ahead", "", |r| if pool(&r.outcome) == "none" { String::new() } else { pool(&r.outcome).into() }, None),
+/// Every column that a table may have beside the dimensions of the rows.
+const COLUMNS: [Shown; 19] = [
     shown_words("system", "", system, None),
-    shown_words("method", "", |r| if r.is_clear() { String::new() } else { r.outcome.method.clone() }, Some("plan {}")),
-    shown_words("encr.", "", |r| if r.is_clear() { String::new() } else { r.outcome.encryption.clone() }, Some("{} encryption")),
-    shown_words("server", "", |r| if r.is_clear() { String::new() } else { r.outcome.rerandomisation.clone() }, None),
-    shown_number("key", "bits", key, Some("{}-bit key")),
-    shown_number("img", "/ct", packing, None),
-    shown_number("threads", "", |r| r.outcome.threads.to_string(), Some("{} threads")),
-    shown_number("batch", "images", |r| r.outcome.batch.map_or_else(String::new, |b| b.to_string()), None),
-    shown_number("images", "", |r| r.outcome.images.to_string(), Some("{} images")),
     shown_number("acc", "%", |r| share(r, r.outcome.accuracy), None),
     shown_number("agree", "%", |r| share(r, r.outcome.agreement), Some("agreement with the quantised plaintext {} %")),
     shown_number("products", "", |r| r.outcome.products.map_or_else(String::new, |p| p.to_string()), None),
@@ -206,7 +197,7 @@ const COLUMNS: [Shown; 28] = [
     shown_number("total", "ms", |r| number(r.online_ns.map(|s| s.median), 1e-6), None),
     shown_number("95 %", "ms", interval, None),
     shown_number("p90", "ms", |r| number(r.latency.map(|l| l.p90_ns), 1e-6), None),
-    shown_number("img/s", "", |r| number(r.images_per_second, 1.0), None),
+    shown_number("img/s", "", |r| number(r.images_per_second, 1.0) + if r.is_uneven() { "!" } else { "" }, None),
     shown_number("up", "kB", |r| if r.is_clear() { String::new() } else { number(r.bytes_up_per_image, 1e-3) }, None),
     shown_number("down", "kB", |r| if r.is_clear() { String::new() } else { number(r.bytes_down_per_image, 1e-3) }, None),
     keyed("vs naive:evaluate", shown_number("vs naive", "evaluate", |r| number(r.over_naive.and_then(|s| s.evaluate), 1.0), None)),
@@ -225,18 +216,6 @@ fn system(row: &Row) -> String {
     format!("{scheme}{}{}", o.backend, if row.software { "*" } else { "" })
 }
 
-fn key(row: &Row) -> String {
-    row.outcome.key_bits.map_or_else(String::new, |bits| format!("{bits}{}", if row.toy { " toy" } else { "" }))
-}
-
-fn packing(row: &Row) -> String {
-    match row.outcome.inputs_per_ciphertext {
-        _ if row.is_clear() => String::new(),
-        Some(inputs) if inputs > 1 => format!("{inputs} inputs"),
-        _ => row.outcome.packing.to_string(),
-    }
-}
-
 fn share(row: &Row, share: Option<f64>) -> String {
     share.map_or_else(String::new, |share| percent(share, row.outcome.images) + &few(row))
 }
@@ -250,9 +229,37 @@ fn interval(row: &Row) -> String {
     row.online_ns.and_then(|s| s.low.zip(s.high)).map_or_else(String::new, |(low, high)| format!("{}..{}", digits3(low * 1e-6), digits3(high * 1e-6)))
 }
 
+/// What headings of groups say.
+const GROUPED: [&str; 4] = ["dataset", "features", "scenario", "division"];
+
+/// The columns that are named, and where rows differ in something else, a column for it before those that were measured.
+fn columns(rows: &[Row], names: &[&'static str]) -> Vec<&'static str> {
+    let rows: Vec<&Row> = rows.iter().collect();
+    let encrypted: Vec<&Row> = rows.iter().copied().filter(|r| !r.is_clear()).collect();
+    // The system is scheme and backend, and in the clear the method.
+    let methods = varying(&encrypted, &[]).iter().any(|v| v.dimension.name == "method");
+    let is_said = |name: &str| match name {
+        "scheme" | "backend" => names.contains(&"system"),
+        "method" => names.contains(&"system") && !methods,
+        name => GROUPED.contains(&name),
+    };
+    let more: Vec<&str> = varying(&rows, &[]).iter().map(|v| v.dimension.name).filter(|name| !names.contains(name) && !is_said(name)).collect();
+    let measured = names.iter().position(|name| *name != "system" && DIMENSIONS.iter().all(|d| d.name != *name)).unwrap_or(names.len());
+    [&names[..measured], &more, &names[measured..]].concat()
+}
+
 /// The table of some rows: a group for each feature map and scenario, what all rows share in the caption, failed rows with their reasons below.
-fn table(rows: &[Row], names: &[&str]) -> Table {
-    let mut shown: Vec<&Shown> = names.iter().filter_map(|name| COLUMNS.iter().find(|c| c.key == *name)).collect();
+pub(super) fn table(rows: &[Row], names: &[&'static str]) -> Table {
+    type Cell = Box<dyn Fn(&Row) -> String>;
+    type Said = Box<dyn Fn(&str) -> Option<String>>;
+    let column = |name: &&str| -> Option<(&'static str, Column, Cell, Said)> {
+        if let Some(d) = DIMENSIONS.iter().find(|d| d.name == *name) {
+            return Some((d.name, d.column(), Box::new(|row| (d.value)(row).unwrap_or_default()), Box::new(|value| d.said(value))));
+        }
+        let shown = COLUMNS.iter().find(|c| c.key == *name)?;
+        Some((shown.key, shown.column.clone(), Box::new(shown.cell), Box::new(|value| shown.said.map(|said| said.replace("{}", value)))))
+    };
+    let mut shown: Vec<_> = columns(rows, names).iter().filter_map(column).collect();
     let group = |row: &Row| [&row.outcome.dataset, &row.outcome.features, &row.outcome.scenario, &row.outcome.division].map(String::clone);
     let first = rows.first().map(group).unwrap_or_default();
     let common: Vec<bool> = (0..first.len()).map(|at| rows.iter().all(|row| group(row)[at] == first[at])).collect();
@@ -263,21 +270,22 @@ fn table(rows: &[Row], names: &[&str]) -> Table {
     let mut caption: Vec<String> = rows.first().map(|row| title(row, true)).into_iter().filter(|t| !t.is_empty()).collect();
     let good = || rows.iter().filter(|row| row.outcome.error.is_none());
     // Only what is said in words may leave: a number that happens to be equal is still a result.
-    shown.retain(|column| {
-        let distinct: BTreeSet<String> = good().map(column.cell).filter(|cell| !cell.is_empty()).collect();
-        let Some(said) = column.said.filter(|_| distinct.len() == 1 && rows.len() > 1) else { return !distinct.is_empty() || column.key == "ok" };
+    shown.retain(|(key, _, cell, said)| {
+        let distinct: BTreeSet<String> = good().map(cell).filter(|cell| !cell.is_empty()).collect();
+        let shared = distinct.first().filter(|_| distinct.len() == 1 && rows.len() > 1);
+        let Some(said) = shared.and_then(|value| said(value)) else { return !distinct.is_empty() || *key == "ok" };
         // A failure needs its column.
-        if column.key == "ok" && rows.iter().any(|row| !row.outcome.verified || row.outcome.error.is_some()) {
+        if *key == "ok" && rows.iter().any(|row| !row.outcome.verified || row.outcome.error.is_some()) {
             return true;
         }
-        caption.push(said.replace("{}", distinct.first().map_or("", String::as_str)));
+        caption.push(said);
         false
     });
     let mut notes = Vec::new();
     let mut failures: Vec<(String, usize)> = Vec::new();
     let mut groups: Vec<(String, Vec<Vec<String>>)> = Vec::new();
     for row in rows {
-        let mut cells: Vec<String> = shown.iter().map(|column| (column.cell)(row)).map(|c| if c.is_empty() { "-".into() } else { c }).collect();
+        let mut cells: Vec<String> = shown.iter().map(|(_, _, cell, _)| cell(row)).map(|c| if c.is_empty() { "-".into() } else { c }).collect();
         if let Some(error) = &row.outcome.error {
             let at = failures.iter().position(|(known, _)| known == error).unwrap_or_else(|| {
                 failures.push((error.clone(), 0));
@@ -301,7 +309,8 @@ fn table(rows: &[Row], names: &[&str]) -> Table {
     if rows.iter().any(|r| r.software) {
         notes.push("* a GPU's interface run by the processor in software, not a GPU".into());
     }
-    Table { caption: caption.join(", "), columns: shown.into_iter().map(|c| c.column.clone()).collect(), groups, notes }
+    notes.extend(rows.iter().any(Row::is_uneven).then(|| UNEVEN.into()));
+    Table { caption: caption.join(", "), columns: shown.into_iter().map(|(_, column, ..)| column).collect(), groups, notes }
 }
 
 /// The most accurate precision of each width of a slot, by feature map, beside the same network in f32.

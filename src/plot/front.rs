@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::accuracy::wilson;
 use super::axis::{Scale, log_axis, step, ticks};
 use super::lines::{Axis, Dot, Level, Line, chart};
-use super::series::colour;
+use super::series::{colour, with_hidden};
 use super::sheet::{Align, BLACK, BLUE, GREEN, GREY, LEADING, MARGIN, ORANGE, PALE, PURPLE, Point, Shape, Sheet, VERMILION, WIDTH, text_width, wrap};
-use crate::report::Row;
 use crate::report::quoted::{MARK, Quoted};
+use crate::report::{Naming, Row, comparable_accuracies, labels};
 
 /// Height of the data of the front, in pixels.
 const HEIGHT: i32 = 620;
@@ -81,7 +81,7 @@ struct Spot {
 
 /// Accuracy against throughput: the fastest row of each kind, and quoted systems as hollow markers.
 pub(super) fn front(rows: &[&Row], quoted: &[Quoted], footer: &str) -> Result<Sheet, String> {
-    let ours = spots(rows);
+    let (ours, of, hidden) = spots(rows);
     if ours.is_empty() {
         return Err("no row has both an accuracy and times of full batches".into());
     }
@@ -147,50 +147,42 @@ pub(super) fn front(rows: &[&Row], quoted: &[Quoted], footer: &str) -> Result<Sh
     } else {
         String::new()
     };
-    Ok(sheet.finish(foot, &format!("{footer}; the axis starts at {low:.decimals$} %{quoted}")))
+    let footer = with_hidden(hidden, "on fewer images or another test set", footer);
+    Ok(sheet.finish(foot, &format!("{footer}; {of}; the axis starts at {low:.decimals$} %{quoted}")))
 }
 
-/// The fastest row of each protection, backend, feature map and key size.
-fn spots(rows: &[&Row]) -> Vec<Spot> {
+/// The fastest row of each protection, backend, feature map, precision and key size, with the accuracy of its model; of plaintext the most accurate. Also on how
+/// many images of which dataset, and how many rows were not measured on those.
+fn spots(rows: &[&Row]) -> (Vec<Spot>, String, usize) {
     let rate = |r: &Row| super::series::Quantity::Throughput.of(r).map(|(v, _)| v);
     let kind = |r: &Row| {
         let o = &r.outcome;
-        // In the clear the type of numbers does not matter here: the fastest stands for all.
-        (o.scheme.clone(), if r.is_clear() { String::new() } else { o.backend.clone() }, o.dataset.clone(), o.features.clone(), o.key_bits)
+        let own = (!r.is_clear()).then(|| (o.backend.clone(), o.feature_bits, o.weight_bits));
+        (o.scheme.clone(), own, o.features.clone(), o.key_bits)
     };
-    let mut kept: Vec<&Row> = Vec::new();
-    for &row in rows.iter().filter(|r| rate(r).is_some() && r.outcome.accuracy.is_some() && r.outcome.verified) {
-        // Few images make an accuracy that says little: rows with most images first, then the fastest.
-        match kept.iter_mut().find(|k| kind(k) == kind(row)) {
-            Some(known) if (row.outcome.images >= 1000, rate(row)) > (known.outcome.images >= 1000, rate(known)) => *known = row,
+    let good: Vec<&Row> = rows.iter().copied().filter(|r| r.outcome.accuracy.is_some() && r.outcome.verified).collect();
+    let (dataset, images, accuracies) = comparable_accuracies(&good);
+    let hidden = accuracies.iter().filter(|accuracy| accuracy.is_none()).count();
+    let mut kept: Vec<(&Row, f64, f64)> = Vec::new();
+    for (row, accuracy) in good.iter().zip(accuracies) {
+        let (Some(rate), Some(accuracy)) = (rate(row), accuracy) else { continue };
+        match kept.iter_mut().find(|(known, ..)| kind(known) == kind(row)) {
+            Some(known) if (accuracy, rate) > (known.2, known.1) => *known = (row, rate, accuracy),
             Some(_) => {}
-            None => kept.push(row),
+            None => kept.push((row, rate, accuracy)),
         }
     }
-    let sets = kept.iter().map(|r| &r.outcome.dataset).collect::<BTreeSet<_>>().len();
-    let spots = kept.iter().enumerate().map(|(at, row)| {
-        let o = &row.outcome;
-        let set = if sets > 1 { format!("{} ", o.dataset) } else { String::new() };
-        let system = if row.is_clear() {
-            "plaintext".into()
-        } else if o.key_bits.is_none() {
-            format!("{} {}", o.scheme, o.method)
-        } else {
-            format!("{}{} {}{}", o.backend, if row.software { " (software)" } else { "" }, o.key_bits.unwrap_or(0), if row.toy { " toy" } else { "" })
-        };
-        let open = if o.division == "closed" || row.is_clear() { String::new() } else { format!(", {}", o.division) };
-        let few = if o.images < 1000 { format!(", n={}", o.images) } else { String::new() };
-        Spot {
-            tag: (at + 1).to_string(),
-            name: format!("{system}, {set}{}{open}{few}", o.features),
-            per_second: rate(row).unwrap_or(1.0),
-            accuracy: 100.0 * o.accuracy.unwrap_or(0.0),
-            colour: if row.is_clear() { PURPLE } else { colour(row) },
-            shape: if row.is_clear() { Shape::Square } else { Shape::Circle },
-            filled: true,
-        }
+    let names = labels(&kept.iter().map(|(row, ..)| *row).collect::<Vec<_>>(), Naming::Whole);
+    let spots = kept.iter().zip(names).enumerate().map(|(at, ((row, per_second, accuracy), name))| Spot {
+        tag: (at + 1).to_string(),
+        name,
+        per_second: *per_second,
+        accuracy: 100.0 * accuracy,
+        colour: if row.is_clear() { PURPLE } else { colour(row) },
+        shape: if row.is_clear() { Shape::Square } else { Shape::Circle },
+        filled: true,
     });
-    spots.collect()
+    (spots.collect(), format!("accuracy of {images} images of {dataset}"), hidden)
 }
 
 /// Finds a place for every tag that meets no marker and no other tag; none where there is no room.

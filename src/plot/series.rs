@@ -1,6 +1,6 @@
 //! Rows as lines over one of their sizes, and the choice of rows where there are more than a figure can hold.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use plotters::style::RGBColor;
 
@@ -47,10 +47,13 @@ impl Over {
     fn neutral(self, row: &Row) -> Row {
         let mut row = row.clone();
         let o = &mut row.outcome;
-        (o.batch, o.images, o.slot_bits, o.inputs_per_ciphertext) = (None, 0, None, None);
+        (o.batch, o.images, o.slot_bits) = (None, 0, None);
         match self {
             // The packing usually follows from the key size; none at all is another thing.
-            Self::Key => (o.key_bits, o.packing) = (Some(2048), o.packing.min(2)),
+            Self::Key => {
+                (o.key_bits, o.packing) = (Some(2048), o.packing.min(2));
+                o.inputs_per_ciphertext = o.inputs_per_ciphertext.map(|inputs| inputs.min(2));
+            }
             Self::Threads => o.threads = 0,
             Self::Packing => o.packing = 1,
             Self::Batch => {}
@@ -99,7 +102,16 @@ pub(super) fn lines(rows: &[&Row], over: Over, quantity: Quantity) -> (Vec<Line>
             "{:?}",
             (
                 (&o.workload, &o.scheme, &o.backend, neutral.software, &o.dataset, &o.features, &o.method, &o.encryption, o.key_bits),
-                (&o.division, o.packing, o.feature_bits, o.weight_bits, o.threads, &o.rerandomisation, pool(&row.outcome), o.verified),
+                (
+                    &o.division,
+                    (o.packing, o.inputs_per_ciphertext),
+                    o.feature_bits,
+                    o.weight_bits,
+                    o.threads,
+                    &o.rerandomisation,
+                    pool(&row.outcome),
+                    o.verified
+                ),
             )
         );
         let at = groups.iter().position(|(known, ..)| *known == identity).unwrap_or_else(|| {
@@ -125,14 +137,7 @@ pub(super) fn lines(rows: &[&Row], over: Over, quantity: Quantity) -> (Vec<Line>
 
 fn styled(groups: &[(String, Row, BTreeMap<u32, &Row>)], over: Over, quantity: Quantity) -> Vec<Line> {
     let rows: Vec<&Row> = groups.iter().map(|(_, row, _)| row).collect();
-    let mut names = labels(&rows, if over == Over::Key { Naming::OverKeys } else { Naming::Whole });
-    let mut count: HashMap<String, usize> = HashMap::new();
-    names.iter().for_each(|name| *count.entry(name.clone()).or_default() += 1);
-    for (name, row) in names.iter_mut().zip(&rows).filter(|_| over == Over::Key) {
-        if count.get(name).is_some_and(|n| *n > 1) {
-            *name = format!("{name} {}", if row.outcome.packing > 1 { "packed" } else { "unpacked" });
-        }
-    }
+    let names = labels(&rows, if over == Over::Key { Naming::OverKeys } else { Naming::Whole });
     // Colour says the backend, shape the rest. Where there is one backend and colours enough, colour says the line.
     let rest: Vec<String> = names.iter().zip(&rows).map(|(name, row)| name.replacen(&row.outcome.backend, "", 1)).collect();
     let mut kinds: Vec<&str> = Vec::new();

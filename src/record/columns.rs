@@ -134,7 +134,7 @@ pub const OUTCOMES: [Column; 52] = [
     text("row_id", "16 hexadecimal digits: identity of the row by what defines it, the program and the number of threads"),
     text("rerandomisation", "how the server re-randomises results: auto, bases, standard; none where nothing is encrypted"),
     integer("batch", "images", "images worked on at once; records of a mini-batch"),
-    integer("samples", "", "batches whose times were kept, after the warm-up"),
+    integer("samples", "", "batches whose times were kept: full ones, after the warm-up"),
     integer("timed_images", "images", "images of those batches; images that were repeated count again"),
     integer("batches_ns", "ns", "wall time of those batches, harness between stages included; minus the stages' wall_ns it is the harness' own time"),
     integer(

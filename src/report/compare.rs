@@ -11,16 +11,16 @@
 //!
 //! By the second alone, at most one in twenty comparisons of two runs without any difference reports any change at all, whatever the number of rows, as long
 //! as the samples of a run are exchangeable with those of the other; the other two only take changes away. A row beyond the threshold is called undecided,
-//! never unchanged, where nobody can tell: with too few samples to ever pass the second, on a machine that was disturbed in either run, or with samples below a
-//! millisecond, where the waking of threads decides.
+//! never unchanged, where nobody can tell: with too few samples to ever pass the second, on a machine that was disturbed in either run, or with samples below ten
+//! milliseconds, where the waking of threads and whatever else runs decide.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use super::{Row, derive, subject};
+use super::{Row, derive, full_batches, subject};
 use crate::description::short;
-use crate::record::{Outcome, Phase, Records};
+use crate::record::{Outcome, Phase, Records, Sample};
 use crate::statistics::{Sorted, cliffs_delta, holm, least_p, permutation_p, ratio_interval};
 
 /// Difference of medians, as a share, up to which times count as equal.
@@ -32,8 +32,8 @@ pub const ERROR_RATE: f64 = 0.05;
 /// Least Cliff's delta of a change: a medium effect (Romano et al. 2006).
 const LEAST_EFFECT: f64 = 0.33;
 
-/// Samples shorter than this are decided by the waking of threads.
-const SHORTEST_SAMPLE_NS: f64 = 1e6;
+/// Samples shorter than this are decided by the waking of threads and by whatever else runs.
+const SHORTEST_SAMPLE_NS: f64 = 1e7;
 
 /// Relabellings for one row; more rows need finer p-values.
 const LEAST_PERMUTATIONS: usize = 9_999;
@@ -222,18 +222,23 @@ fn batch(row: &Row) -> f64 {
     f64::from(row.outcome.batch.unwrap_or(row.outcome.images).max(1))
 }
 
-/// Wall and processor time per image of the online stages together, by spec and run.
+/// Wall and processor time per image of the online stages of full batches together, by spec and run.
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of one sample stay far below 2^53")]
 fn online(records: &Records) -> HashMap<(String, String), Times> {
-    let mut sums: HashMap<(String, String), Sums> = HashMap::new();
+    let mut rows: HashMap<(String, String), Vec<&Sample>> = HashMap::new();
     for s in records.samples.iter().filter(|s| s.phase == Phase::Online) {
-        let sum = sums.entry((s.spec.clone(), s.run_id.clone())).or_default().entry(s.sample).or_default();
-        *sum = (sum.0 + s.wall_ns, sum.1 + s.cpu_ns, sum.2.max(s.items));
+        rows.entry((s.spec.clone(), s.run_id.clone())).or_default().push(s);
     }
     let per_image = |ns: u64, items: u32| ns as f64 / f64::from(items.max(1));
-    sums.into_iter()
-        .map(|(key, samples)| (key, samples.values().map(|&(wall, cpu, items)| (per_image(wall, items), per_image(cpu, items))).unzip()))
-        .collect()
+    let times = |samples: Vec<&Sample>| -> Times {
+        let mut sums = Sums::new();
+        for s in full_batches(&samples) {
+            let sum = sums.entry(s.sample).or_default();
+            *sum = (sum.0 + s.wall_ns, sum.1 + s.cpu_ns, sum.2.max(s.items));
+        }
+        sums.values().map(|&(wall, cpu, items)| (per_image(wall, items), per_image(cpu, items))).unzip()
+    };
+    rows.into_iter().map(|(key, samples)| (key, times(samples))).collect()
 }
 
 /// Facts that differ although they do not vary from run to run.

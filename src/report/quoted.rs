@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::render::{Column, Format, Table, numbers, render, words};
-use super::{Row, derive, digits3, percent};
+use super::{Row, accuracy, derive, digits3, percent};
 use crate::error::{Error, Result};
 use crate::record::Records;
 
@@ -147,6 +147,7 @@ pub(crate) fn comparison_table(rows: &[Row], quoted: &[Quoted], blank: bool) -> 
         Column { drop: 1, ..words("hardware", "", "the machine; ? where the source does not state it") },
         words("source", "", "where the numbers stand"),
     ];
+    let all: Vec<&Row> = rows.iter().collect();
     let here = ours(rows).into_iter().map(|ours| {
         let o = &ours.row.outcome;
         let key = o.key_bits.map_or_else(String::new, |bits| format!(" {bits}{}", if ours.row.toy { " toy" } else { "" }));
@@ -155,8 +156,8 @@ pub(crate) fn comparison_table(rows: &[Row], quoted: &[Quoted], blank: bool) -> 
             format!("{name}, {}{}", if o.dataset == "mnist" { String::new() } else { format!("{} ", o.dataset) }, o.features),
             if ours.row.is_clear() { "none".into() } else { o.scheme.clone() },
             // A share of few images says little, so it says of how many.
-            o.accuracy
-                .map_or_else(dash, |share| percent(share, o.images) + &if o.images < 1000 { format!(" (n={})", o.images) } else { String::new() }),
+            accuracy(&all, ours.row)
+                .map_or_else(dash, |(share, images)| percent(share, images) + &if images < 1000 { format!(" (n={images})") } else { String::new() }),
             number(ours.latency_ns.map(|ns| ns * 1e-9)),
             if ours.latency_ns.is_some() { "1".into() } else { dash() },
             number(ours.per_second),

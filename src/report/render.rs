@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Naming, Row, derive, digits3, labels, percent};
-use crate::record::{Outcome, Records, Stage};
+use super::varies::{DIMENSIONS, Dimension, KEY, Naming, labels, varying};
+use super::{Row, derive, digits3, percent};
+use crate::record::{Records, Stage};
 
 /// Widest line of a text table, in characters.
 const WIDTH: usize = 120;
@@ -104,78 +105,146 @@ fn heading(column: &Column) -> String {
     }
 }
 
-/// All columns of the main table, in order.
-fn main_columns() -> Vec<Column> {
+/// What headings of groups say; the cells of a row do not repeat it.
+const GROUPED: [&str; 5] = ["workload", "dataset", "features", "scenario", "division"];
+
+/// Columns that the main table always has.
+const FIXED: [&str; 3] = ["scheme", "backend", "method"];
+
+/// Columns that it has wherever their values differ, even where they follow from others.
+const USUAL: [&str; 4] = ["encr.", KEY, "img", "images"];
+
+/// The widths of the integers share one column, which stands where the first of them would.
+const BITS: [&str; 3] = ["x", "w", "slot"];
+
+fn bits_column() -> Column {
+    Column { drop: 4, ..words("bits", "x/w/slot", "bits of a feature, of a weight and of a slot, sign included") }
+}
+
+/// A measured column of the main table with its cell; nothing where it was not measured.
+struct Measure {
+    column: Column,
+    cell: fn(&Row) -> Option<String>,
+}
+
+/// The measured columns of the main table, in order.
+fn measures() -> Vec<Measure> {
+    let measure = |column: Column, cell: fn(&Row) -> Option<String>| Measure { column, cell };
     vec![
-        words("scheme", "", "how the data is protected; clear: not at all"),
-        words("backend", "", "what does the arithmetic; * marks a software adapter"),
-        words("method", "", "how the encrypted matrix-vector product is planned"),
-        words("encr.", "", "how the randomisers of ciphertexts are made"),
-        numbers("key", "bits", 0, "bits of the modulus n; toy: under 2048, protects nothing"),
-        Column { drop: 4, ..words("bits", "x/w/slot", "bits of a feature, of a weight and of a slot, sign included") },
-        numbers("img", "/ct", 0, "images that share a ciphertext, or inputs of one image that do"),
-        numbers("images", "", 1, "images classified for the accuracy"),
-        numbers("acc", "%", 0, "share of images classified as labelled"),
-        numbers("agree", "%", 2, "share of predictions equal to those of the quantised plaintext model"),
-        numbers("offline", "ms", 3, "wall time per image before the input is known, median; not in the total"),
-        numbers("encrypt", "ms", 0, "wall time per image of online encryption, median"),
-        numbers("evaluate", "ms", 0, "wall time per image of the computation on ciphertexts, median"),
-        numbers("decrypt", "ms", 0, "wall time per image of decryption, median"),
-        numbers("total", "ms", 0, "wall time per image (kernels: per operation) of all online stages, encode, transfers and decode included, median"),
-        numbers("img/s", "", 0, "images of all samples by the wall time of their online stages"),
-        numbers("up", "kB", 0, "kilobytes (1000 bytes) per image to the server"),
-        numbers("down", "kB", 0, "kilobytes per image from the server"),
-        words(
-            "ok",
-            "",
-            "yes: every result equals the quantised plaintext model's (float: every class is the collapsed map's); a number points to the reason of a failure",
+        measure(numbers("acc", "%", 0, "share of images classified as labelled"), |r| {
+            r.outcome.accuracy.filter(|_| r.outcome.error.is_none()).map(|share| percent(share, r.outcome.images))
+        }),
+        measure(numbers("agree", "%", 2, "share of predictions equal to those of the quantised plaintext model"), |r| {
+            r.outcome.agreement.filter(|_| r.outcome.error.is_none()).map(|share| percent(share, r.outcome.images))
+        }),
+        measure(numbers("offline", "ms", 3, "wall time per image before the input is known, median; not in the total"), |r| {
+            r.offline_ns.map(|s| digits3(s.median * 1e-6))
+        }),
+        measure(numbers("encrypt", "ms", 0, "wall time per image of online encryption, median"), |r| protected(r, Stage::Encrypt)),
+        measure(numbers("evaluate", "ms", 0, "wall time per image of the computation on ciphertexts, median"), |r| stage(r, Stage::Evaluate)),
+        measure(numbers("decrypt", "ms", 0, "wall time per image of decryption, median"), |r| protected(r, Stage::Decrypt)),
+        measure(
+            numbers(
+                "total",
+                "ms",
+                0,
+                "wall time per image (kernels: per operation) of all online stages, encode, transfers and decode included, median",
+            ),
+            |r| r.online_ns.map(|s| digits3(s.median * 1e-6)),
+        ),
+        measure(
+            numbers("img/s", "", 0, "images of all full batches by the wall time of their online stages; ! where it is not 1000 / total within 10 %"),
+            |r| r.images_per_second.map(|rate| format!("{}{}", digits3(rate), if r.is_uneven() { "!" } else { "" })),
+        ),
+        measure(numbers("up", "kB", 0, "kilobytes (1000 bytes) per image to the server"), |r| r.bytes_up_per_image.map(|b| digits3(b * 1e-3))),
+        measure(numbers("down", "kB", 0, "kilobytes per image from the server"), |r| r.bytes_down_per_image.map(|b| digits3(b * 1e-3))),
+        measure(
+            words(
+                "ok",
+                "",
+                "yes: every result equals the quantised plaintext model's (float: every class is the collapsed map's); a number points to the reason of a failure",
+            ),
+            |r| Some(if r.outcome.verified { "yes" } else { "no" }.into()),
         ),
     ]
 }
 
-fn main_table(rows: &[Row], format: Format) -> Table {
-    let mut columns = main_columns();
+fn stage(row: &Row, stage: Stage) -> Option<String> {
+    row.online_stage_ns(stage).map(|ns| digits3(ns * 1e-6))
+}
+
+/// In the clear nothing is encrypted: the time of passing numbers on says nothing.
+fn protected(row: &Row, of: Stage) -> Option<String> {
+    if row.is_clear() { None } else { stage(row, of) }
+}
+
+/// All columns that the main table can have, in order.
+fn main_columns() -> Vec<Column> {
+    let dimensions = DIMENSIONS.iter().filter(|d| !GROUPED.contains(&d.name)).filter_map(|d| match BITS.iter().position(|name| *name == d.name) {
+        None => Some(d.column()),
+        Some(0) => Some(bits_column()),
+        Some(_) => None,
+    });
+    dimensions.chain(measures().into_iter().map(|m| m.column)).collect()
+}
+
+pub(super) fn main_table(rows: &[Row], format: Format) -> Table {
+    let all: Vec<&Row> = rows.iter().collect();
+    let varying = varying(&all, &[]);
+    let varies = |name: &str| varying.iter().any(|v| v.dimension.name == name);
+    let values = |d: &Dimension| rows.iter().filter_map(|row| (d.value)(row)).collect::<BTreeSet<String>>();
+    // With one row nothing is shared, it is just said: the usual columns stay.
+    let is_shown = |d: &Dimension| FIXED.contains(&d.name) || varies(d.name) || USUAL.contains(&d.name) && (rows.len() == 1 || values(d).len() > 1);
+    let is_heading = |d: &&Dimension| GROUPED.contains(&d.name);
+    let mut columns = Vec::new();
+    let mut cells: Vec<Box<dyn Fn(&Row) -> Option<String>>> = Vec::new();
+    for d in DIMENSIONS.iter().filter(|d| !is_heading(d)) {
+        if BITS.contains(&d.name) {
+            if d.name == BITS[0] && BITS.into_iter().any(varies) {
+                columns.push(bits_column());
+                cells.push(Box::new(bits_cell));
+            }
+        } else if is_shown(d) {
+            columns.push(d.column());
+            cells.push(Box::new(d.value));
+        }
+    }
+    for measure in measures() {
+        if measure.column.name != "offline" || rows.iter().any(|r| r.offline_ns.is_some()) {
+            columns.push(measure.column);
+            cells.push(Box::new(measure.cell));
+        }
+    }
+    let title = |row: &Row| {
+        let parts = varying.iter().map(|v| v.dimension).filter(is_heading).filter_map(|d| (d.value)(row)).filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join(", ")
+    };
     let mut notes = Vec::new();
     let mut groups: Vec<(String, Vec<Vec<String>>)> = Vec::new();
-    let titles: Vec<Vec<String>> = rows.iter().map(|r| group_title(&r.outcome)).collect();
-    let common: Vec<bool> = (0..5).map(|at| titles.iter().all(|t| t.get(at) == titles.first().and_then(|f| f.get(at)))).collect();
-    let title = |row: usize, shared: bool| {
-        let parts = titles.get(row).into_iter().flatten().zip(&common).filter(|(part, common)| **common == shared && !part.is_empty());
-        parts.map(|(part, _)| part.as_str()).collect::<Vec<_>>().join(", ")
-    };
     let mut failures = 0;
-    for (at, row) in rows.iter().enumerate() {
-        let mut cells = cells(row, format);
+    for row in rows {
+        let nothing = || String::from(if format == Format::Csv { "" } else { "-" });
+        let mut cells: Vec<String> = cells.iter().map(|cell| cell(row).filter(|c| !c.is_empty()).unwrap_or_else(nothing)).collect();
         if let Some(error) = &row.outcome.error {
             failures += 1;
             cells.pop();
             cells.push(format!("[{failures}]"));
             notes.push(format!("[{failures}] {}", one_line(error)));
         }
-        let title = title(at, false);
+        let title = title(row);
         match groups.iter_mut().find(|(t, _)| *t == title) {
             Some((_, rows)) => rows.push(cells),
             None => groups.push((title, vec![cells])),
         }
     }
-    let mut caption: Vec<String> = Vec::new();
-    if !rows.is_empty() {
-        caption.push(title(0, true));
-    }
-    // With one row nothing is shared, it is just said: the columns stay.
-    if rows.len() > 1 {
-        caption.extend(hoist(rows, &mut columns, &mut groups));
-    }
-    // One precision for each feature map needs no column.
-    let outcomes = rows.iter().map(|r| &r.outcome).filter(|o| o.feature_bits.is_some());
-    let precisions: BTreeSet<_> = outcomes.map(|o| (&o.dataset, &o.features, o.feature_bits, o.weight_bits)).collect();
-    let maps: BTreeSet<_> = precisions.iter().map(|(dataset, features, ..)| (dataset, features)).collect();
-    if precisions.len() == maps.len() || rows.iter().all(|r| r.outcome.slot_bits.is_none()) {
-        remove(&mut columns, &mut groups, "bits");
-    }
-    if rows.iter().all(|r| r.offline_ns.is_none()) {
-        remove(&mut columns, &mut groups, "offline");
-    }
+    let said = DIMENSIONS.iter().filter(|d| if is_heading(d) { !varies(d.name) } else { rows.len() > 1 && !is_shown(d) });
+    let caption: Vec<String> = said
+        .filter_map(|d| {
+            let values = values(d);
+            if is_heading(&d) { values.into_iter().next() } else { values.first().filter(|_| values.len() == 1).and_then(|value| d.said(value)) }
+        })
+        .filter(|part| !part.is_empty())
+        .collect();
     if rows.iter().any(|r| r.toy) {
         notes.push("toy: a key under 2048 bits protects nothing; its numbers serve tests only".into());
     }
@@ -183,33 +252,12 @@ fn main_table(rows: &[Row], format: Format) -> Table {
     if !software.is_empty() {
         notes.push(format!("* software adapter, not a GPU: {}", software.into_iter().collect::<Vec<_>>().join(", ")));
     }
-    caption.retain(|part| !part.is_empty());
+    notes.extend(rows.iter().any(Row::is_uneven).then(|| UNEVEN.into()));
     Table { caption: caption.join(", "), columns, groups, notes }
 }
 
-/// What a group of rows has in common; the cells of a row do not repeat it.
-fn group_title(o: &Outcome) -> Vec<String> {
-    vec![o.workload.clone(), o.dataset.clone(), o.features.clone(), o.scenario.clone(), o.division.clone()]
-}
-
-/// Takes columns whose value is the same wherever there is one out of the table, and returns what they said.
-fn hoist(rows: &[Row], columns: &mut Vec<Column>, groups: &mut [(String, Vec<Vec<String>>)]) -> Vec<String> {
-    let mut said = Vec::new();
-    let mut take = |name: &'static str, value: &dyn Fn(&Row) -> String, say: &dyn Fn(&str) -> String| {
-        let distinct: BTreeSet<String> = rows.iter().map(value).filter(|v| !v.is_empty()).collect();
-        if distinct.len() <= 1 {
-            said.extend(distinct.iter().map(|v| say(v)));
-            remove(columns, groups, name);
-        }
-    };
-    take("encr.", &|r| if r.is_clear() { String::new() } else { r.outcome.encryption.clone() }, &|v| format!("{v} encryption"));
-    take("key", &key_cell, &|v| format!("{v}-bit key"));
-    take("img", &packing_cell, &|v| {
-        if v.ends_with("inputs") { format!("{v} of an image per ciphertext") } else { format!("{v} images per ciphertext") }
-    });
-    take("images", &|r| if r.outcome.error.is_some() { String::new() } else { r.outcome.images.to_string() }, &|v| format!("{v} images"));
-    said
-}
+/// What an exclamation mark behind a throughput says.
+pub(crate) const UNEVEN: &str = "! img/s and 1000 / total differ by more than 10 %: some batches took far longer than the median one";
 
 /// Takes one column out of all rows.
 fn remove(columns: &mut Vec<Column>, groups: &mut [(String, Vec<Vec<String>>)], name: &str) {
@@ -221,54 +269,9 @@ fn remove(columns: &mut Vec<Column>, groups: &mut [(String, Vec<Vec<String>>)], 
     }
 }
 
-fn key_cell(row: &Row) -> String {
-    row.outcome.key_bits.map_or_else(String::new, |bits| if row.toy { format!("{bits} toy") } else { bits.to_string() })
-}
-
-fn packing_cell(row: &Row) -> String {
-    match row.outcome.inputs_per_ciphertext {
-        _ if row.is_clear() => String::new(),
-        Some(inputs) if inputs > 1 => format!("{inputs} inputs"),
-        _ => row.outcome.packing.to_string(),
-    }
-}
-
-fn bits_cell(row: &Row) -> String {
+fn bits_cell(row: &Row) -> Option<String> {
     let bits = [row.outcome.feature_bits, row.outcome.weight_bits, row.outcome.slot_bits].map(|b| b.map_or_else(|| "-".into(), |b| b.to_string()));
-    if row.outcome.feature_bits.is_none() { String::new() } else { bits.join("/") }
-}
-
-/// The cells of a row, one per column of [`main_columns`]; what was not measured is a dash.
-fn cells(row: &Row, format: Format) -> Vec<String> {
-    let o = &row.outcome;
-    let dash = || String::from(if format == Format::Csv { "" } else { "-" });
-    let or_dash = |text: String| if text.is_empty() { dash() } else { text };
-    let number = |value: Option<f64>, scale: f64| value.map_or_else(dash, |v| digits3(v * scale));
-    let stage = |stage| number(row.online_stage_ns(stage), 1e-6);
-    // In the clear nothing is encrypted: the time of passing numbers on says nothing.
-    let protected = |name| if row.is_clear() { dash() } else { stage(name) };
-    let good = o.error.is_none();
-    vec![
-        o.scheme.clone(),
-        if row.software { format!("{}*", o.backend) } else { o.backend.clone() },
-        or_dash(o.method.clone()),
-        or_dash(if row.is_clear() { String::new() } else { o.encryption.clone() }),
-        or_dash(key_cell(row)),
-        or_dash(bits_cell(row)),
-        or_dash(packing_cell(row)),
-        if good { o.images.to_string() } else { dash() },
-        o.accuracy.filter(|_| good).map_or_else(dash, |share| percent(share, o.images)),
-        o.agreement.filter(|_| good).map_or_else(dash, |share| percent(share, o.images)),
-        number(row.offline_ns.map(|s| s.median), 1e-6),
-        protected(Stage::Encrypt),
-        stage(Stage::Evaluate),
-        protected(Stage::Decrypt),
-        number(row.online_ns.map(|s| s.median), 1e-6),
-        number(row.images_per_second, 1.0),
-        number(row.bytes_up_per_image, 1e-3),
-        number(row.bytes_down_per_image, 1e-3),
-        if o.verified { "yes" } else { "no" }.into(),
-    ]
+    row.outcome.feature_bits.map(|_| bits.join("/"))
 }
 
 /// All columns of the second table, in order.

@@ -15,7 +15,8 @@ fn small() -> Records {
 #[test]
 fn the_text_table_is_this() {
     let expected = "\
-inference, mnist, pixels, offline, closed, owner encryption, 2048-bit key, 78 images per ciphertext, 10000 images
+inference, mnist, pixels, offline, closed, owner encryption, 2048-bit key, 78 images per ciphertext, 16 threads, 10000
+    images
 scheme    backend  method     acc  agree  encrypt  evaluate  decrypt    total   img/s    up    down  ok
                                 %      %       ms        ms       ms       ms            kB      kB
 clear     cpu      float    92.13    100        -   8.50e-4        -  0.00100  1.00e6     0       0  yes
@@ -44,7 +45,7 @@ fn the_markdown_table_is_this() {
     let mut records = small();
     records.outcomes.truncate(2);
     let expected = "\
-inference, mnist, pixels, offline, closed, owner encryption, 2048-bit key, 78 images per ciphertext, 10000 images.
+inference, mnist, pixels, offline, closed, owner encryption, 2048-bit key, 78 images per ciphertext, 16 threads, 10000 images.
 
 | scheme | backend | method | acc (%) | agree (%) | encrypt (ms) | evaluate (ms) | decrypt (ms) | total (ms) | img/s | up (kB) | down (kB) | ok |
 | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | :--- |
@@ -145,18 +146,93 @@ fn ratios_compare_specs_that_differ_in_one_thing() {
 
 #[test]
 fn times_are_per_image_and_by_sample() {
-    let mut records = records(&[Case { samples: 2, ..Case::paillier("gmp", "buckets", 2048, 10.0) }]);
-    // Samples take 0.09 s and 0.11 s per image; the second has half of the images and so half of the weight in the throughput.
-    for sample in records.samples.iter_mut().filter(|s| s.sample == 1) {
-        sample.items /= 2;
-        sample.wall_ns /= 2;
-    }
+    let records = records(&[Case { samples: 2, ..Case::paillier("gmp", "buckets", 2048, 10.0) }]);
+    // Samples take 0.09 s and 0.11 s per image.
     let row = &derive(&records)[0];
     let online = row.online_ns.unwrap();
     assert_eq!((online.count, online.min.round(), online.max.round(), online.median.round()), (2, 9e7, 1.1e8, 1e8));
-    assert!((row.images_per_second.unwrap() - 150.0 / (9.0 + 5.5)).abs() < 1e-6);
+    assert!((row.images_per_second.unwrap() - 200.0 / (9.0 + 11.0)).abs() < 1e-6);
     assert_eq!(row.setup_ns, Some(2.5e8));
     assert_eq!(row.online_stage_ns(Stage::Keygen), None);
+}
+
+#[test]
+fn what_is_left_over_at_the_end_of_a_pass_is_no_sample() {
+    let mut records = records(&[Case { samples: 5, ..Case::paillier("ifma", "pairs", 2048, 10.0) }]);
+    (records.outcomes[0].products, records.outcomes[0].bound_products_per_second) = (Some(1000), Some(20_000.0));
+    let whole = derive(&records)[0].clone();
+    // Three batches of a tenth of the images that take a third of the time: the median of all would be one of them.
+    let rest: Vec<Sample> = records.samples.iter().filter(|s| s.phase == Phase::Online && s.sample < 3).cloned().collect();
+    let rest = rest.into_iter().map(|s| Sample { sample: s.sample + 5, items: s.items / 10, wall_ns: s.wall_ns / 3, cpu_ns: s.cpu_ns / 3, ..s });
+    let mut mixed = records.clone();
+    mixed.samples.extend(rest);
+    let row = &derive(&mixed)[0];
+    assert_eq!((row.online_ns, row.images_per_second, row.bound_share), (whole.online_ns, whole.images_per_second, whole.bound_share));
+    assert_eq!((&row.stages, row.is_uneven()), (&whole.stages, false));
+    let unchanged = compare::compare(&records, &mixed, 0.01);
+    assert_eq!(unchanged.pairs[0].ratio, Some(1.0), "{unchanged:?}");
+    // Full batches of very different times are marked.
+    records.samples.iter_mut().filter(|s| s.phase == Phase::Online && s.sample == 4).for_each(|s| s.wall_ns *= 9);
+    let text = table(&records, Format::Text);
+    assert!(derive(&records)[0].is_uneven() && text.contains("! img/s and 1000 / total differ"), "{text}");
+}
+
+/// Every committed results folder, those inside of reports too, and each report's folders together.
+fn committed() -> Vec<(std::path::PathBuf, Records)> {
+    let folders = |dir: &std::path::Path| -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+        let mut folders: Vec<_> = entries.filter(|p| p.is_dir() && !p.to_string_lossy().ends_with("-local")).collect();
+        folders.sort();
+        folders
+    };
+    let mut found = Vec::new();
+    for dir in folders(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("results")) {
+        let own = std::iter::once(dir.clone()).chain(folders(&dir)).filter(|d| d.join("outcomes.csv").exists());
+        let own: Vec<_> = own.map(|d| (d.clone(), Records::read(&d).unwrap())).collect();
+        let mut all = Records::default();
+        for (_, records) in own.iter().cloned() {
+            all.samples.extend(records.samples);
+            all.outcomes.extend(records.outcomes);
+        }
+        found.extend(own);
+        found.push((dir, all));
+    }
+    found
+}
+
+#[test]
+fn no_two_rows_of_a_committed_folder_look_alike() {
+    let measured: Vec<&str> = ["acc", "agree", "offline", "encrypt", "evaluate", "decrypt", "total", "img/s", "up", "down", "ok"].into();
+    for (dir, records) in committed() {
+        let rows = derive(&records);
+        let all: Vec<&Row> = rows.iter().collect();
+        let unique = |names: &[String]| names.iter().collect::<std::collections::BTreeSet<_>>().len() == names.len();
+        let names = labels(&all, Naming::Whole);
+        assert!(unique(&names) && names.iter().all(|name| !name.contains('#')), "{}: {names:#?}", dir.display());
+        assert!(names.iter().all(|name| name.chars().count() <= 120), "{}: {names:#?}", dir.display());
+        let table = render::main_table(&rows, Format::Text);
+        let said: Vec<usize> = (0..table.columns.len()).filter(|at| !measured.contains(&table.columns[*at].name)).collect();
+        let mut cells: Vec<String> = Vec::new();
+        for (heading, rows) in &table.groups {
+            cells.extend(rows.iter().map(|row| format!("{heading}: {}", said.iter().map(|at| &*row[*at]).collect::<Vec<_>>().join(" "))));
+        }
+        assert!(unique(&cells), "{}: {cells:#?}", dir.display());
+        // A caption says what holds for every row, and nothing else.
+        let networks: std::collections::BTreeSet<String> =
+            rows.iter().filter_map(|r| r.outcome.spec.split('/').find(|p| p.starts_with("2-"))).map(Into::into).collect();
+        assert!(networks.len() < 2 || networks.iter().all(|network| !table.caption.contains(network)), "{}", table.caption);
+        for row in &rows {
+            let online = records.samples.iter().filter(|s| s.spec == row.outcome.spec && s.run_id == row.outcome.run_id && s.phase == Phase::Online);
+            let full = online.filter(|s| row.outcome.batch.is_none_or(|batch| s.items == batch)).map(|s| s.sample);
+            let count = full.collect::<std::collections::BTreeSet<_>>().len();
+            assert!(
+                row.online_ns.map_or(0, |s| s.count) == count && (count > 0 || row.outcome.error.is_some()),
+                "{}: {}",
+                dir.display(),
+                row.outcome.spec
+            );
+        }
+    }
 }
 
 #[test]
@@ -242,8 +318,8 @@ fn numbers_keep_three_digits() {
 fn names_say_what_differs_and_no_more() {
     let rows = derive(&records(&many_keys()));
     let some: Vec<&Row> = rows.iter().filter(|r| r.outcome.backend == "gmp" && r.outcome.key_bits.is_some_and(|b| b <= 2048)).collect();
-    assert!(labels(&some, Naming::Whole).contains(&"gmp naive 2048 bit 78/ct".to_owned()));
-    assert!(labels(&some, Naming::Whole).contains(&"gmp naive 1024 bit toy 39/ct".to_owned()));
+    assert!(labels(&some, Naming::Whole).contains(&"gmp naive 2048 bit".to_owned()));
+    assert!(labels(&some, Naming::Whole).contains(&"gmp naive 1024 bit toy".to_owned()));
     assert_eq!(labels(&some[..1], Naming::Whole), ["gmp buckets 1024 bit toy"]);
     assert_eq!(labels(&some[..1], Naming::OverKeys), ["gmp buckets"]);
     let mut twins = records(&[Case::paillier("gmp", "naive", 2048, 3.0), Case::paillier("gmp", "naive", 2048, 3.0)]);
@@ -251,6 +327,14 @@ fn names_say_what_differs_and_no_more() {
     twins.outcomes[1].weight_bits = Some(6);
     let rows = derive(&twins);
     assert_eq!(labels(&rows.iter().collect::<Vec<_>>(), Naming::Whole), ["gmp naive 8-bit weights", "gmp naive 6-bit weights"]);
+    // What was chosen is said even where something else would tell the rows apart; what follows from it is not.
+    (twins.outcomes[1].threads, twins.outcomes[1].batch) = (2, Some(5));
+    let rows = derive(&twins);
+    assert_eq!(labels(&rows.iter().collect::<Vec<_>>(), Naming::Whole), ["gmp naive 16 threads", "gmp naive 2 threads"]);
+    let text = table(&twins, Format::Text);
+    assert!(text.lines().nth(1).is_some_and(|head| head.contains("threads") && !head.contains("batch")), "{text}");
+    // One row twice is still two rows of a figure.
+    assert_eq!(labels(&[&rows[0], &rows[0]], Naming::Whole), ["gmp naive", "gmp naive #2"]);
 }
 
 #[test]

@@ -104,6 +104,49 @@ mod tests {
     }
 
     #[test]
+    fn rows_have_whole_batches_of_full_ciphertexts() {
+        use std::collections::HashSet;
+
+        use crate::control::Control;
+        use crate::features::FeatureMap;
+        use crate::scheme::paillier::Rerandomisation;
+        use crate::workload::inference::Bench;
+        use crate::workload::{PoolChoice, Protection, Spec};
+        let pools = [1, 2, 16].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
+        let models = FeatureMap::ALL.map(|map| (map, crate::model::embedded("mnist", map).unwrap())).into_iter().collect();
+        let test = crate::dataset::Dataset::digits(String::new()).unwrap().test;
+        let bench = Bench::new(test, models, true, Control::default());
+        let all = 10_000;
+        let mut counted = 0;
+        for (_, path, text) in FILES {
+            let sweep = Sweep::parse(Path::new(path), (*text).into()).unwrap();
+            if sweep.dataset.to_string() != "mnist" {
+                continue;
+            }
+            // Neither plans nor randomisers decide how many images share a ciphertext or a batch.
+            let layout = |spec: &Spec| {
+                let mut spec = Spec { pool: PoolChoice::None, ..spec.clone() };
+                if let Protection::Paillier { method, rerandomisation, .. } = &mut spec.protection {
+                    (*method, *rerandomisation) = (None, Rerandomisation::Auto);
+                }
+                spec
+            };
+            let layouts: HashSet<Spec> = sweep.plan("mnist", all).unwrap().specs.iter().filter(|spec| spec.images < all).map(layout).collect();
+            for spec in &layouts {
+                for pool in &pools {
+                    let (size, threads) = (pool.install(|| bench.size(spec)).unwrap(), pool.current_num_threads());
+                    assert!(spec.images.is_multiple_of(size.batch), "{path}: {spec}: {size:?} with {threads} threads");
+                    // A smaller batch that is asked for is the question itself.
+                    let asked = spec.batch.is_some_and(|batch| batch < size.set);
+                    assert!(asked || size.batch.is_multiple_of(size.set), "{path}: {spec}: {size:?} with {threads} threads");
+                    counted += 1;
+                }
+            }
+        }
+        assert!(counted > 50, "{counted}");
+    }
+
+    #[test]
     fn the_quick_questions_are_questions_of_the_full_setting() {
         let names = |setting| shipped(setting).unwrap().iter().map(Sweep::name).collect::<Vec<_>>();
         assert!(names(Extent::Quick).iter().all(|name| names(Extent::Full).contains(name)) && names(Extent::Quick).len() >= 9);

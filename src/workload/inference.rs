@@ -151,9 +151,12 @@ pub type Report<'a> = dyn FnMut(Progress) -> Result<()> + Send + 'a;
 /// Samples after which no batch is repeated for the sake of time: more would fill files with what microseconds repeat.
 const MOST_REPEATED: u32 = 1000;
 
-/// Decides batch by batch what is kept, and when a spec has been measured for long enough.
+/// Decides batch by batch what is kept, and when a spec has been measured for long enough. Times of full batches alone are kept: what is left over at the end
+/// of a pass is verified like the rest, but fills its ciphertexts badly.
 struct Pace {
     sampling: Sampling,
+    /// Images of a full batch.
+    full: usize,
     energy: Option<energy::Counter>,
     /// Online time of all batches.
     online_ns: u64,
@@ -162,10 +165,10 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(sampling: Sampling) -> Self {
+    fn new(sampling: Sampling, full: usize) -> Self {
         let energy = energy::Counter::open();
         let kept = Kept { energy_uj: energy.is_some().then_some(0), ..Kept::default() };
-        Self { sampling, energy, online_ns: 0, kept, begun: None }
+        Self { sampling, full, energy, online_ns: 0, kept, begun: None }
     }
 
     /// Number of the sample that the next batch gives, should it be kept.
@@ -183,7 +186,7 @@ impl Pace {
     fn end(&mut self, watch: Stopwatch, images: usize) -> bool {
         let wall_ns = watch.elapsed().wall_ns;
         let energy_uj = self.energy.as_ref().zip(self.begun.take()).and_then(|(counter, begun)| counter.since(&begun));
-        let keep = self.online_ns >= u64::from(self.sampling.warm_up_ms) * 1_000_000;
+        let keep = images == self.full && self.online_ns >= u64::from(self.sampling.warm_up_ms) * 1_000_000;
         self.online_ns += wall_ns;
         if keep {
             self.kept.samples += 1;
@@ -347,7 +350,7 @@ impl Bench {
         let collapsed = network.collapse();
         let batch = batch(spec, spec.images);
         let mut result = Measured::empty(plain_device(), batch);
-        let mut pace = Pace::new(sampling);
+        let mut pace = Pace::new(sampling, batch);
         for (pass, first) in passes(spec.images, batch) {
             if pass > 0 && pace.is_enough() {
                 break;
@@ -397,7 +400,7 @@ impl Bench {
         let mut digest = Sha256::new();
         let classes = model.classes();
         let clock = DeviceClock::start(job.backend.as_deref());
-        let mut pace = Pace::new(sampling);
+        let mut pace = Pace::new(sampling, job.batch);
         for (number, (pass, first)) in passes(spec.images, job.batch).enumerate() {
             if pass > 0 && pace.is_enough() {
                 break;
@@ -555,9 +558,11 @@ fn bound(evaluator: &Evaluator) -> Option<f64> {
     Some((rayon::current_num_threads() * counts.total()) as f64 * 1e9 / least as f64)
 }
 
-/// The first images of all batches, pass after pass without an end.
+/// The first images of all batches, pass after pass without an end. The first pass alone has what is left over where images are no multiple of a batch.
 fn passes(images: usize, batch: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..).flat_map(move |pass| (0..images).step_by(batch.max(1)).map(move |first| (pass, first)))
+    let batch = batch.clamp(1, images.max(1));
+    let end = move |pass: usize| if pass == 0 { images } else { images - images % batch };
+    (0..).flat_map(move |pass| (0..end(pass)).step_by(batch).map(move |first| (pass, first)))
 }
 
 /// Images worked on at once: what the spec says, else `default`.
@@ -676,6 +681,19 @@ fn short_hex(hash: Sha256) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_left_over_are_worked_on_once_and_leave_no_time() {
+        let batches: Vec<(usize, usize)> = passes(408, 372).take(4).collect();
+        assert_eq!(batches, [(0, 0), (0, 372), (1, 0), (2, 0)]);
+        assert_eq!(passes(5, 9).take(2).collect::<Vec<_>>(), [(0, 0), (1, 0)]);
+        let mut pace = Pace::new(Sampling::ONCE, 372);
+        for (images, kept) in [(372, true), (36, false), (372, true)] {
+            let watch = pace.begin();
+            assert_eq!(pace.end(watch, images), kept);
+        }
+        assert_eq!((pace.kept.samples, pace.kept.images), (2, 744));
+    }
 
     #[test]
     fn a_wrong_class_of_the_float_network_is_caught() {

@@ -36,6 +36,14 @@ fn experiments_share_a_folder_warn_and_can_be_drawn_again() {
     let run: toml::Table = fs::read_to_string(place.path("r/run.toml")).unwrap().parse().unwrap();
     assert_eq!(run["earlier"].as_array().unwrap().len(), 2);
 
+    let tables = place.does("report r").out;
+    for word in ["minus plaintext", "599 of 599", "q-bits"] {
+        assert!(tables.contains(word), "{word}\n{tables}");
+    }
+    assert!(place.does("report r --format latex").out.matches("\\toprule").count() == 3);
+    assert_eq!(place.json("report r")["eivhe-attack.csv"].as_array().map(Vec::len), Some(2));
+    place.refuses("report r --details", &["r, a folder of `cipherlane eivhe`"]);
+
     // Rows of the same experiment are never written over; figures are drawn from the rows alone.
     place.refuses("eivhe train --dataset digits --out r", &["r: expected", "eivhe-training.csv of another run"]);
     let figures = snapshot(&place.path("r/figures"));

@@ -92,7 +92,10 @@ fn a_report_has_tables_figures_and_checked_claims() {
     let read = |name: &str| fs::read_to_string(place.path("r").join(name)).unwrap();
     let (text, latex) = (read("report.md"), read("report.tex"));
     for words in [
-        "cipherlane sweep sweeps/methods.toml --out r/methods",
+        // A reader has other folders than the machine that made the report.
+        "cipherlane sweep sweeps/methods.toml --out DIR/methods",
+        "paper --sweeps sweeps --claims claims.toml --out DIR",
+        "cipherlane plot DIR/methods",
         "naive takes longest",
         "toy: a key under 2048 bits",
         "digits are the 599 embedded",
@@ -105,6 +108,8 @@ fn a_report_has_tables_figures_and_checked_claims() {
         assert!(place.path("r/figures").join(file).is_file(), "{file}");
     }
     assert!(read("claims.csv").starts_with("name,state,expected,actual,text,command\nproducts,held,at least 1.5,"), "{}", read("claims.csv"));
+
+    place.refuses("report r", &["r: expected a results folder", "read r/report.md", "r/later, r/methods"]);
 
     // Again: nothing is measured, and the same comes of it. From the results alone, too.
     let samples = read("methods/samples.csv");

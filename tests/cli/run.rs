@@ -21,12 +21,15 @@ fn a_run_writes_what_it_documents() {
     for row in &rows {
         assert_eq!((&*row["images"], &*row["verified"], &*row["agreement"], &*row["error"]), ("20", "true", "1.0", ""), "{row:?}");
     }
+    // Short batches are repeated, so that there is an interval.
+    assert!(rows.iter().all(|row| row["samples"].parse::<u32>().unwrap() > 1 && row["timed_images"] == (20 * row["samples"].parse::<u32>().unwrap()).to_string()));
+    assert!(run.err.contains("[1/8] plaintext float pixels: verified, ") && run.err.contains("ms per image"), "{}", run.err);
     for features in ["pixels", "gradients"] {
         let digests: Vec<_> = rows.iter().filter(|r| r["features"] == features && r["scheme"] == "paillier").map(|r| &r["digest"]).collect();
         assert!(digests.len() == 2 && digests[0] == digests[1] && digests[0].len() == 16, "{digests:?}");
     }
     let facts: toml::Table = fs::read_to_string(place.path("r/run.toml")).unwrap().parse().unwrap();
-    for key in ["revision", "cpu", "command", "compiler", "started", "finished", "threads"] {
+    for key in ["revision", "cpu", "command", "compiler", "started", "finished", "threads", "disturbed_rows"] {
         assert!(facts.get(key).is_some_and(|v| !v.to_string().is_empty()), "{key}");
     }
     assert_eq!(facts["source"]["dataset"].as_str(), Some("digits"));
@@ -116,6 +119,11 @@ fn reports_have_every_form() {
     assert!(place.ends("report r", 1).out.contains("no results"));
     fs::write(place.path("r/outcomes.csv"), format!("{OUTCOMES}\n1,2,3\n")).unwrap();
     place.refuses("report r", &["outcomes.csv", "3 fields"]);
+
+    fs::create_dir(place.path("many")).unwrap();
+    place.refuses("report many", &["many: expected a results folder", "none here"]);
+    fs::rename(place.path("r"), place.path("many/r")).unwrap();
+    place.refuses("report many", &["a folder of folders; results are in many/r"]);
 }
 
 #[test]

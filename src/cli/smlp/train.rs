@@ -177,7 +177,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
 }
 
 /// A protection in a few words.
-pub(in crate::cli) fn short(protection: Protection) -> String {
+pub(super) fn short(protection: Protection) -> String {
     match protection {
         Protection::Float => "float (clear)".into(),
         Protection::Simulated => "simulated (clear)".into(),
