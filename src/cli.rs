@@ -20,8 +20,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::durable::Claim;
 use crate::error::{Error, Result};
 use crate::machine;
+use crate::record;
+use crate::stopwatch::timestamp;
 use crate::workload::method_choice;
 use stop::{check_stop, control};
 
@@ -174,8 +177,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Refuses a file that could not be written, before any work is done for it. What is there is replaced, so only a file may be, and none of `inputs`.
-fn check_target(path: &Path, inputs: &[&Path]) -> Result<()> {
+/// Takes a file that is to be written, before any work is done for it, or refuses one that could not be. What is there is replaced, so only a file may be, and
+/// none of `inputs`.
+fn claim_file(path: &Path, inputs: &[&Path]) -> Result<Claim> {
     if let Ok(there) = std::fs::symlink_metadata(path).map(|m| m.file_type()).as_ref()
         && !there.is_file()
     {
@@ -193,7 +197,16 @@ fn check_target(path: &Path, inputs: &[&Path]) -> Result<()> {
     {
         return Err(Error::file(path, "another file than those that are read", "one of them"));
     }
-    check_folder(path.parent().unwrap_or(path), false)
+    check_folder(path.parent().unwrap_or(path), false)?;
+    Claim::file(path)
+}
+
+/// Takes the results folder that was asked for, or makes one that is named by the time: `results/DATE-TIME-KIND`. No file may be there that a run writes.
+fn claim_results(asked: Option<&Path>, kind: &str) -> Result<Claim> {
+    match asked {
+        Some(dir) => Claim::folder(dir, &record::FILES),
+        None => Claim::new_folder(Path::new("results"), &format!("{}-{kind}", timestamp().trim_end_matches('Z').replace(':', "").replace('T', "-"))),
+    }
 }
 
 /// Refuses a folder that no file can be made in; with `create`, one that could not be made either.

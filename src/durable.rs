@@ -5,10 +5,20 @@
 //! folder is brought to the disk. So neither a kill nor a full disk nor a loss of power leaves a file
 //! half there.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+mod bounded;
+mod charter;
+mod folder;
+
+pub use bounded::{BULK, RESULTS, WRITTEN_BY_HAND, open, read, read_secret, read_text};
+pub use charter::Charter;
+pub use folder::{Claim, check_free, entries, lock, open_lock, remove_temporary};
+
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 
@@ -57,7 +67,7 @@ pub fn stop_writing() {
 /// # Errors
 /// [`Error::Io`] when the folder cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with_mode(path, bytes, 0o644)
+    write_together(&[Whole { path, bytes, private: false }], true)
 }
 
 /// As [`write_whole`], for what only this user may read: at no time has the file another mode than 0600.
@@ -65,17 +75,112 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] when the folder cannot be written.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with_mode(path, bytes, 0o600)
+    write_together(&[Whole { path, bytes, private: true }], true)
 }
 
-fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+/// A file to be written.
+#[derive(Clone, Copy)]
+pub struct Whole<'a> {
+    /// Where.
+    pub path: &'a Path,
+    /// What it holds.
+    pub bytes: &'a [u8],
+    /// Whether only this user may read it.
+    pub private: bool,
+}
+
+/// Writes files that belong together, each whole: all of them or, when one cannot be written, none.
+/// Files that are there are replaced only where `replace` says so.
+///
+/// # Errors
+/// [`Error::Io`] when a folder cannot be written, or a file is there that is not to be replaced.
+pub fn write_together(files: &[Whole<'_>], replace: bool) -> Result<()> {
     let _writing = writing();
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(Error::io("create a file in", dir))?;
-    file.write_all(bytes).map_err(Error::io("write", path))?;
-    file.as_file().sync_all().map_err(Error::io("write", path))?;
-    persist(file, path, mode)?;
-    sync_folder(dir)
+    // All that needs room on the disk comes before the first name changes.
+    let ready = files.iter().map(|file| Ok((file.path, prepare(file)?))).collect::<Result<Vec<_>>>()?;
+    let mut placed = Vec::new();
+    for (path, temporary) in ready {
+        match place(path, temporary, replace, files.len() > 1) {
+            Ok(way_back) => placed.push(way_back),
+            Err(error) => {
+                placed.into_iter().rev().for_each(WayBack::go);
+                return Err(error);
+            }
+        }
+    }
+    files.iter().try_for_each(|file| sync_folder(folder_of(file.path)))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// A new temporary file, locked for as long as it is open: see [`remove_temporary`]. With `private`
+/// it has mode 0600, else what the user's mask leaves of 0666.
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be written.
+pub fn temporary(dir: &Path, private: bool) -> Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(if private { 0o600 } else { 0o666 }));
+    }
+    #[cfg(not(unix))]
+    let _ = private;
+    loop {
+        let file = builder.tempfile_in(dir).map_err(Error::io("create a file in", dir))?;
+        // Without locks on this file system nobody takes it for left behind either.
+        if file.as_file().lock().is_err() || folder::is_at(file.as_file(), file.path()) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Writes a file under a temporary name and brings it to the disk.
+fn prepare(file: &Whole<'_>) -> Result<NamedTempFile> {
+    let path = file.path;
+    let mut temporary = temporary(folder_of(path), file.private)?;
+    temporary.write_all(file.bytes).map_err(Error::io("write", path))?;
+    temporary.as_file().sync_all().map_err(Error::io("write", path))?;
+    Ok(temporary)
+}
+
+/// What was at a path before a file came there.
+struct WayBack {
+    path: PathBuf,
+    /// Another name of the file that was there; removed when it is dropped.
+    before: Option<NamedTempFile<()>>,
+    was_there: bool,
+}
+
+impl WayBack {
+    fn go(self) {
+        // The error that leads here is the one to tell.
+        let _ = match self.before {
+            Some(before) => before.persist(&self.path).map(drop).map_err(|e| e.error),
+            None if self.was_there => Ok(()),
+            None => fs::remove_file(&self.path),
+        };
+    }
+}
+
+/// Moves a finished temporary file to its name; `with_others` keeps what was there at hand.
+fn place(path: &Path, temporary: NamedTempFile, replace: bool, with_others: bool) -> Result<WayBack> {
+    let was_there = path.symlink_metadata().is_ok();
+    // A file system without links has no way back.
+    let link = || tempfile::Builder::new().prefix(TEMPORARY).make_in(folder_of(path), |name| fs::hard_link(path, name)).ok();
+    let before = if replace && was_there && with_others { link() } else { None };
+    let placed = if replace { temporary.persist(path) } else { temporary.persist_noclobber(path) };
+    match placed {
+        Ok(_) => Ok(WayBack { path: path.into(), before, was_there }),
+        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(Error::file(path, "no file of this name", "one, which is replaced only on request"))
+        }
+        Err(e) => Err(Error::io("create", path)(e.error)),
+    }
 }
 
 /// Brings the names in a folder to the disk.
@@ -97,69 +202,34 @@ pub fn sync_folder(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Moves a finished temporary file, which only this user may read, to its name; its mode is set first.
-fn persist(file: tempfile::NamedTempFile, path: &Path, mode: u32) -> Result<()> {
-    #[cfg(not(unix))]
-    let _ = mode;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))?;
-    }
-    file.persist(path).map_err(|e| Error::io("create", path)(e.error))?;
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Removes what a process that was killed had not finished writing in a folder. For whoever holds the folder's lock.
-///
-/// # Errors
-/// [`Error::Io`] when the folder cannot be read or written.
-pub fn remove_temporary(dir: &Path) -> Result<()> {
-    for path in entries(dir)? {
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY)) {
-            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+    #[test]
+    fn files_that_belong_together_are_all_there_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+        let files = [Whole { path: &first, bytes: b"new", private: true }, Whole { path: &second, bytes: b"new", private: false }];
+        // The second name cannot be taken: a folder with something in it is there.
+        fs::create_dir_all(second.join("full")).unwrap();
+        for replace in [false, true] {
+            assert!(write_together(&files, replace).is_err());
+            assert_eq!(entries(dir.path()).unwrap(), [second.clone()], "{replace}");
         }
+        fs::write(&first, "old").unwrap();
+        assert!(write_together(&files, true).is_err());
+        assert_eq!(fs::read(&first).unwrap(), b"old");
+        // Its folder is not there: nothing is moved at all.
+        let far = [files[0], Whole { path: &dir.path().join("none/file"), ..files[1] }];
+        assert!(write_together(&far, true).is_err());
+        assert_eq!((fs::read(&first).unwrap().as_slice(), entries(dir.path()).unwrap().len()), (&b"old"[..], 2));
+
+        fs::remove_dir_all(&second).unwrap();
+        assert!(write_together(&files, false).unwrap_err().to_string().contains("replaced only on request"));
+        assert!(!second.exists());
+        write_together(&files, true).unwrap();
+        assert_eq!((fs::read(&first).unwrap(), fs::read(&second).unwrap()), (b"new".to_vec(), b"new".to_vec()));
+        assert_eq!(entries(dir.path()).unwrap().len(), 2, "nothing else is left");
     }
-    Ok(())
-}
-
-/// Everything in a folder, in no particular order.
-///
-/// # Errors
-/// [`Error::Io`] when the folder cannot be read.
-pub fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(dir).map_err(Error::io("read", dir))?;
-    entries.map(|entry| entry.map(|e| e.path()).map_err(Error::io("read", dir))).collect()
-}
-
-/// Opens a lock file, which is made if need be, without taking the lock.
-///
-/// # Errors
-/// [`Error::Io`] when it cannot be made.
-pub fn open_lock(path: &Path) -> Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(Error::io("create", path))
-}
-
-/// Takes a lock in a folder that ends with the process, however it ends. The file says who holds it, for people.
-///
-/// # Errors
-/// [`Error::Busy`] when another process holds it, [`Error::Io`] when the file cannot be made.
-pub fn lock(dir: &Path, name: &str, shared: bool) -> Result<File> {
-    let path = dir.join(name);
-    let mut file = open_lock(&path)?;
-    match if shared { file.try_lock_shared() } else { file.try_lock() } {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Who it is helps, but is not needed.
-            let _ = file.read_to_string(&mut holder);
-            let holder = holder.trim();
-            let holder = if holder.is_empty() { String::new() } else { format!(" ({holder})") };
-            return Err(Error::Busy { path: dir.into(), holder });
-        }
-        Err(TryLockError::Error(e)) => return Err(Error::io("lock", &path)(e)),
-    }
-    // The text is for people: a full disk must not keep a sweep from ending with its own error.
-    let _ = file.set_len(0).and_then(|()| if shared { Ok(()) } else { writeln!(file, "process {}", std::process::id()) });
-    Ok(file)
 }

@@ -37,6 +37,16 @@ pub enum Error {
         /// Who, where that is known, with a space before it.
         holder: String,
     },
+    /// The folder belongs to other work, which must not go on under other terms.
+    #[error("{}: begun with {there}; given {given}: give what it was begun with, or choose another folder", path.display())]
+    OtherWork {
+        /// The folder.
+        path: PathBuf,
+        /// The terms that it was begun with, where they differ.
+        there: String,
+        /// The same terms as they were given.
+        given: String,
+    },
     /// A file of settings that a person wrote, a sweep or claims, says something that cannot be.
     #[error("{}:{line}: {key}: {problem}", path.display())]
     SweepFile {
@@ -295,6 +305,12 @@ pub enum Error {
     Message {
         /// What was expected and what came.
         problem: String,
+    },
+    /// A party that serves one session at a time is in the middle of another one.
+    #[error("busy with session {session}; try again once it is finished or its connection is gone")]
+    Occupied {
+        /// The first digits of that session.
+        session: String,
     },
     /// The other party ended the session.
     #[error("the other party refused: {reason}")]

@@ -22,9 +22,9 @@
 //! | [`attack`] | what is broken: keys of integer-vector encryption from public matrices and from pairs of message and ciphertext | `scheme`, `randomness`, `control` |
 //! | [`workload`] | what is computed: `inference`, `training` (and classification by what was trained); what ciphertexts give away to a learner and to an attack: `leakage` | all of the above but the harness |
 //! | [`conformance`] | the equivalence suite: backends against the oracle, schemes against exact integers | the arithmetic side, `scheme`, `control` |
-//! | [`sweep`] | grids of specs, the files that name them and those that come with the program; what a row will roughly cost | `workload` and what a spec is made of, `control`, `toml_file` |
+//! | [`sweep`] | grids of specs, the files that name them and those that come with the program; what a row will roughly cost | `workload` and what a spec is made of, `control`, `toml_file`, `durable` |
 //! | [`measure`], [`report`], [`plot`] | runs specs into records; derives tables, compares folders, reads quoted numbers and times of peers; draws figures | `measure` ← `workload`, `record`, `description`, `stopwatch`; `report` ← `record`, `statistics`, `description`; `plot` ← `report`; all ← `durable` |
-//! | [`paper`] | puts results together as a report in Markdown and LaTeX; holds claims against them | `record`, `report`, `toml_file` |
+//! | [`paper`] | puts results together as a report in Markdown and LaTeX; holds claims against them | `record`, `report`, `toml_file`, `durable` |
 //! | [`cli`] | the only place that prints | these |
 //!
 //! A test reads the `use crate::` lines and holds every file to this table.

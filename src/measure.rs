@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::backend::{self, BackendId, DeviceKind};
 use crate::description::Description;
-use crate::durable::write_whole;
+use crate::durable::{RESULTS, read_text};
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::plan::matvec::Method;
@@ -282,10 +282,8 @@ impl Run {
     /// [`Error::Io`].
     pub fn write(&self, dir: &Path) -> Result<()> {
         std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-        self.records.write(dir)?;
-        let path = dir.join(RUN);
         let provenance = Provenance { finished: Some(timestamp()), ..self.provenance(&self.records) };
-        write_whole(&path, to_toml(&path, &provenance)?.as_bytes())
+        self.records.write(dir, &to_toml(&dir.join(RUN), &provenance)?)
     }
 
     /// Names of this run that rows of experiments carry: identity, revision, processor and threads.
@@ -307,17 +305,19 @@ impl Run {
     /// [`Error::Io`].
     pub fn write_leakage(&self, dir: &Path, experiment: Experiment, rows: &[Leak]) -> Result<()> {
         std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-        leakage::write(dir, experiment, rows)?;
         let path = dir.join(RUN);
         let mut earlier = Vec::new();
-        if let Some(mut there) = std::fs::read_to_string(&path).ok().and_then(|text| text.parse::<toml::Table>().ok()) {
+        if path.exists() {
+            let there = read_text(&path, RESULTS)?.parse();
+            let mut there: toml::Table =
+                there.map_err(|e: toml::de::Error| Error::file(&path, "where the other experiments come from", e.message()))?;
             if let Some(toml::Value::Array(runs)) = there.remove("earlier") {
                 earlier.extend(runs.into_iter().filter_map(|run| if let toml::Value::Table(run) = run { Some(run) } else { None }));
             }
             earlier.push(there);
         }
         let provenance = Provenance { finished: Some(timestamp()), earlier, ..self.provenance(&Records::default()) };
-        write_whole(&path, to_toml(&path, &provenance)?.as_bytes())
+        leakage::write(dir, experiment, rows, &to_toml(&path, &provenance)?)
     }
 
     /// Stores in a journal where the rows of this run come from; again at its end, with the time.
@@ -334,19 +334,18 @@ impl Run {
     /// # Errors
     /// [`Error::Io`].
     pub fn assemble(&self, journal: &Journal, dir: &Path, records: &Records) -> Result<()> {
-        records.write(dir)?;
         let path = dir.join(RUN);
         // Where nothing was left to do, the file of the process that did the work stays.
-        let there = std::fs::read_to_string(&path).unwrap_or_default();
+        let there = read_text(&path, RESULTS).unwrap_or_default();
         if records.outcomes.iter().all(|o| o.run_id != self.id && there.contains(&o.run_id)) && !there.is_empty() {
-            return Ok(());
+            return records.write(dir, &there);
         }
         let mut earlier: Vec<toml::Table> = journal.runs()?.iter().filter_map(|text| text.parse().ok()).collect();
         earlier.retain(|run: &toml::Table| run.get("run_id").and_then(toml::Value::as_str).is_some_and(|id| id != self.id));
         let time = |run: &toml::Table| run.get("started").map(ToString::to_string);
         earlier.sort_by_key(time);
         let provenance = Provenance { finished: Some(timestamp()), earlier, ..self.provenance(records) };
-        write_whole(&path, to_toml(&path, &provenance)?.as_bytes())
+        records.write(dir, &to_toml(&path, &provenance)?)
     }
 
     fn provenance(&self, records: &Records) -> Provenance<'_> {

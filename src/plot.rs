@@ -36,8 +36,7 @@ use training::Growth;
 /// A figure, or why there is none.
 type Figure = std::result::Result<Sheet, String>;
 
-/// Folder of the figures inside a results folder.
-pub const FIGURES: &str = "figures";
+pub use crate::record::FIGURES;
 
 /// A kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,15 +7,17 @@
 pub mod columns;
 pub mod journal;
 pub mod leakage;
+pub mod table;
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs::File;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::write_whole;
+use self::table::Layout;
+use crate::durable::{RESULTS, Whole, read_text, write_together};
 use crate::error::{Error, Result};
 
 /// File name of the stage times.
@@ -28,6 +30,15 @@ pub const CURVE: &str = "curve.csv";
 pub const OPERATIONS: &str = "operations.csv";
 /// File name of the provenance.
 pub const RUN: &str = "run.toml";
+/// Folder of the figures.
+pub const FIGURES: &str = "figures";
+/// Name of the copy of a sweep file beside its results.
+pub const SWEEP: &str = "sweep.toml";
+/// File name of the rates of a GPU's kernels.
+pub const KERNELS: &str = "kernels.csv";
+
+/// Everything that a folder of results may hold: where one of these is, no other results are written.
+pub const FILES: [&str; 10] = [SAMPLES, OUTCOMES, CURVE, OPERATIONS, RUN, FIGURES, SWEEP, KERNELS, journal::ROWS, journal::RUNS];
 
 /// A step of a workload, in the order the data travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -409,29 +420,87 @@ pub struct Records {
 }
 
 impl Records {
-    /// Writes the files into `dir`, each whole or not at all. Samples under a key come first: programs that guess the kind of a column look at the first
-    /// rows, and plaintext samples have no key.
+    /// Writes the files into `dir`, all of them or, when one cannot be written, none, together with a file of where they come from. Samples under a key come
+    /// first: programs that guess the kind of a column look at the first rows, and plaintext samples have no key.
     ///
     /// # Errors
     /// [`Error::Io`] when the folder cannot be written.
-    pub fn write(&self, dir: &Path) -> Result<()> {
+    pub fn write(&self, dir: &Path, run: &str) -> Result<()> {
         let (keyed, plain): (Vec<&Sample>, Vec<&Sample>) = self.samples.iter().partition(|s| s.key_bits.is_some());
-        write_rows(&dir.join(SAMPLES), keyed.into_iter().chain(plain))?;
-        write_rows(&dir.join(OUTCOMES), &self.outcomes)?;
-        write_rows_or_none(&dir.join(CURVE), &self.curve)?;
-        write_rows_or_none(&dir.join(OPERATIONS), &self.operations)
+        let path = |name: &str| dir.join(name);
+        let mut files = vec![
+            (path(SAMPLES), table::text_of(&path(SAMPLES), &columns::SAMPLES, keyed.into_iter().chain(plain))?),
+            (path(OUTCOMES), table::text_of(&path(OUTCOMES), &columns::OUTCOMES, &self.outcomes)?),
+            (path(RUN), run.into()),
+        ];
+        // Without rows there is no such file: one of an earlier writing goes.
+        let mut gone = Vec::new();
+        match &self.curve[..] {
+            [] => gone.push(path(CURVE)),
+            rows => files.push((path(CURVE), table::text_of(&path(CURVE), &columns::CURVE, rows)?)),
+        }
+        match &self.operations[..] {
+            [] => gone.push(path(OPERATIONS)),
+            rows => files.push((path(OPERATIONS), table::text_of(&path(OPERATIONS), &columns::OPERATIONS, rows)?)),
+        }
+        let whole: Vec<Whole<'_>> = files.iter().map(|(path, bytes)| Whole { path, bytes, private: false }).collect();
+        write_together(&whole, true)?;
+        gone.iter().try_for_each(|path| match std::fs::remove_file(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
+            _ => Ok(()),
+        })
     }
 
-    /// Reads the files from `dir`.
+    /// Reads the files from `dir` and checks that they belong together: see [`Self::mistake`].
     ///
     /// # Errors
-    /// [`Error::Io`] when one of the first two is missing, [`Error::File`] naming the line when a row is malformed.
+    /// [`Error::Io`] when one of the first two is missing or any cannot be read, [`Error::File`] naming line, column and value of what is malformed, or the row
+    /// whose times are missing.
     pub fn read(dir: &Path) -> Result<Self> {
-        Ok(Self {
-            samples: read_rows(&dir.join(SAMPLES))?,
-            outcomes: read_rows(&dir.join(OUTCOMES))?,
-            curve: read_rows_or_none(&dir.join(CURVE))?,
-            operations: read_rows_or_none(&dir.join(OPERATIONS))?,
+        let records = Self {
+            samples: read_or_empty(&dir.join(SAMPLES), &columns::SAMPLES_LAYOUT)?,
+            outcomes: read_or_empty(&dir.join(OUTCOMES), &columns::OUTCOMES_LAYOUT)?,
+            curve: table::read_if_there(&dir.join(CURVE), &columns::CURVE_LAYOUT)?,
+            operations: table::read_if_there(&dir.join(OPERATIONS), &columns::OPERATIONS_LAYOUT)?,
+        };
+        match records.mistake() {
+            None => Ok(records),
+            Some((name, expected, actual)) => Err(Error::file(&dir.join(name), expected, actual)),
+        }
+    }
+
+    /// What is missing, with the file that should hold it: every verified row has as many samples as it says, a training a curve, an encrypted one the costs of
+    /// its operations, and there is nothing of rows that are not there.
+    fn mistake(&self) -> Option<(&'static str, String, String)> {
+        type Row<'a> = (&'a str, &'a str);
+        let rows: HashSet<Row<'_>> = self.outcomes.iter().map(|o| (o.spec.as_str(), o.run_id.as_str())).collect();
+        let mut batches: HashMap<Row<'_>, HashSet<u32>> = HashMap::new();
+        for sample in &self.samples {
+            let known = batches.entry((&sample.spec, &sample.run_id)).or_default();
+            if sample.phase == Phase::Online {
+                known.insert(sample.sample);
+            }
+        }
+        let curves: HashSet<Row<'_>> = self.curve.iter().map(|point| (point.spec.as_str(), point.run_id.as_str())).collect();
+        let costs: HashSet<Row<'_>> = self.operations.iter().map(|cost| (cost.spec.as_str(), cost.run_id.as_str())).collect();
+        let of = |(spec, run_id): Row<'_>| format!("{spec} of run {run_id}");
+        for outcome in self.outcomes.iter().filter(|outcome| outcome.verified) {
+            let row = (outcome.spec.as_str(), outcome.run_id.as_str());
+            let (wanted, there) = (outcome.samples.unwrap_or(1) as usize, batches.get(&row).map_or(0, HashSet::len));
+            if there < wanted {
+                return Some((SAMPLES, format!("{wanted} samples of {}", of(row)), there.to_string()));
+            }
+            if outcome.workload == "training" && !curves.contains(&row) {
+                return Some((CURVE, format!("points of {}", of(row)), "none".into()));
+            }
+            if outcome.scheme == "smlp" && outcome.key_bits.is_some() && !costs.contains(&row) {
+                return Some((OPERATIONS, format!("operations of {}", of(row)), "none".into()));
+            }
+        }
+        let known = [(SAMPLES, batches.keys().copied().collect()), (CURVE, curves), (OPERATIONS, costs)];
+        known.into_iter().find_map(|(name, of_file)| {
+            let stray = of_file.into_iter().filter(|row| !rows.contains(row)).min()?;
+            Some((OUTCOMES, format!("a row for all that is in {name}"), format!("none of {}", of(stray))))
         })
     }
 
@@ -444,35 +513,12 @@ impl Records {
     }
 }
 
-fn write_rows<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<()> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let bad = |e: csv::Error| Error::file(path, "rows that can be written", e.to_string());
-    for row in rows {
-        writer.serialize(row).map_err(bad)?;
+/// Earlier versions wrote an empty file where there were no rows.
+fn read_or_empty<T: DeserializeOwned>(path: &Path, layout: &Layout) -> Result<Vec<T>> {
+    match &*read_text(path, RESULTS)? {
+        "" => Ok(Vec::new()),
+        text => table::parse(path, text, layout),
     }
-    let bytes = writer.into_inner().map_err(|e| Error::io("write", path)(std::io::Error::other(e.to_string())))?;
-    write_whole(path, &bytes)
-}
-
-/// The same, but without rows no file: one of an earlier writing is taken away.
-fn write_rows_or_none<T: Serialize>(path: &Path, rows: &[T]) -> Result<()> {
-    if !rows.is_empty() {
-        return write_rows(path, rows);
-    }
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
-        _ => Ok(()),
-    }
-}
-
-/// The rows of a file that need not be there.
-fn read_rows_or_none<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    if path.exists() { read_rows(path) } else { Ok(Vec::new()) }
-}
-
-fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    csv::Reader::from_reader(file).deserialize().map(|row| row.map_err(|e| Error::file(path, "the columns of this version", e.to_string()))).collect()
 }
 
 #[cfg(test)]
@@ -507,25 +553,62 @@ mod tests {
         }
     }
 
+    fn outcome() -> Outcome {
+        Outcome { spec: sample().spec, run_id: sample().run_id, workload: "inference".into(), samples: Some(1), verified: true, ..Outcome::default() }
+    }
+
+    #[test]
+    fn what_is_missing_is_an_error_and_never_no_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |records: &Records| {
+            records.write(dir.path(), "run").unwrap();
+            Records::read(dir.path()).map_err(|e| e.to_string())
+        };
+        let stray = |what: &str, error: &str| assert!(error.contains(what), "`{what}` is not in: {error}");
+        let good = Records { samples: vec![sample()], outcomes: vec![outcome()], ..Records::default() };
+        assert_eq!(read(&good).unwrap(), good);
+        let two = Records { outcomes: vec![Outcome { samples: Some(2), ..outcome() }], ..good.clone() };
+        stray("samples.csv: expected 2 samples of a/b", &read(&two).unwrap_err());
+        let setup = Records { samples: vec![Sample { phase: Phase::Setup, ..sample() }], ..good.clone() };
+        stray("samples.csv: expected 1 samples of a/b, \"c\" of run r, found 0", &read(&setup).unwrap_err());
+        stray("outcomes.csv: expected a row for all that is in samples.csv", &read(&Records { outcomes: vec![], ..good.clone() }).unwrap_err());
+        let failed = Records { samples: vec![], outcomes: vec![Outcome { verified: false, ..outcome() }], ..Records::default() };
+        assert_eq!(read(&failed).unwrap(), failed);
+        let training = Outcome { workload: "training".into(), scheme: "smlp".into(), key_bits: Some(2048), ..outcome() };
+        stray("curve.csv: expected points of a/b", &read(&Records { outcomes: vec![training.clone()], ..good.clone() }).unwrap_err());
+        let classified = Outcome { workload: "inference".into(), ..training };
+        stray("operations.csv: expected operations of a/b", &read(&Records { outcomes: vec![classified], ..good.clone() }).unwrap_err());
+        let (spec, run_id, revision) = (String::from("another"), String::from("r"), String::new());
+        let point = CurvePoint { spec, epoch: 0.0, step: 0, loss: 0.0, train_accuracy: 0.0, test_accuracy: 0.0, run_id, revision };
+        stray("a row for all that is in curve.csv, found none of another", &read(&Records { curve: vec![point], ..good.clone() }).unwrap_err());
+        // What an earlier version wrote where every row failed.
+        failed.write(dir.path(), "run").unwrap();
+        std::fs::write(dir.path().join(SAMPLES), "").unwrap();
+        assert_eq!(Records::read(dir.path()).unwrap(), failed);
+        std::fs::remove_file(dir.path().join(SAMPLES)).unwrap();
+        std::fs::create_dir(dir.path().join(SAMPLES)).unwrap();
+        stray("samples.csv: expected a file, found a folder", &Records::read(dir.path()).unwrap_err().to_string());
+    }
+
     #[test]
     fn rows_survive_the_round_trip() {
         let dir = tempfile::tempdir().unwrap();
         let records = Records {
             samples: vec![sample(), Sample { sample: 1, key_bits: None, device_ns: Some(7), ..sample() }],
-            outcomes: vec![],
+            outcomes: vec![outcome()],
             ..Records::default()
         };
-        records.write(dir.path()).unwrap();
+        records.write(dir.path(), "run").unwrap();
         assert_eq!(Records::read(dir.path()).unwrap(), records);
-        let reversed = Records { samples: records.samples.iter().rev().cloned().collect(), outcomes: vec![], ..Records::default() };
-        reversed.write(dir.path()).unwrap();
+        let reversed = Records { samples: records.samples.iter().rev().cloned().collect(), outcomes: vec![outcome()], ..Records::default() };
+        reversed.write(dir.path(), "run").unwrap();
         assert_eq!(Records::read(dir.path()).unwrap(), records, "samples under a key come first");
     }
 
     #[test]
     fn a_torn_row_is_an_error_that_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
-        Records { samples: vec![sample()], outcomes: vec![], ..Records::default() }.write(dir.path()).unwrap();
+        Records { samples: vec![sample()], outcomes: vec![outcome()], ..Records::default() }.write(dir.path(), "run").unwrap();
         let path = dir.path().join(SAMPLES);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, &text[..text.len() - 20]).unwrap();

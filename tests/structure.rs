@@ -50,12 +50,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "machine",
         ],
     ),
-    ("sweep", &["control", "workload", "backend", "dataset", "features", "model", "plan", "quantise", "scheme", "record", "toml_file"]),
+    ("sweep", &["control", "workload", "backend", "dataset", "durable", "features", "model", "plan", "quantise", "scheme", "record", "toml_file"]),
     ("measure", &["description", "durable", "workload", "record", "stopwatch", "backend", "machine", "plan", "scheme"]),
     ("statistics", &[]),
-    ("report", &["description", "record", "statistics"]),
+    ("report", &["description", "durable", "record", "statistics"]),
     ("plot", &["durable", "record", "report"]),
-    ("paper", &["record", "report", "toml_file"]),
+    ("paper", &["durable", "record", "report", "toml_file"]),
     (
         "cli",
         &[

@@ -294,6 +294,13 @@ impl<'a, K: Keep> Answerer<'a, K> {
         }
     }
 
+    /// Why the first message of another connection cannot be heard: this party is in the middle of another session than the one that it names.
+    pub(super) fn busy(&self, first: &[u8]) -> Option<Error> {
+        let live = self.live.as_ref().filter(|live| live.greeted)?;
+        let session = Frame::parse(first, 0).ok()?.head.session;
+        (session != live.session).then(|| Error::Occupied { session: short(&live.session) })
+    }
+
     /// Answers one message. After an error in the reply the connection must be closed; the session stays where it was.
     pub(super) fn handle(&mut self, bytes: &[u8], nonce: [u8; 16]) -> Result<Reply> {
         let result = Frame::parse(bytes, self.longest()).and_then(|frame| match frame.head.kind {
@@ -310,7 +317,7 @@ impl<'a, K: Keep> Answerer<'a, K> {
     pub(super) fn refusal(&self, error: Error) -> Result<Reply> {
         let mut text = match &error {
             // What went wrong inside may say something about values that only this party knows.
-            Error::Message { .. } | Error::Refused { .. } | Error::WrongKey { .. } => error.to_string(),
+            Error::Message { .. } | Error::Occupied { .. } | Error::Refused { .. } | Error::WrongKey { .. } => error.to_string(),
             _ => "it could not answer; its own log says why".into(),
         };
         while text.len() > LONGEST_REASON {

@@ -1,7 +1,7 @@
 //! What the parties keep on their disks. Every file is written aside, brought to the disk and renamed, with mode 0600, so a kill leaves the old file or the new.
+//! A folder has a [`Charter`] and serves no other work than the one that it names; a checkpoint has the charter's digest in its first bytes.
 
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -9,19 +9,20 @@ use sha2::{Digest, Sha256};
 use super::frame::{Id, hex};
 use super::link::Checkpoint;
 use super::session::{Keep, Position};
-use crate::durable::{lock, remove_temporary, write_private};
+use crate::durable::{BULK, Charter, lock, read, remove_temporary, write_private};
 use crate::error::{Error, Result};
 
-const MAGIC: &[u8; 24] = b"cipherlane checkpoint v1";
-/// Session, position there, step, transcript, batches, complete, length of the work.
-const HEAD_BYTES: usize = 24 + 16 + 1 + 8 + 32 + 8 + 1 + 8;
+const MAGIC: &[u8; 24] = b"cipherlane checkpoint v2";
+/// Charter, session, position there, step, transcript, batches, complete, length of the work.
+const HEAD_BYTES: usize = 24 + 32 + 16 + 1 + 8 + 32 + 8 + 1 + 8;
 /// The largest state of a session that P2 reads, in bytes.
 const LARGEST_SESSION: u64 = 1 << 20;
 /// Unfinished sessions that P2 keeps.
 const MOST_SESSIONS: usize = 256;
 
-/// Makes the folder, for this user alone, and locks it for this process.
-fn open(dir: &Path) -> Result<File> {
+/// Makes the folder, for this user alone, and locks it for this process, unless it belongs to other work.
+fn open(dir: &Path, charter: &Charter) -> Result<File> {
+    charter.check(dir, &[])?;
     if !dir.exists() {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
@@ -31,6 +32,7 @@ fn open(dir: &Path) -> Result<File> {
     }
     let lock = lock(dir, ".lock", false)?;
     remove_temporary(dir)?;
+    charter.claim(dir, &[])?;
     Ok(lock)
 }
 
@@ -38,6 +40,7 @@ fn open(dir: &Path) -> Result<File> {
 #[derive(Debug)]
 pub struct Notes {
     path: PathBuf,
+    charter: [u8; 32],
     _lock: File,
 }
 
@@ -45,9 +48,9 @@ impl Notes {
     /// Opens the folder, which is made if need be, for this process alone.
     ///
     /// # Errors
-    /// [`Error::Busy`] when another process has it, [`Error::Io`].
-    pub fn open(dir: &Path) -> Result<Self> {
-        Ok(Self { _lock: open(dir)?, path: dir.join("checkpoint") })
+    /// [`Error::OtherWork`] when it has another charter, [`Error::Busy`] when another process has it, [`Error::Io`].
+    pub fn open(dir: &Path, charter: &Charter) -> Result<Self> {
+        Ok(Self { _lock: open(dir, charter)?, path: dir.join("checkpoint"), charter: charter.digest() })
     }
 
     /// The checkpoint, if there is one.
@@ -55,12 +58,9 @@ impl Notes {
     /// # Errors
     /// [`Error::File`] when it is damaged, [`Error::Io`].
     pub fn read(&self) -> Result<Option<Checkpoint>> {
-        let bytes = match fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io("read", &self.path)(e)),
-        };
-        decode(&bytes).map(Some).ok_or_else(|| Error::file(&self.path, "a checkpoint with its SHA-256", "another version of it, or a damaged one"))
+        let Some(bytes) = there(read(&self.path, BULK))? else { return Ok(None) };
+        let damaged = "another version of it, one of other work, or a damaged one";
+        decode(&bytes, &self.charter).map(Some).ok_or_else(|| Error::file(&self.path, "a checkpoint of this work with its SHA-256", damaged))
     }
 
     /// Replaces the checkpoint. When this returns it is on the disk.
@@ -68,13 +68,22 @@ impl Notes {
     /// # Errors
     /// [`Error::Io`].
     pub fn write(&self, checkpoint: &Checkpoint) -> Result<()> {
-        write_private(&self.path, &encode(checkpoint))
+        write_private(&self.path, &encode(checkpoint, &self.charter))
     }
 }
 
-fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
+/// What was read, unless the file is not there.
+fn there(read: Result<Vec<u8>>) -> Result<Option<Vec<u8>>> {
+    match read {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+fn encode(checkpoint: &Checkpoint, charter: &[u8; 32]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEAD_BYTES + checkpoint.work.len() + 32);
     bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(charter);
     bytes.extend_from_slice(&checkpoint.session);
     bytes.push(u8::from(checkpoint.position.is_some()));
     let position = checkpoint.position.unwrap_or(Position { step: 0, transcript: [0; 32] });
@@ -89,12 +98,12 @@ fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<Checkpoint> {
+fn decode(bytes: &[u8], charter: &[u8; 32]) -> Option<Checkpoint> {
     let (content, digest) = bytes.split_last_chunk::<32>()?;
     if Sha256::digest(content).as_slice() != digest {
         return None;
     }
-    let mut rest = content.strip_prefix(MAGIC.as_slice())?;
+    let mut rest = content.strip_prefix(MAGIC.as_slice())?.strip_prefix(charter.as_slice())?;
     let mut take = |count: usize| {
         let (part, after) = rest.split_at_checked(count)?;
         rest = after;
@@ -122,9 +131,9 @@ impl Sessions {
     /// Opens the folder, which is made if need be, for this process alone.
     ///
     /// # Errors
-    /// [`Error::Busy`] when another process has it, [`Error::Io`].
-    pub fn open(dir: &Path) -> Result<Self> {
-        Ok(Self { _lock: open(dir)?, dir: dir.into() })
+    /// [`Error::OtherWork`] when it has another charter, [`Error::Busy`] when another process has it, [`Error::Io`].
+    pub fn open(dir: &Path, charter: &Charter) -> Result<Self> {
+        Ok(Self { _lock: open(dir, charter)?, dir: dir.into() })
     }
 
     fn path(&self, session: &Id) -> PathBuf {
@@ -139,15 +148,7 @@ impl Sessions {
 
 impl Keep for Sessions {
     fn load(&self, session: &Id) -> Result<Option<Vec<u8>>> {
-        let path = self.path(session);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io("read", &path)(e)),
-        };
-        let mut bytes = Vec::new();
-        file.take(LARGEST_SESSION).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
-        Ok(Some(bytes))
+        there(read(&self.path(session), LARGEST_SESSION))
     }
 
     fn save(&mut self, session: &Id, state: &[u8]) -> Result<()> {
@@ -182,13 +183,17 @@ mod tests {
     #[test]
     fn checkpoints_survive_and_damage_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        let notes = Notes::open(&dir.path().join("new/state")).unwrap();
+        let charter = Charter::new("a test").with("records", "some");
+        let notes = Notes::open(&dir.path().join("new/state"), &charter).unwrap();
         assert_eq!(notes.read().unwrap(), None);
         for position in [None, Some(Position { step: 1 << 40, transcript: [9; 32] })] {
             notes.write(&checkpoint(position)).unwrap();
             assert_eq!(notes.read().unwrap(), Some(checkpoint(position)));
         }
-        assert!(matches!(Notes::open(&dir.path().join("new/state")), Err(Error::Busy { .. })));
+        assert!(matches!(Notes::open(&dir.path().join("new/state"), &charter), Err(Error::Busy { .. })));
+        let other = Charter::new("a test").with("records", "others");
+        assert!(matches!(Notes::open(&dir.path().join("new/state"), &other), Err(Error::OtherWork { .. })));
+        assert_eq!(decode(&fs::read(&notes.path).unwrap(), &other.digest()), None, "a checkpoint that was carried into another folder");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -211,7 +216,7 @@ mod tests {
     #[test]
     fn sessions_are_kept_up_to_a_number() {
         let dir = tempfile::tempdir().unwrap();
-        let mut sessions = Sessions::open(dir.path()).unwrap();
+        let mut sessions = Sessions::open(dir.path(), &Charter::new("a test")).unwrap();
         let id = |n: usize| [(n % 256) as u8, (n / 256) as u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         for n in 0..MOST_SESSIONS {
             fs::write(sessions.path(&id(n)), "kept").unwrap();

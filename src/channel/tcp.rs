@@ -180,10 +180,15 @@ impl Secure {
         Ok(())
     }
 
-    /// One whole frame. Its length is checked before any of the body is read.
+    /// One whole frame, which may take its time to begin.
     fn receive(&mut self, limit: usize, tick: &mut Tick<'_>) -> Result<Vec<u8>> {
+        self.receive_by(Instant::now() + self.times.wait, limit, tick)
+    }
+
+    /// One whole frame that begins before a deadline. Its length is checked before any of the body is read.
+    fn receive_by(&mut self, deadline: Instant, limit: usize, tick: &mut Tick<'_>) -> Result<Vec<u8>> {
         let mut head = [0; HEAD_BYTES];
-        self.read(&mut head[..1], Instant::now() + self.times.wait, tick)?;
+        self.read(&mut head[..1], deadline, tick)?;
         self.read(&mut head[1..], self.times.of_message(0), tick)?;
         let length = OVERHEAD_BYTES + Head::parse(&head, limit)?.length as usize;
         let deadline = self.times.of_message(length);
@@ -387,8 +392,8 @@ pub struct Limits {
     pub control: Control,
 }
 
-/// P2's end: listens, and serves one connection at a time. A new connection of the same party takes the place of the one before, which may be dead without
-/// anybody having noticed; nobody else gets that far.
+/// P2's end: listens, and serves one connection at a time. A new connection of the same session takes the place of the one before, which may be dead without
+/// anybody having noticed. One of another session is told that this party is busy. Nobody but the other party gets that far.
 pub struct Server {
     listener: TcpListener,
     config: Arc<ServerConfig>,
@@ -442,9 +447,14 @@ impl Server {
                         let tick: &mut Tick<'_> = &mut || if over.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) };
                         let tls = ServerConnection::new(server.config.clone()).map_err(|e| of_tls(&e));
                         let secure = tls.and_then(|tls| Secure::handshake(socket, tls.into(), times, tick));
+                        // Which session it is about decides whether it is served.
+                        let arrival = secure.and_then(|mut secure| match secure.receive_by(Instant::now() + times.handshake, 0, tick) {
+                            Err(error) if !matches!(error, Error::Message { .. }) => Err(error),
+                            first => Ok((secure, first)),
+                        });
                         handshakes.fetch_sub(1, Ordering::Relaxed);
                         // Nobody listens any more when the server is over.
-                        let _ = sender.send((address, secure));
+                        let _ = sender.send((address, arrival));
                     };
                     if thread::Builder::new().spawn_scoped(scope, greet).is_err() {
                         handshakes.fetch_sub(1, Ordering::Relaxed);
@@ -458,13 +468,16 @@ impl Server {
     }
 }
 
-type Arrival = (SocketAddr, Result<Secure>);
+/// A connection of the other party, and its first message or what is wrong with it.
+type First = (Secure, Result<Vec<u8>>);
+
+type Arrival = (SocketAddr, Result<First>);
 
 struct Service<'a, 'b> {
     answerer: Answerer<'a, Sessions>,
     arrivals: &'b mpsc::Receiver<Arrival>,
     /// A connection that takes the place of the one that is served.
-    newer: Option<(SocketAddr, Secure)>,
+    newer: Option<(SocketAddr, First)>,
     strangers: u64,
     control: &'b Control,
     tell: &'b mut dyn FnMut(Notice),
@@ -473,10 +486,12 @@ struct Service<'a, 'b> {
 impl Service<'_, '_> {
     fn run(&mut self, once: bool) -> Result<()> {
         loop {
-            let (address, secure) = self.next()?;
+            let (address, first) = self.next()?;
             (self.tell)(Notice::Connected { address });
             self.answerer.connected();
-            match self.serve(secure) {
+            let done = self.serve(first);
+            self.answerer.connected();
+            match done {
                 Ok(()) if once => return Ok(()),
                 Ok(()) => {}
                 Err(error @ Error::Interrupted) => return Err(error),
@@ -487,7 +502,7 @@ impl Service<'_, '_> {
     }
 
     /// Waits for the other party.
-    fn next(&mut self) -> Result<(SocketAddr, Secure)> {
+    fn next(&mut self) -> Result<(SocketAddr, First)> {
         loop {
             self.control.check()?;
             if let Some(newer) = self.newer.take() {
@@ -499,9 +514,12 @@ impl Service<'_, '_> {
         }
     }
 
-    fn arrive(&mut self, (address, secure): Arrival) {
-        match secure {
-            Ok(secure) => self.newer = Some((address, secure)),
+    fn arrive(&mut self, (address, arrival): Arrival) {
+        match arrival {
+            Ok((secure, first)) => match first.as_ref().ok().and_then(|bytes| self.answerer.busy(bytes)) {
+                Some(error) => self.turn_away(secure, error),
+                None => self.newer = Some((address, (secure, first))),
+            },
             Err(error) => {
                 self.strangers += 1;
                 // Whoever scans a network must not fill a disk.
@@ -512,13 +530,30 @@ impl Service<'_, '_> {
         }
     }
 
+    /// Says why, without making the connection that is served wait for it to be read.
+    fn turn_away(&mut self, mut secure: Secure, error: Error) {
+        if let Ok(reply) = self.answerer.refusal(error) {
+            let farewell = move || {
+                let _ = secure.send(&reply.frame, &mut || Ok(()));
+                secure.farewell();
+            };
+            reply.error.into_iter().for_each(|error| (self.tell)(Notice::Refused(error)));
+            // Without a thread the connection closes without a word.
+            let _ = thread::Builder::new().spawn(farewell);
+        }
+    }
+
     /// Serves one connection to its end; fine when a session was finished.
-    fn serve(&mut self, mut secure: Secure) -> Result<()> {
+    fn serve(&mut self, (mut secure, first): First) -> Result<()> {
+        let mut first = Some(first);
         loop {
             // A peer that never pauses must not keep the user's wish to stop from being heard.
-            self.tick()?;
+            if first.is_none() {
+                self.tick()?;
+            }
             let limit = self.answerer.longest();
-            let bytes = match secure.receive(limit, &mut || self.tick()) {
+            let received = first.take().unwrap_or_else(|| secure.receive(limit, &mut || self.tick()));
+            let bytes = match received {
                 Ok(bytes) => bytes,
                 Err(error @ Error::Message { .. }) => {
                     let reply = self.answerer.refusal(error)?;

@@ -2,8 +2,6 @@
 //! fingerprint it was given. No certificates, no names, no dates, no authorities. Source: RFC 8446, RFC 7250, RFC 8410; the cryptography is rustls' and ring's.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -26,7 +24,7 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::frame::{hex, unhex, unhex_any};
-use crate::durable::write_private;
+use crate::durable::{Whole, read_secret, write_together};
 use crate::error::{Error, Result};
 
 /// Largest identity file, in bytes.
@@ -119,7 +117,7 @@ impl Identity {
         let stored = Stored { kind: KIND.into(), fingerprint: self.fingerprint.to_string(), secret: hex(&self.pkcs8) };
         let text = serde_json::to_string(&stored).map_err(|e| Error::file(path, "an identity that can be written", e.to_string()))?;
         let text = Zeroizing::new(text + "\n");
-        write_private(path, text.as_bytes())
+        write_together(&[Whole { path, bytes: text.as_bytes(), private: true }], false)
     }
 
     /// Reads a key. Messages show no digit of it.
@@ -127,9 +125,7 @@ impl Identity {
     /// # Errors
     /// [`Error::File`] for another form, [`Error::Io`].
     pub fn read(path: &Path) -> Result<Self> {
-        let mut text = Zeroizing::new(Vec::with_capacity(LARGEST + 1));
-        let file = File::open(path).map_err(Error::io("read", path))?;
-        file.take(LARGEST as u64 + 1).read_to_end(&mut text).map_err(Error::io("read", path))?;
+        let text = read_secret(path, LARGEST)?;
         let bad = || Error::file(path, "an identity, as `cipherlane smlp identity` makes one", "something else");
         let stored: Stored = serde_json::from_slice(&text).map_err(|_| bad())?;
         let pkcs8 = Zeroizing::new(unhex_any(&stored.secret).ok_or_else(bad)?);
@@ -331,7 +327,8 @@ mod tests {
         for bad in ["", "{}", &text.replace("v1", "v2"), &text.replacen('3', "4", 1), &text[..text.len() - 8], &"x".repeat(5000)] {
             std::fs::write(&path, bad).unwrap();
             let error = Identity::read(&path).unwrap_err().to_string();
-            assert!(error.contains("expected an identity") && !error.contains(&secret), "{error}");
+            let expected = if bad.len() > LARGEST { "expected at most 4096 bytes" } else { "expected an identity" };
+            assert!(error.contains(expected) && !error.contains(&secret), "{error}");
         }
         for bad in ["", "00", "A", &"g".repeat(64), &"0".repeat(63)] {
             assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");

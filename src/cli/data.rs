@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::inference::{open_dataset, training_of};
 use super::progress::Meter;
-use super::{check_target, control, note, out, out_json, shown};
+use super::{claim_file, control, note, out, out_json, shown};
 use crate::dataset::fetch::{self, Limits, Part};
 use crate::dataset::{DatasetChoice, Images, cache_dir};
 use crate::error::{Error, Result};
@@ -78,7 +78,7 @@ pub(super) struct TrainArgs {
 
 /// Trains a model and writes it.
 pub(super) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
-    check_target(&args.out, &[])?;
+    let _claim = claim_file(&args.out, &[])?;
     let dataset = open_dataset(&args.dataset, true)?;
     let name = dataset.id.to_string();
     let training = training_of(&dataset)?;

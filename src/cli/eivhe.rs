@@ -8,16 +8,16 @@ use serde_json::json;
 
 use super::inference::{open_dataset, training_of};
 use super::progress::Meter;
-use super::{check_folder, check_stop, control, note, out, out_json, shown};
+use super::{check_stop, claim_results, control, note, out, out_json, shown};
 use crate::attack::table;
 use crate::dataset::{Dataset, DatasetChoice, Images};
+use crate::durable::Claim;
 use crate::error::{Error, Result};
 use crate::measure::{Run, Source};
 use crate::plot::{self as figures, FileKind};
 use crate::record::leakage::{Experiment, Leak};
 use crate::report::{Format, leakage as leakage_tables};
 use crate::scheme::eivhe::Encryption;
-use crate::stopwatch::timestamp;
 use crate::workload::leakage::{
     Learner, Progress, Protected, Protection, Setting, Sizes, Sweep, attack, attack_matrix, attack_row, learn, protect, row, sizes_row,
 };
@@ -169,16 +169,12 @@ struct LeakageArgs {
     out: Option<PathBuf>,
 }
 
-/// The folder for an experiment's rows, refused where such rows are there already or nothing can be written.
-fn folder(chosen: Option<&PathBuf>, experiment: Experiment) -> Result<PathBuf> {
-    let default = || PathBuf::from(format!("results/{}-eivhe-local", timestamp().trim_end_matches('Z').replace(':', "").replace('T', "-")));
-    let dir = chosen.cloned().unwrap_or_else(default);
-    if dir.join(experiment.file()).exists() {
-        let actual = format!("{} of another run; choose another --out or remove it", experiment.file());
-        return Err(Error::file(&dir, "a folder without rows of this experiment", actual));
+/// Takes the folder for an experiment's rows. Other experiments may be in it, but neither such rows nor results of another kind.
+fn claim(chosen: Option<&Path>, experiment: Experiment) -> Result<Claim> {
+    match chosen {
+        Some(dir) if Experiment::ALL.iter().any(|other| dir.join(other.file()).exists()) => Claim::folder(dir, &[experiment.file()]),
+        chosen => claim_results(chosen, "eivhe-local"),
     }
-    check_folder(&dir, true)?;
-    Ok(dir)
 }
 
 /// The first images of a set, all where no number is given.
@@ -235,7 +231,7 @@ fn encrypted(title: &str, training: &Images, test: &Images, protection: Protecti
 }
 
 fn train(args: &TrainArgs, json: bool) -> Result<bool> {
-    let dir = folder(args.out.as_ref(), Experiment::Training)?;
+    let claim = claim(args.out.as_deref(), Experiment::Training)?;
     let dataset = open_dataset(&args.dataset, true)?;
     let training = first(training_of(&dataset)?, args.images, "--images")?;
     let test = first(dataset.test.clone(), args.test_images, "--test-images")?;
@@ -263,12 +259,12 @@ fn train(args: &TrainArgs, json: bool) -> Result<bool> {
             }
         }
     }
-    finish(&run, &dir, Experiment::Training, &rows, json, &leakage_tables::table(Experiment::Training, &rows, Format::Text))?;
+    finish(&run, claim.path(), Experiment::Training, &rows, json, &leakage_tables::table(Experiment::Training, &rows, Format::Text))?;
     Ok(rows.iter().all(|row| row.owner_decrypts.is_none_or(|share| share >= 1.0)))
 }
 
 fn attack_keys(args: &AttackArgs, json: bool) -> Result<bool> {
-    let dir = args.out.as_ref().map(|dir| folder(Some(dir), Experiment::Attack)).transpose()?;
+    let claim = args.out.as_deref().map(|dir| claim(Some(dir), Experiment::Attack)).transpose()?;
     let settings: Vec<Setting> = once(&args.setting);
     if let Some(setting) = settings.iter().find(|s| [Setting::Clear, Setting::Absolute].contains(s)) {
         return Err(Error::Unsupported { subject: "the attack".into(), feature: format!("{setting}, which no key decrypts") });
@@ -313,8 +309,8 @@ fn attack_keys(args: &AttackArgs, json: bool) -> Result<bool> {
         rows.push(attack_row(&sizes_row(&Leak { sweep: case.name.into(), ..base.clone() }, &protection, case.parameters.dimension), Some(&attacked)));
     }
     let text = leakage_tables::table(Experiment::Attack, &rows, Format::Text);
-    match dir {
-        Some(dir) => finish(&run, &dir, Experiment::Attack, &rows, json, &text)?,
+    match claim {
+        Some(claim) => finish(&run, claim.path(), Experiment::Attack, &rows, json, &text)?,
         None if json => out_json(&json!({ "rows": rows })),
         None => out(&text),
     }
@@ -322,7 +318,7 @@ fn attack_keys(args: &AttackArgs, json: bool) -> Result<bool> {
 }
 
 fn leakage(args: &LeakageArgs, json: bool) -> Result<bool> {
-    let dir = folder(args.out.as_ref(), Experiment::Leakage)?;
+    let claim = claim(args.out.as_deref(), Experiment::Leakage)?;
     let dataset = open_dataset(&args.dataset, true)?;
     let whole = training_of(&dataset)?;
     let few = |count: Option<usize>, default: usize, all: usize| Some(count.unwrap_or(default.min(all)));
@@ -356,7 +352,7 @@ fn leakage(args: &LeakageArgs, json: bool) -> Result<bool> {
         drop(meter);
         rows.push(row(&Leak { sweep: sweep.name().into(), ..base.clone() }, &protected, Some(&learnt), attacked.as_ref(), args.seed));
     }
-    finish(&run, &dir, Experiment::Leakage, &rows, json, &leakage_tables::table(Experiment::Leakage, &rows, Format::Text))?;
+    finish(&run, claim.path(), Experiment::Leakage, &rows, json, &leakage_tables::table(Experiment::Leakage, &rows, Format::Text))?;
     Ok(rows.iter().all(|row| row.owner_decrypts.is_none_or(|share| share >= 1.0)))
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::inference::RunArgs;
 use super::progress::Meter;
-use super::{check_folder, check_stop, control, note, out, out_json, shown};
+use super::{check_stop, claim_results, control, note, out, out_json, shown};
 use crate::backend::{self, BackendId, DeviceKind, KernelRate};
 use crate::conformance::{self, Check, Effort, suite};
 use crate::dataset::{self, Dataset};
@@ -18,6 +18,7 @@ use crate::measure::{REVISION, busy_warning};
 use crate::model;
 use crate::plan::matvec::Method;
 use crate::quantise::{IntegerModel, Precision};
+use crate::record::KERNELS;
 use crate::scheme::SchemeId;
 use crate::scheme::eivhe::Setting;
 use crate::scheme::paillier::Encryption;
@@ -130,9 +131,7 @@ pub(super) fn doctor(args: &DoctorArgs, json: bool) -> Result<bool> {
 
 /// Rates of all kernels, and the main job where a folder is named.
 fn rates(args: &DoctorArgs, json: bool) -> Result<bool> {
-    if let Some(dir) = &args.out {
-        check_folder(dir, true)?;
-    }
+    let claim = args.out.as_deref().map(|dir| claim_results(Some(dir), "")).transpose()?;
     let device = backend::open(BackendId::Gpu)?.device();
     let mut rates: Vec<KernelRate> = Vec::new();
     let meter = Meter::start("measuring", 0, "kernels");
@@ -180,8 +179,8 @@ fn rates(args: &DoctorArgs, json: bool) -> Result<bool> {
         }
         out(&text);
     }
-    let Some(dir) = &args.out else { return Ok(true) };
-    let done = super::inference::run(&RunArgs::on_gpu(dir.clone(), software), json)?;
+    let Some(claim) = claim else { return Ok(true) };
+    let done = super::inference::run_in(&claim, &RunArgs::on_gpu(software), json)?;
     let mut table = String::from(
         "adapter,adapter_type,key_bits,kernel,products_per_second,device_per_second,bound_per_second,issue_per_second,gmp_per_second,chosen\n",
     );
@@ -200,7 +199,7 @@ fn rates(args: &DoctorArgs, json: bool) -> Result<bool> {
             rate.chosen
         );
     }
-    write_whole(&dir.join("kernels.csv"), table.as_bytes())?;
+    write_whole(&claim.path().join(KERNELS), table.as_bytes())?;
     Ok(done)
 }
 

@@ -7,12 +7,12 @@ use clap::{Args, ValueEnum};
 
 use super::paper::REPORT_MARKDOWN;
 use super::progress::Meter;
-use super::sweep::{ending, names, warn_disturbed};
-use super::{check_folder, check_stop, check_target, method_name, note, out, out_json, shown};
+use super::sweep::{ending, names, read_rows, warn_disturbed};
+use super::{check_stop, claim_file, claim_results, method_name, note, out, out_json, shown};
 use crate::backend::{self, BackendId};
 use crate::dataset::{Dataset, DatasetChoice, Images};
 use crate::description::Description;
-use crate::durable::write_whole;
+use crate::durable::{Claim, RESULTS, WRITTEN_BY_HAND, read_text, write_whole};
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::machine;
@@ -25,7 +25,6 @@ use crate::record::{OUTCOMES, Records, SAMPLES};
 use crate::report::{self, Format, peers, quantisation, quoted};
 use crate::scheme::eivhe::{Route, Setting};
 use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
-use crate::stopwatch::timestamp;
 use crate::sweep::{Grid, once};
 use crate::workload::inference::Bench;
 use crate::workload::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec, method_choice};
@@ -144,10 +143,10 @@ impl Default for RunArgs {
 }
 
 impl RunArgs {
-    /// The main job on the GPU, into a folder: a few times once its clock is up, or in software once.
-    pub(super) fn on_gpu(out: PathBuf, software: bool) -> Self {
+    /// The main job on the GPU: a few times once its clock is up, or in software once.
+    pub(super) fn on_gpu(software: bool) -> Self {
         let (warm_up, min_samples) = if software { (0, 1) } else { (2000, 5) };
-        Self { backend: vec![BackendId::Gpu.name().into()], out: Some(out), warm_up, min_samples: Some(min_samples), ..Self::default() }
+        Self { backend: vec![BackendId::Gpu.name().into()], warm_up, min_samples: Some(min_samples), ..Self::default() }
     }
 
     /// The feature maps that were asked for, else those that there are models of.
@@ -349,17 +348,15 @@ pub(super) fn source(data: Description, models: &Models, seed: u64) -> Source {
 
 /// Runs all specs, prints the table and writes the results folder.
 pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
-    let out_dir = match &args.out {
-        Some(dir) if dir.join(SAMPLES).exists() => {
-            return Err(Error::file(dir, "a folder without results", format!("{SAMPLES} of another run; choose another --out or remove it")));
-        }
-        Some(dir) => dir.clone(),
-        None => PathBuf::from(format!("results/{}-local", timestamp().trim_end_matches('Z').replace(':', "").replace('T', "-"))),
-    };
+    run_in(&claim_results(args.out.as_deref(), "local")?, args, json)
+}
+
+/// The same into a folder that is taken already.
+pub(super) fn run_in(claim: &Claim, args: &RunArgs, json: bool) -> Result<bool> {
+    let out_dir = claim.path();
     open_named(&args.backend)?;
     let features = args.features()?;
     let grid = grid(args, &features)?;
-    check_folder(&out_dir, true)?;
     let dataset = open_dataset(&args.dataset, args.offline)?;
     // A run over all backends looks for a GPU once nothing else can be wrong.
     let grid = Grid { backends: backends(&args.backend)?, ..grid };
@@ -388,9 +385,9 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
         note(&format!("{name}: {}", ending(&entry)));
         run.add(entry);
     }
-    run.write(&out_dir)?;
-    let drawn = figures::draw(run.records(), &out_dir, &FileKind::ALL, Beside::default())?;
-    warn_disturbed(run.records(), &out_dir);
+    run.write(out_dir)?;
+    let drawn = figures::draw(run.records(), out_dir, &FileKind::ALL, Beside::default())?;
+    warn_disturbed(run.records(), out_dir);
     warn_quantisation(run.records());
     if json {
         out(&report::json(run.records())?);
@@ -487,8 +484,8 @@ pub(super) fn report(args: &ReportArgs, json: bool) -> Result<bool> {
         None => report::table(&records, format),
     };
     if let Some(path) = &args.splice {
-        check_target(path, &[])?;
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let _claim = claim_file(path, &[])?;
+        let text = read_text(path, WRITTEN_BY_HAND)?;
         let command = records_command(&args.dir);
         write_whole(path, report::splice(&text, &args.name, &tables(Format::Markdown), &command)?.as_bytes())?;
     } else if json {
@@ -543,7 +540,7 @@ fn no_results(dir: &std::path::Path) -> Result<String> {
 
 /// The command that made a results folder, by its run.toml.
 fn records_command(dir: &std::path::Path) -> String {
-    let command = std::fs::read_to_string(dir.join(crate::record::RUN)).ok().and_then(|text| {
+    let command = read_text(&dir.join(crate::record::RUN), RESULTS).ok().and_then(|text| {
         let table: toml::Table = text.parse().ok()?;
         let command = table.get("command")?.as_str()?;
         let arguments = command.split_once(' ').map_or("", |(_, arguments)| arguments);
@@ -602,7 +599,7 @@ pub(super) fn plot(args: &PlotArgs, json: bool) -> Result<bool> {
     // A folder of peers or of experiments on leakage has no rows in the form of `run`.
     let alone =
         found.as_ref().is_some_and(|path| path.parent() == Some(args.dir.as_path())) || (!leaks.is_empty() && !args.dir.join(SAMPLES).exists());
-    let records = if alone { Records::default() } else { Records::read(&args.dir)? };
+    let records = if alone { Records::default() } else { read_rows(&args.dir)? };
     let mut kinds: Vec<FileKind> = Vec::new();
     for kind in args.format.iter().map(|kind| FileKind::from(*kind)) {
         if !kinds.contains(&kind) {
@@ -623,5 +620,5 @@ pub(super) fn plot(args: &PlotArgs, json: bool) -> Result<bool> {
         drawn.files.iter().for_each(|path| out(&path.display().to_string()));
         drawn.left_out.iter().for_each(|(name, reason)| note(&format!("no figure {name}: {reason}")));
     }
-    Ok(true)
+    Ok(!drawn.files.is_empty())
 }

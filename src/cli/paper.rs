@@ -7,17 +7,17 @@ use clap::Args;
 use serde_json::json;
 
 use super::inference::{Models, models_for, open_dataset};
-use super::sweep::{Benches, COPY, Job, check_sweep_folder, duration, show, speeds};
-use super::{check_folder, check_stop, note, out, out_json, shown};
+use super::sweep::{Benches, Job, check_sweep_folder, duration, show, speeds};
+use super::{check_stop, note, out, out_json, shown};
 use crate::dataset::{Dataset, DatasetChoice};
-use crate::durable::write_whole;
+use crate::durable::{Charter, Claim, RESULTS, read_text, write_whole};
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::paper::cells::{Cells, tables};
 use crate::paper::claims::{Claims, State, Verdict, check};
 use crate::paper::{Document, Figure, Ingredients, Part, merged, outline, report};
 use crate::plot::{Beside, FileKind, draw_one};
-use crate::record::{OUTCOMES, RUN, Records, SAMPLES};
+use crate::record::{FIGURES, OUTCOMES, RUN, Records, SAMPLES, SWEEP};
 use crate::report::{Format, peers, quoted, render};
 use crate::stopwatch::{Stopwatch, timestamp};
 use crate::sweep::{Extent, Sweep, setting_of, shipped};
@@ -59,6 +59,8 @@ pub(super) const REPORT_MARKDOWN: &str = "report.md";
 const REPORT_LATEX: &str = "report.tex";
 const CLAIMS: &str = "claims.csv";
 const TABLES: &str = "tables";
+/// What is written anew each time.
+const FILES: [&str; 5] = [REPORT_MARKDOWN, REPORT_LATEX, CLAIMS, TABLES, FIGURES];
 
 /// Measures where need be, writes the report and says which claims failed.
 pub(super) fn paper(args: &PaperArgs, json: bool) -> Result<bool> {
@@ -72,13 +74,14 @@ pub(super) fn paper(args: &PaperArgs, json: bool) -> Result<bool> {
         PathBuf::from(format!("results/paper-{name}-local"))
     });
     let watch = Stopwatch::start();
+    let charter = Charter::new("paper");
+    let _claim = if args.dry_run { None } else { Some(Claim::resumed(&dir, &FILES, &charter)?) };
     let (mut parts, verified) = if args.from.is_empty() {
         match measure(args, &dir, json)? {
             Some(measured) => measured,
             None => return Ok(true),
         }
     } else {
-        check_folder(&dir, true)?;
         let mut parts = Vec::new();
         for from in &args.from {
             parts.extend(found(from)?);
@@ -94,7 +97,7 @@ pub(super) fn paper(args: &PaperArgs, json: bool) -> Result<bool> {
     let quoted = quoted::read(None)?;
     let command = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>();
     let command = Folders::of(args, &dir).reader(&format!("cipherlane {}", command.join(" ")));
-    std::fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+    charter.claim(&dir, &FILES)?;
     let figures = draw(&mut parts, &dir, &command, &quoted, &args.from)?;
     let date = day(&parts);
     let document = report(Ingredients { parts: &parts, figures: &figures, verdicts: &verdicts, quoted: &quoted, command: &command, date: &date });
@@ -158,7 +161,6 @@ fn measure(args: &PaperArgs, dir: &Path, json: bool) -> Result<Option<(Vec<Part>
         sweeps = sweeps.into_iter().map(|sweep| sweep.on(choice.clone())).collect();
     }
     if !args.dry_run {
-        check_folder(dir, true)?;
         sweeps.iter().try_for_each(|sweep| check_sweep_folder(&dir.join(sweep.name())))?;
     }
     // Sweeps of one dataset share its images and the keys.
@@ -247,16 +249,16 @@ fn found(dir: &Path) -> Result<Vec<Part>> {
 /// Reads a results folder.
 fn part(dir: &Path) -> Result<Part> {
     let records = Records::read(dir)?;
-    let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+    let read = |name: &str| read_text(&dir.join(name), RESULTS).unwrap_or_default();
     let run: toml::Table = read(RUN).parse().unwrap_or_default();
-    let copy = read(COPY);
+    let copy = read(SWEEP);
     let from = setting_of(&copy);
     let folder = dir.file_name().map_or_else(|| "results".into(), |name| name.to_string_lossy().into_owned());
     let name = from
         .and_then(|(_, path)| Path::new(path).file_stem())
         .map_or_else(|| folder.trim_end_matches("-local").into(), |s| s.to_string_lossy().into_owned());
     // What a sweep says of itself is a help, not a result.
-    let sweep = Sweep::parse(&dir.join(COPY), copy).ok();
+    let sweep = Sweep::parse(&dir.join(SWEEP), copy).ok();
     let own =
         run.get("command").and_then(toml::Value::as_str).and_then(|command| command.split_once(' ')).map(|(_, words)| format!("cipherlane {words}"));
     Ok(Part {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::inference::{check_model, model_for, open_dataset};
 use super::progress::Meter;
-use super::{check_stop, check_target, control, method_name, note, out, out_json, shown};
+use super::{check_stop, claim_file, control, method_name, note, out, out_json, shown};
 use crate::backend::{self, Backend, BackendId};
 use crate::dataset::{DatasetChoice, Images};
 use crate::description::{Description, short};
@@ -100,7 +100,7 @@ pub(super) fn read_sound_key(path: &Path, toy: bool, trust: bool) -> Result<Soun
 /// Writes the public key of a secret key that is there already.
 fn public_of(secret_path: &Path, args: &KeygenArgs, json: bool) -> Result<bool> {
     let path = with_ending(&args.out, ".public.json");
-    check_target(&path, &[secret_path])?;
+    let _claim = claim_file(&path, &[secret_path])?;
     let secret = files::read_secret_key(secret_path, args.toy)?;
     files::write_public_key(&path, &secret, args.replace)?;
     let public = secret.public();
@@ -122,7 +122,7 @@ pub(super) fn keygen(args: &KeygenArgs, json: bool) -> Result<bool> {
     if let Some(there) = [&secret_path, &public_path].into_iter().find(|p| !args.replace && p.exists()) {
         return Err(Error::file(there, "no file of this name", "a key; choose another --out or pass --replace"));
     }
-    [&secret_path, &public_path].into_iter().try_for_each(|path| check_target(path, &[]))?;
+    let _claims = [&secret_path, &public_path].map(|path| claim_file(path, &[])).into_iter().collect::<Result<Vec<_>>>()?;
     let meter = Meter::start("keygen", 0, "primes");
     meter.set(&format!("two primes of {} bits", args.bits / 2), 0);
     let secret = SecretKey::generate(args.bits, args.safe, args.toy, &Tape::from_system()?, control())?;
@@ -136,8 +136,7 @@ pub(super) fn keygen(args: &KeygenArgs, json: bool) -> Result<bool> {
         }
     }
     drop(meter);
-    files::write_secret_key(&secret_path, &secret, args.replace)?;
-    files::write_public_key(&public_path, &secret, args.replace)?;
+    files::write_key_pair(&secret_path, &public_path, &secret, args.replace)?;
     if json {
         out_json(
             &json!({ "secret": shown(&secret_path), "public": shown(&public_path), "bits": args.bits, "fingerprint": secret.public().fingerprint() }),
@@ -210,7 +209,7 @@ pub(super) fn fastest_encryption(secret: &SecretKey) -> Encryption {
 /// Encrypts test images into a query file.
 pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
     let backend = args.common.open()?;
-    check_target(&args.out, &args.secret.iter().chain(&args.public).map(PathBuf::as_path).collect::<Vec<_>>())?;
+    let _claim = claim_file(&args.out, &args.secret.iter().chain(&args.public).map(PathBuf::as_path).collect::<Vec<_>>())?;
     let secret = args.secret.as_ref().map(|path| files::read_secret_key(path, args.common.toy)).transpose()?;
     let public = match (&secret, &args.public) {
         (Some(secret), _) => secret.public().clone(),
@@ -346,7 +345,7 @@ pub(super) struct EvaluateArgs {
 /// Applies a model to a query file.
 pub(super) fn evaluate(args: &EvaluateArgs, json: bool) -> Result<bool> {
     let backend = args.common.open()?;
-    check_target(
+    let _claim = claim_file(
         &args.out,
         &[Some(&args.public), Some(&args.query), args.model.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect::<Vec<_>>(),
     )?;
@@ -440,9 +439,7 @@ pub(super) struct DecryptArgs {
 /// Decrypts an answer file into classes.
 pub(super) fn decrypt(args: &DecryptArgs, json: bool) -> Result<bool> {
     let backend = args.common.open()?;
-    if let Some(path) = &args.out {
-        check_target(path, &[&args.secret, &args.answer])?;
-    }
+    let _claim = args.out.as_ref().map(|path| claim_file(path, &[&args.secret, &args.answer])).transpose()?;
     let secret = files::read_secret_key(&args.secret, args.common.toy)?;
     let (header, answer) = files::read_answer(&args.answer, secret.public())?;
     let first = header.first;

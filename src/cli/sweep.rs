@@ -13,21 +13,18 @@ use super::progress::Meter;
 use super::{check_folder, check_stop, note, out, out_json, shown};
 use crate::dataset::{Dataset, Images};
 use crate::description::Description;
-use crate::durable::write_whole;
+use crate::durable::{WRITTEN_BY_HAND, check_free, read_text, write_whole};
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::measure::{Run, Source, busy_warning, definition, row_id, training_definition, training_row_id, unpublishable};
 use crate::record::journal::{Entry, Journal, Shard};
-use crate::record::{Outcome, Records, SAMPLES};
+use crate::record::{FILES, OUTCOMES, Outcome, Records, SWEEP};
 use crate::report::compare::{Comparison, Pair, THRESHOLD, Verdict, compare as compare_records};
 use crate::report::{self, Format, Naming};
 use crate::stopwatch::Stopwatch;
 use crate::sweep::{self, Estimate, Plan, Speeds, Sweep};
 use crate::workload::inference::Bench;
 use crate::workload::{Protection, Spec, training as learning};
-
-/// The sweep file as it was last run, beside its results.
-pub(super) const COPY: &str = "sweep.toml";
 
 /// Options of `sweep`.
 #[derive(Args, Clone, Debug)]
@@ -234,10 +231,11 @@ impl Job {
             unpublishable().iter().for_each(|reason| note(&format!("warning: not publishable: {reason}")));
         }
         let mut run = Run::start(self.source.clone());
-        found.entries.values().for_each(|entry| run.recall(entry));
-        drop(found);
         // The plan in its order, parts of other processes included: the folder shows the whole sweep.
         let order: Vec<String> = tasks(&self.plan).map(|task| task.id(&self.sweep, run.source())).collect();
+        // Rows of another sweep, of other data or of another program need not have the same results.
+        order.iter().filter_map(|id| found.entries.get(id)).for_each(|entry| run.recall(entry));
+        drop(found);
         let measured = (|| {
             write_copy(dir, &self.sweep)?;
             if !todo.is_empty() {
@@ -250,7 +248,7 @@ impl Job {
             Ok(()) => run.note_in(&journal, true)?,
             Err(Error::Interrupted) => {
                 run.note_in(&journal, true)?;
-                assemble(&run, &journal, dir, &order)?;
+                assemble(&run, &journal, self, &order)?;
                 note(&format!("what is done stays in {}; the same command goes on", dir.display()));
                 return Err(Error::Interrupted);
             }
@@ -259,7 +257,7 @@ impl Job {
                 return Err(error);
             }
         }
-        let (records, strangers) = assemble(&run, &journal, dir, &order)?;
+        let (records, strangers) = assemble(&run, &journal, self, &order)?;
         if strangers > 0 {
             note(&format!(
                 "{strangers} rows of other versions of the program or of the sweep file stay in {} and are left out of the CSVs",
@@ -343,10 +341,10 @@ pub(super) fn show(tasks: &[Job], json: bool) {
     out(&text);
 }
 
-/// Refuses a folder that holds another run than a sweep's, or in which no file can be made.
+/// Refuses a folder that holds another run than a sweep's, or in which no file can be made. The journal locks it.
 pub(super) fn check_sweep_folder(dir: &Path) -> Result<()> {
-    if dir.join(SAMPLES).exists() && !dir.join("rows").exists() {
-        return Err(Error::file(dir, "a folder of this sweep or none", format!("{SAMPLES} of another run; choose another --out or remove it")));
+    if !Journal::is_in(dir) {
+        check_free(dir, &FILES)?;
     }
     check_folder(dir, true)
 }
@@ -442,8 +440,8 @@ pub(super) fn duration(seconds: f64) -> String {
 
 /// Keeps the sweep file beside its results.
 fn write_copy(dir: &Path, sweep: &Sweep) -> Result<()> {
-    let path = dir.join(COPY);
-    if std::fs::read_to_string(&path).is_ok_and(|there| there == sweep.text) { Ok(()) } else { write_whole(&path, sweep.text.as_bytes()) }
+    let path = dir.join(SWEEP);
+    if read_text(&path, WRITTEN_BY_HAND).is_ok_and(|there| there == sweep.text) { Ok(()) } else { write_whole(&path, sweep.text.as_bytes()) }
 }
 
 /// Runs rows and writes each to the journal as it ends.
@@ -484,12 +482,14 @@ fn measure(sweep: &Sweep, todo: &[&Row], run: &mut Run, benches: &mut Benches, j
 }
 
 /// Puts the CSVs together from the journal: the rows of the plan in its order. Also says how many rows of the journal are not of the plan.
-fn assemble(run: &Run, journal: &Journal, dir: &Path, order: &[String]) -> Result<(Records, usize)> {
+fn assemble(run: &Run, journal: &Journal, job: &Job, order: &[String]) -> Result<(Records, usize)> {
     journal.assemble(|| {
+        // Parts of different sweeps may share a folder: the CSVs and the sweep file beside them are of one.
+        write_copy(&job.dir, &job.sweep)?;
         let mut entries = journal.read()?.entries;
         let mut records = Records::default();
         order.iter().filter_map(|id| entries.remove(id)).for_each(|entry| records.add(entry));
-        run.assemble(journal, dir, &records)?;
+        run.assemble(journal, &job.dir, &records)?;
         Ok((records, entries.len()))
     })
 }
@@ -509,12 +509,18 @@ pub(super) struct CompareArgs {
 /// Exit status of `compare` when something changed.
 const CHANGED: u8 = 3;
 
+/// The records of a folder that has some.
+pub(super) fn read_rows(dir: &Path) -> Result<Records> {
+    let records = Records::read(dir)?;
+    if records.outcomes.is_empty() { Err(Error::file(&dir.join(OUTCOMES), "rows of results", "none")) } else { Ok(records) }
+}
+
 /// Says what changed between two results folders beyond noise.
 pub(super) fn compare(args: &CompareArgs, json: bool) -> Result<ExitCode> {
     if !(0.0..=1000.0).contains(&args.threshold) {
         return Err(Error::OutOfRange { what: "--threshold", value: args.threshold.to_string(), allowed: "0 to 1000 percent".into() });
     }
-    let comparison = compare_records(&Records::read(&args.first)?, &Records::read(&args.second)?, args.threshold / 100.0);
+    let comparison = compare_records(&read_rows(&args.first)?, &read_rows(&args.second)?, args.threshold / 100.0);
     if json {
         out_json(&serde_json::to_value(&comparison).map_err(|e| Error::Unsupported { subject: "JSON".into(), feature: e.to_string() })?);
     } else {

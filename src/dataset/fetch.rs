@@ -16,6 +16,7 @@ use tempfile::NamedTempFile;
 
 use super::idx;
 use crate::control::Control;
+use crate::durable::{remove_temporary, temporary};
 use crate::error::{Error, Result};
 
 /// Folders of public mirrors that hold the four gzip files, in the order they are tried.
@@ -187,6 +188,7 @@ impl From<Error> for Failure {
 impl Session<'_> {
     fn fetch(&self, dir: &Path, files: &[Published]) -> Result<Vec<Fetched>> {
         std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+        remove_temporary(dir)?;
         files.iter().map(|&file| self.one(dir, file)).collect()
     }
 
@@ -216,15 +218,7 @@ impl Session<'_> {
 
     /// Downloads `url` to a temporary file whose content is right.
     fn download(&self, url: &str, dir: &Path, file: Published) -> std::result::Result<NamedTempFile, Failure> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".download-");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // As an ordinary new file: the user's mask applies.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let mut temporary = builder.tempfile_in(dir).map_err(Error::io("create a file in", dir))?;
+        let mut temporary = temporary(dir, false)?;
         let path = temporary.path().to_path_buf();
 
         // Whatever a mirror sends instead of the file, it does not fill the disk: the gzip form is smaller than its content.

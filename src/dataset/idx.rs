@@ -12,6 +12,7 @@ use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::Images;
+use crate::durable;
 use crate::error::{Error, Result};
 
 /// First word of a file of images: unsigned bytes in three dimensions.
@@ -186,7 +187,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 fn open(path: &Path) -> Result<BufReader<File>> {
-    Ok(BufReader::new(File::open(path).map_err(Error::io("read", path))?))
+    Ok(BufReader::new(durable::open(path)?))
 }
 
 fn magic_name(magic: u32) -> String {

@@ -10,15 +10,13 @@
 //! The reader checks the sizes before it allocates and the digest before it believes a number.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Layer, Network, Origin, TrainedModel};
-use crate::durable::write_whole;
+use crate::durable::{read, write_whole};
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 
@@ -124,13 +122,7 @@ impl TrainedModel {
     /// # Errors
     /// [`Error::Io`] when it cannot be read; [`Error::File`] as for [`from_bytes`](Self::from_bytes), and when it is larger than 256 MiB.
     pub fn read(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io("read", path))?;
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
-        if bytes.len() as u64 > MAX_FILE {
-            return Err(Error::file(path, format!("at most {MAX_FILE} bytes"), "more"));
-        }
-        Self::from_bytes(path, &bytes)
+        Self::from_bytes(path, &read(path, MAX_FILE)?)
     }
 }
 

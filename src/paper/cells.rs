@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::durable::{RESULTS, read_text};
 use crate::error::{Error, Result};
 use crate::record::columns;
+use crate::record::table::{records, text_of};
 use crate::record::{OUTCOMES, Stage};
 use crate::report::{Row, derive, pool};
 
@@ -83,18 +85,16 @@ impl Cells {
     /// Reads a CSV with one header line.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::File`] when a row has another number of cells than the header.
+    /// [`Error::Io`], [`Error::File`] when it has no rows, or one with another number of cells than the header.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        Self::parse(&text).map_err(|e| Error::file(path, "rows of one length below a header", e.to_string()))
+        let cells = Self::parse(path, &read_text(path, RESULTS)?)?;
+        if cells.rows.is_empty() { Err(Error::file(path, "rows below a header", "none")) } else { Ok(cells) }
     }
 
-    fn parse(text: &str) -> std::result::Result<Self, csv::Error> {
-        let mut reader = csv::Reader::from_reader(text.as_bytes());
+    fn parse(path: &Path, text: &str) -> Result<Self> {
+        let (header, records) = records(path, text)?;
         let own = |record: &csv::StringRecord| record.iter().map(str::to_owned).collect::<Vec<_>>();
-        let columns = own(reader.headers()?);
-        let rows = reader.records().map(|record| record.map(|r| own(&r))).collect::<std::result::Result<_, _>>()?;
-        Ok(Self { columns, rows })
+        Ok(Self { columns: own(&header), rows: records.iter().map(own).collect() })
     }
 
     /// The cell of a row under a column; empty where there is no such column.
@@ -119,13 +119,9 @@ impl Cells {
     /// [`Error::File`] when a row cannot be written as text.
     pub(super) fn of_outcomes(part: &Part) -> Result<Self> {
         let rows = derive(&part.records);
-        let bad = |e: String| Error::file(Path::new(OUTCOMES), "rows that can be written", e);
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        for row in &rows {
-            writer.serialize(&row.outcome).map_err(|e| bad(e.to_string()))?;
-        }
-        let bytes = writer.into_inner().map_err(|e| bad(e.to_string()))?;
-        let mut cells = Self::parse(&String::from_utf8_lossy(&bytes)).map_err(|e| bad(e.to_string()))?;
+        let path = Path::new(OUTCOMES);
+        let bytes = text_of(path, &columns::OUTCOMES, rows.iter().map(|row| &row.outcome))?;
+        let mut cells = Self::parse(path, &String::from_utf8_lossy(&bytes))?;
         cells.columns.extend(DERIVED.iter().map(|d| d.name.to_owned()));
         for (cells, row) in cells.rows.iter_mut().zip(&rows) {
             cells.extend(DERIVED.iter().map(|d| (d.value)(row, part).unwrap_or_default()));

@@ -1,5 +1,21 @@
 //! What every column of the CSVs means, with its unit. `results/README.md` shows the same.
 
+use super::table::Layout;
+
+/// Columns of `outcomes.csv` that every version has, and one among them that came later.
+const FIRST_OUTCOMES: (usize, &str) = (33, "inputs_per_ciphertext");
+
+/// `samples.csv`.
+pub const SAMPLES_LAYOUT: Layout = Layout::of(&SAMPLES);
+/// `outcomes.csv`.
+pub const OUTCOMES_LAYOUT: Layout = Layout::since(&OUTCOMES, FIRST_OUTCOMES.0, FIRST_OUTCOMES.1);
+/// `curve.csv`.
+pub const CURVE_LAYOUT: Layout = Layout::of(&CURVE);
+/// `operations.csv`.
+pub const OPERATIONS_LAYOUT: Layout = Layout::of(&OPERATIONS);
+/// The files of experiments on leakage.
+pub const LEAKAGE_LAYOUT: Layout = Layout::of(&LEAKAGE);
+
 /// A column of a CSV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
@@ -13,19 +29,19 @@ pub struct Column {
     pub meaning: &'static str,
 }
 
-const fn text(name: &'static str, meaning: &'static str) -> Column {
+pub(crate) const fn text(name: &'static str, meaning: &'static str) -> Column {
     Column { name, kind: "text", unit: "", meaning }
 }
 
-const fn integer(name: &'static str, unit: &'static str, meaning: &'static str) -> Column {
+pub(crate) const fn integer(name: &'static str, unit: &'static str, meaning: &'static str) -> Column {
     Column { name, kind: "integer", unit, meaning }
 }
 
-const fn decimal(name: &'static str, unit: &'static str, meaning: &'static str) -> Column {
+pub(crate) const fn decimal(name: &'static str, unit: &'static str, meaning: &'static str) -> Column {
     Column { name, kind: "decimal", unit, meaning }
 }
 
-const fn truth(name: &'static str, meaning: &'static str) -> Column {
+pub(crate) const fn truth(name: &'static str, meaning: &'static str) -> Column {
     Column { name, kind: "true/false", unit: "", meaning }
 }
 

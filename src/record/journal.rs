@@ -22,11 +22,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{CurvePoint, Operation, Outcome, Phase, Sample, Stage};
-use crate::durable::{entries, lock, open_lock, remove_temporary, sync_folder, write_whole};
+use crate::durable::{RESULTS, entries, lock, open_lock, read_text, remove_temporary, sync_folder, write_whole};
 use crate::error::{Error, Result};
 
-const ROWS: &str = "rows";
-const RUNS: &str = "runs";
+pub(super) const ROWS: &str = "rows";
+pub(super) const RUNS: &str = "runs";
 
 /// A finished row: an outcome and the times behind it.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,16 +193,14 @@ impl Journal {
             None => vec![lock(dir, ".lock", false)?],
             Some(shard) => vec![lock(dir, ".lock", true)?, lock(dir, &format!(".lock-{}-of-{}", shard.index, shard.count), false)?],
         };
-        let journal = Self { dir: dir.into(), _locks: locks };
-        if shard.is_none() {
-            journal.remove_temporary()?;
-        }
-        Ok(journal)
+        [dir.to_path_buf(), dir.join(ROWS), dir.join(RUNS)].iter().try_for_each(|folder| remove_temporary(folder))?;
+        Ok(Self { dir: dir.into(), _locks: locks })
     }
 
-    /// What a process that was killed had not finished. Nobody else writes here: the lock is this process' alone.
-    fn remove_temporary(&self) -> Result<()> {
-        [self.dir.clone(), self.dir.join(ROWS), self.dir.join(RUNS)].iter().try_for_each(|folder| remove_temporary(folder))
+    /// Whether a folder has a journal.
+    #[must_use]
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(ROWS).is_dir()
     }
 
     /// All rows that are there.
@@ -212,11 +210,10 @@ impl Journal {
     pub fn read(&self) -> Result<Found> {
         let mut found = Found::default();
         for path in entries(&self.dir.join(ROWS))?.into_iter().filter(|path| path.extension().is_some_and(|e| e == "json")) {
-            let text = fs::read(&path).map_err(Error::io("read", &path))?;
-            let text = String::from_utf8_lossy(&text);
-            match Entry::from_text(&path, &text) {
+            match read_text(&path, RESULTS).and_then(|text| Entry::from_text(&path, &text)) {
                 Ok(entry) if path.file_stem().is_some_and(|stem| stem == entry.id()) => drop(found.entries.insert(entry.id().to_owned(), entry)),
                 Ok(entry) => found.damaged.push(Error::file(&path, "the row of its name", entry.id())),
+                Err(error @ Error::Io { .. }) => return Err(error),
                 Err(error) => found.damaged.push(error),
             }
         }
@@ -248,7 +245,7 @@ impl Journal {
         let mut paths = entries(&self.dir.join(RUNS))?;
         paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
         paths.sort();
-        paths.iter().map(|path| fs::read_to_string(path).map_err(Error::io("read", path))).collect()
+        paths.iter().map(|path| read_text(path, RESULTS)).collect()
     }
 
     /// Runs `work`, which puts the files of the folder together, while no other process does.
@@ -329,8 +326,6 @@ mod tests {
         assert!(busy(None) && busy(shard("1/2")));
         let second = Journal::open(dir.path(), shard("2/2")).unwrap();
         drop((first, second));
-        assert!(dir.path().join("rows/.cipherlane-left").exists());
-        Journal::open(dir.path(), None).unwrap();
         assert!(!dir.path().join("rows/.cipherlane-left").exists());
     }
 

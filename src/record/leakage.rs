@@ -4,8 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{read_rows, write_rows};
-use crate::error::Result;
+use super::columns::{LEAKAGE, LEAKAGE_LAYOUT};
+use super::{RUN, table};
+use crate::durable::{Whole, write_together};
+use crate::error::{Error, Result};
 
 /// Which experiment a row belongs to, and so which file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -115,21 +117,28 @@ pub struct Leak {
     pub dataset_sha256: String,
 }
 
-/// Writes the rows of an experiment into `dir`, whole or not at all.
+/// Writes the rows of an experiment into `dir` together with a file of where they come from: both or none.
 ///
 /// # Errors
-/// [`crate::error::Error::Io`] when the folder cannot be written.
-pub fn write(dir: &Path, experiment: Experiment, rows: &[Leak]) -> Result<()> {
-    write_rows(&dir.join(experiment.file()), rows)
+/// [`Error::Io`] when the folder cannot be written.
+pub fn write(dir: &Path, experiment: Experiment, rows: &[Leak], run: &str) -> Result<()> {
+    let (path, run_path) = (dir.join(experiment.file()), dir.join(RUN));
+    let bytes = table::text_of(&path, &LEAKAGE, rows)?;
+    let files = [Whole { path: &path, bytes: &bytes, private: false }, Whole { path: &run_path, bytes: run.as_bytes(), private: false }];
+    write_together(&files, true)
 }
 
 /// Reads the rows of an experiment from `dir`; none where it has no such file.
 ///
 /// # Errors
-/// [`crate::error::Error::Io`], or [`crate::error::Error::File`] naming the line when a row is malformed.
+/// [`Error::Io`], or [`Error::File`] when the file has no rows or something else than rows.
 pub fn read(dir: &Path, experiment: Experiment) -> Result<Vec<Leak>> {
     let path = dir.join(experiment.file());
-    if path.exists() { read_rows(&path) } else { Ok(Vec::new()) }
+    match table::read(&path, &LEAKAGE_LAYOUT) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Ok(rows) if rows.is_empty() => Err(Error::file(&path, "rows of the experiment", "none")),
+        rows => rows,
+    }
 }
 
 #[cfg(test)]
@@ -141,10 +150,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let row = Leak { sweep: "bound of A".into(), accuracy: Some(0.5), key_columns: Some(16), seed: 3, ..Leak::default() };
         let rows = [row.clone(), Leak { accuracy: None, q_bits: Some(40), ..row }];
-        write(dir.path(), Experiment::Leakage, &rows).unwrap();
+        write(dir.path(), Experiment::Leakage, &rows, "").unwrap();
         assert_eq!(read(dir.path(), Experiment::Leakage).unwrap(), rows);
         assert!(read(dir.path(), Experiment::Attack).unwrap().is_empty());
         std::fs::write(dir.path().join(Experiment::Attack.file()), "sweep\nx\n").unwrap();
         assert!(read(dir.path(), Experiment::Attack).unwrap_err().to_string().contains("eivhe-attack.csv"));
+        write(dir.path(), Experiment::Leakage, &[], "").unwrap();
+        assert!(read(dir.path(), Experiment::Leakage).unwrap_err().to_string().contains("expected rows of the experiment, found none"));
     }
 }

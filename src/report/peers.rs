@@ -6,8 +6,28 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Spread;
+use crate::durable::{RESULTS, read_text};
 use crate::error::{Error, Result};
-use crate::record::SAMPLES;
+use crate::record::table::{self, Layout};
+use crate::record::{SAMPLES, columns};
+
+/// The columns of the file.
+const COLUMNS: [columns::Column; 13] = [
+    columns::text("peer", ""),
+    columns::text("version", ""),
+    columns::text("job", ""),
+    columns::integer("key_bits", "", ""),
+    columns::integer("security_bits", "", ""),
+    columns::integer("threads", "", ""),
+    columns::integer("round", "", ""),
+    columns::decimal("items", "", ""),
+    columns::decimal("wall_ns", "", ""),
+    columns::decimal("cpu_ns", "", ""),
+    columns::truth("checked", ""),
+    columns::decimal("load", "", ""),
+    columns::text("error", ""),
+];
+const LAYOUT: Layout = Layout::of(&COLUMNS);
 
 /// A row of the file. Rows of errors have empty cells.
 #[derive(Deserialize)]
@@ -53,7 +73,7 @@ impl Peer {
 pub fn find(dir: &Path) -> Option<PathBuf> {
     [dir.join(SAMPLES), dir.join("peers").join(SAMPLES)]
         .into_iter()
-        .find(|path| std::fs::read_to_string(path).is_ok_and(|text| text.starts_with("peer,")))
+        .find(|path| read_text(path, RESULTS).is_ok_and(|text| text.trim_start_matches('\u{feff}').starts_with("peer,")))
 }
 
 /// Medians of everything in the file that was checked; a system with an error on a job is left out of that job.
@@ -63,10 +83,12 @@ pub fn find(dir: &Path) -> Option<PathBuf> {
 pub fn read(path: &Path) -> Result<Vec<Peer>> {
     // By threads, strength, job, name and key; nothing once an error was seen.
     type Times = BTreeMap<(u32, u32, String, String, Option<u32>), Option<Vec<f64>>>;
-    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    let lines: Vec<Line> = table::read(path, &LAYOUT)?;
+    if lines.is_empty() {
+        return Err(Error::file(path, "samples of benches/peers/run.py", "none"));
+    }
     let mut times = Times::new();
-    for line in csv::Reader::from_reader(text.as_bytes()).deserialize() {
-        let line: Line = line.map_err(|e| Error::file(path, "samples of benches/peers/run.py", e.to_string()))?;
+    for line in lines {
         let key = (line.threads.unwrap_or(0), line.security_bits.unwrap_or(0), line.job, line.peer, line.key_bits);
         let known = times.entry(key).or_insert_with(|| Some(Vec::new()));
         match (line.wall_ns.zip(line.items), known.as_mut()) {

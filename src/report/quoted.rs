@@ -9,11 +9,30 @@ use serde::Deserialize;
 
 use super::render::{Column, Format, Table, numbers, render, words};
 use super::{Row, accuracy, derive, digits3, percent};
+use crate::durable::{WRITTEN_BY_HAND, read_text};
 use crate::error::{Error, Result};
-use crate::record::Records;
+use crate::record::table::{self, Layout};
+use crate::record::{Records, columns};
 
 /// The numbers that come with the program.
 const SHIPPED: &str = include_str!("../../results/quoted.csv");
+
+/// The columns of the file.
+const COLUMNS: [columns::Column; 12] = [
+    columns::text("system", ""),
+    columns::integer("year", "", ""),
+    columns::text("kind", ""),
+    columns::decimal("accuracy_percent", "", ""),
+    columns::text("accuracy_note", ""),
+    columns::decimal("latency_s", "", ""),
+    columns::integer("latency_images", "", ""),
+    columns::decimal("images_per_hour", "", ""),
+    columns::text("security", ""),
+    columns::text("hardware", ""),
+    columns::text("source", ""),
+    columns::text("caveat", ""),
+];
+const LAYOUT: Layout = Layout::of(&COLUMNS);
 
 /// Marks whatever is quoted.
 pub const MARK: &str = "\u{2020}";
@@ -82,15 +101,19 @@ impl Quoted {
 pub fn read(path: Option<&Path>) -> Result<Vec<Quoted>> {
     let shipped = Path::new("results/quoted.csv");
     let text = match path {
-        Some(path) => std::fs::read_to_string(path).map_err(Error::io("read", path))?,
+        Some(path) => read_text(path, WRITTEN_BY_HAND)?,
         None => SHIPPED.into(),
     };
-    let wrong = |problem: String| Error::file(path.unwrap_or(shipped), "published numbers with their sources", problem);
-    let rows = csv::Reader::from_reader(text.as_bytes()).into_deserialize().zip(2..).map(|(row, line)| {
-        let row: Quoted = row.map_err(|e| wrong(e.to_string()))?;
-        row.mistake().map_or(Ok(row), |mistake| Err(wrong(format!("{mistake} (row {line})"))))
-    });
-    rows.collect()
+    let path = path.unwrap_or(shipped);
+    let rows: Vec<Quoted> = table::parse(path, &text, &LAYOUT)?;
+    let wrong = |problem: String| Err(Error::file(path, "published numbers with their sources", problem));
+    if rows.is_empty() {
+        return wrong("none".into());
+    }
+    match rows.iter().zip(2..).find_map(|(row, line)| Some((row.mistake()?, line))) {
+        Some((mistake, line)) => wrong(format!("{mistake} (row {line})")),
+        None => Ok(rows),
+    }
 }
 
 /// One system of ours: the fastest row of its kind, from both scenarios.

@@ -13,6 +13,7 @@ use super::training::TrainingTable;
 use super::{Excluded, Grid, Plan, check_combinations, once};
 use crate::backend::{self, BackendId};
 use crate::dataset::DatasetChoice;
+use crate::durable::{WRITTEN_BY_HAND, read_text};
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::plan::matvec::Method;
@@ -335,7 +336,7 @@ impl Sweep {
     /// # Errors
     /// [`Error::Io`], [`Error::SweepFile`] with line and key.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = read_text(path, WRITTEN_BY_HAND)?;
         Self::parse(path, text)
     }
 

@@ -88,7 +88,7 @@ fn p1(place: &Place, address: &str) -> String {
 /// Batches of P1's checkpoint.
 fn batches(place: &Place) -> u64 {
     let bytes = fs::read(place.path("p1/checkpoint")).unwrap_or_default();
-    bytes.get(81..89).map_or(0, |count| u64::from_be_bytes(count.try_into().unwrap()))
+    bytes.get(113..121).map_or(0, |count| u64::from_be_bytes(count.try_into().unwrap()))
 }
 
 #[test]
@@ -134,6 +134,11 @@ fn killed_parties_go_on_and_end_with_the_parameters_of_the_simulator() {
     place.does("smlp user key --out other");
     place.refuses("smlp user open --key other --answers result/answers.bin", &["not this user's"]);
 
+    // Nothing but the same work goes on there, and nobody gets its results under another name.
+    place.does(&format!("smlp user encrypt --toy --public k.public.json --data xor --batch 4 --steps {STEPS} --comparison blinded --out others"));
+    place.refuses(&line.replace("--data records", "--data others"), &["p1: begun with", "records", "given"]);
+    place.refuses(&line.replace("--data records", "--data others").replace("--state p1", "--state q1"), &["result: begun with", "records"]);
+
     // The same command again has nothing to do and needs no P2.
     let again = Running::start(&place, &line, "again.log").ends(0);
     assert!(again.out.contains("all              0 rounds"), "{}", again.out);
@@ -162,12 +167,16 @@ fn wrong_parties_and_wrong_keys_are_refused_in_one_line() {
     let address = two.address();
     let line = p1(&place, &address);
     let (second, third) = (fingerprint(&place, "two"), fingerprint(&place, "three"));
-    fails(&place, &line.replace(&second, &third), &["the other party's fingerprint is", &second, "expected", &third]);
-    fails(&place, &line.replace("one.id", "three.id"), &["it expects another identity"]);
+    fails(
+        &place,
+        &line.replace(&second, &third).replace("--state p1", "--state o1"),
+        &["the other party's fingerprint is", &second, "expected", &third],
+    );
+    fails(&place, &line.replace("one.id", "three.id").replace("--state p1", "--state t1"), &["it expects another identity"]);
     assert!(two.text().contains("was not let in: the other party's fingerprint is"), "{}", two.text());
     // Another key than that of the records; the right key of P1 and another of P2.
     place.does("keygen --bits 512 --toy --out other");
-    fails(&place, &line.replace("k.public.json", "other.public.json"), &["wrong key"]);
+    fails(&place, &line.replace("k.public.json", "other.public.json").replace("--state p1", "--state k1"), &["wrong key"]);
     two.kill();
     let two =
         Running::start(&place, &p2(&place, "127.0.0.1:0", "one").replace("k.secret", "other.secret").replace("--state p2", "--state q2"), "two.log");
@@ -182,6 +191,7 @@ fn wrong_parties_and_wrong_keys_are_refused_in_one_line() {
     fails(&place, &line.replace("one.id", "records"), &["expected an identity"]);
     place.tampered("records", 4000, || fails(&place, &line, &["expected content that fits its SHA-256"]));
     fails(&place, &p2(&place, "nonsense", "one"), &["cannot listen on nonsense"]);
+    fails(&place, &line.replace("--patience 60", "--patience 0"), &["no connection to the other party"]);
     fs::write(place.path("p1/checkpoint"), "damaged").unwrap();
     fails(&place, &line, &["expected a checkpoint"]);
     fails(&place, "smlp user key --out pad", &["a key is not replaced"]);
@@ -202,6 +212,43 @@ fn a_party_with_a_secret_key_cannot_be_dumped() {
     let limit = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
     assert_eq!(limit.split_whitespace().take(2).collect::<Vec<_>>(), ["0", "0"], "{limits}");
     two.kill();
+}
+
+#[test]
+fn a_state_folder_serves_no_other_work_than_its_own() {
+    let place = prepare();
+    let records = "smlp user encrypt --toy --public k.public.json --data xor --comparison blinded";
+    place.does(&format!("{records} --batch 4 --steps {STEPS} --out records-again"));
+    place.does(&format!("{records} --batch 4 --steps {STEPS} --queries --images 2 --out queries-again"));
+    place.does(&format!("{records} --batch 4 --steps 5 --out shorter"));
+    // Nobody listens there: the work is begun and nothing of it done.
+    let line = p1(&place, "127.0.0.1:1").replace("--patience 60", "--patience 0");
+    fails(&place, &line, &["no connection to the other party"]);
+    let (two, three) = (fingerprint(&place, "two"), fingerprint(&place, "three"));
+    for (from, to, words) in [
+        ("--data records", "--data records-again", ["records", "given records"]),
+        ("--data records", "--data shorter", ["spec training/smlp/gmp", "given spec training/smlp/gmp"]),
+        ("--queries queries", "--queries queries-again", ["queries", "given queries"]),
+        ("--queries queries", "", ["queries", "given queries none"]),
+        ("--release", "", ["release true", "given release false"]),
+        ("--replayable", "", ["replayable true", "given replayable false"]),
+        ("one.id", "three.id", ["identity", "given identity"]),
+        (&two, &three, ["peer", "given peer"]),
+    ] {
+        place.refuses(&line.replace(from, to), &["p1: begun with", words[0], words[1], "choose another folder"]);
+    }
+    // Without its charter, as earlier versions left it, a state is nobody's.
+    let charter = fs::read(place.path("p1/charter")).unwrap();
+    fs::remove_file(place.path("p1/charter")).unwrap();
+    place.refuses(&line, &["p1: begun with work that is not named (checkpoint is there without the file charter)"]);
+    fs::write(place.path("p1/charter"), charter).unwrap();
+    fails(&place, &line, &["no connection to the other party"]);
+
+    let line = p2(&place, "nonsense", "one");
+    fails(&place, &line, &["cannot listen on nonsense"]);
+    place.does("smlp user key --out other-pad");
+    place.refuses(&line.replace("--user-key pad", "--user-key other-pad"), &["p2: begun with pad-key", "given pad-key"]);
+    place.refuses(&line.replace(&fingerprint(&place, "one"), &three), &["p2: begun with peer", "given peer"]);
 }
 
 #[cfg(unix)]

@@ -7,9 +7,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::BackendChoice;
-use super::train::{bytes, duration, results_dir, short};
+use super::train::{KIND, bytes, duration, short};
 use crate::cli::progress::Meter;
-use crate::cli::{check_stop, control, note, out, out_json};
+use crate::cli::{check_stop, claim_results, control, note, out, out_json};
 use crate::error::{Error, Result};
 use crate::measure::{Run, Source};
 use crate::record::Stage;
@@ -77,7 +77,8 @@ pub(in crate::cli) fn classify(args: &ClassifyArgs, json: bool) -> Result<bool> 
     if args.images == 0 || args.images > loaded.test.len() {
         return Err(Error::OutOfRange { what: "--images", value: args.images.to_string(), allowed: format!("1 to {}", loaded.test.len()) });
     }
-    let out_dir = results_dir(args.out.as_ref())?;
+    let claim = claim_results(args.out.as_deref(), KIND)?;
+    let out_dir = claim.path();
     let mut run = Run::start(Source { data: loaded.data.clone(), seed: args.seed, models: BTreeMap::new() });
     for what in &classifications {
         check_stop()?;
@@ -92,7 +93,7 @@ pub(in crate::cli) fn classify(args: &ClassifyArgs, json: bool) -> Result<bool> 
         drop(meter);
         note(&format!("{name}: {}", error.as_deref().unwrap_or("every class is the simulator's")));
     }
-    run.write(&out_dir)?;
+    run.write(out_dir)?;
     let records = run.records();
     if json {
         let value = |outcome| serde_json::to_value(outcome).map_err(|e| Error::Unsupported { subject: "JSON".into(), feature: e.to_string() });

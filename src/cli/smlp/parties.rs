@@ -14,8 +14,8 @@ use crate::channel::{
 };
 use crate::cli::pipeline::{fastest_encryption, read_sound_key};
 use crate::cli::progress::Meter;
-use crate::cli::{check_folder, check_stop, check_target, control, note, out, out_json, shown};
-use crate::durable::write_private;
+use crate::cli::{check_stop, claim_file, control, note, out, out_json, shown};
+use crate::durable::{Claim, Whole, read_secret, write_private, write_together};
 use crate::error::{Error, Result};
 use crate::randomness::{Purpose, Tape};
 use crate::scheme::paillier::{Encryptor, Tables, files};
@@ -35,7 +35,7 @@ pub(in crate::cli) struct IdentityArgs {
 pub(in crate::cli) fn identity(args: &IdentityArgs, json: bool) -> Result<bool> {
     let is_new = args.out.symlink_metadata().is_err();
     let identity = if is_new {
-        check_target(&args.out, &[])?;
+        let _claim = claim_file(&args.out, &[])?;
         let identity = Identity::generate()?;
         identity.write(&args.out)?;
         identity
@@ -97,7 +97,8 @@ pub(in crate::cli) fn p2(args: &P2Args) -> Result<bool> {
     let encryption = fastest_encryption(&secret);
     let user = read_user_key(&args.user_key)?;
     let identity = Identity::read(&args.identity)?;
-    let sessions = Sessions::open(&args.state)?;
+    let charter = party::server_charter(secret.public(), &user).with("identity", identity.fingerprint()).with("peer", args.peer);
+    let sessions = Sessions::open(&args.state, &charter)?;
     let server = Server::bind(&args.listen, &identity, args.peer)?;
     let key = &secret.public().fingerprint()[..16];
     note(&format!("P2, identity {}, key {key}, backend {}", identity.fingerprint(), backend.id()));
@@ -190,6 +191,12 @@ pub(in crate::cli) struct P1Args {
     toy: bool,
 }
 
+/// What P1 leaves for the user.
+const MODEL: &str = "model.bin";
+const ANSWERS: &str = "answers.bin";
+const PARAMETERS: &str = "parameters.bin";
+const FILES: [&str; 3] = [MODEL, ANSWERS, PARAMETERS];
+
 /// Trains and classifies with P2, from the start or from where an earlier process was stopped.
 pub(in crate::cli) fn p1(args: &P1Args, json: bool) -> Result<bool> {
     let backend = backend::open_under(args.backend.open()?, control())?;
@@ -197,10 +204,11 @@ pub(in crate::cli) fn p1(args: &P1Args, json: bool) -> Result<bool> {
     let identity = Identity::read(&args.identity)?;
     let training = Bundle::read(&args.data, Kind::Training)?;
     let queries = args.queries.as_deref().map(|path| Bundle::read(path, Kind::Queries)).transpose()?;
-    check_folder(&args.out, true)?;
     let task = Task { training: &training, queries: queries.as_ref(), release: args.release };
     task.check()?;
-    let notes = Notes::open(&args.state)?;
+    let charter = party::charter(&task, &public, args.replayable).with("identity", identity.fingerprint()).with("peer", args.peer);
+    let _claim = Claim::resumed(&args.out, &FILES, &charter)?;
+    let notes = Notes::open(&args.state, &charter)?;
     let mut checkpoint = match notes.read()? {
         Some(checkpoint) => {
             note(&format!(
@@ -243,13 +251,13 @@ pub(in crate::cli) fn p1(args: &P1Args, json: bool) -> Result<bool> {
         note(&format!("what is done stays in {}; the same command goes on", args.state.display()));
         return Err(error);
     }
-    std::fs::create_dir_all(&args.out).map_err(Error::io("create", &args.out))?;
+    charter.claim(&args.out, &FILES)?;
     let mut written = Vec::new();
     for bundle in trainer.results()? {
         let name = match bundle.kind {
-            Kind::Answers => "answers.bin",
-            Kind::Parameters => "parameters.bin",
-            Kind::Model | Kind::Training | Kind::Queries => "model.bin",
+            Kind::Answers => ANSWERS,
+            Kind::Parameters => PARAMETERS,
+            Kind::Model | Kind::Training | Kind::Queries => MODEL,
         };
         bundle.write(&args.out.join(name))?;
         written.push(name);
@@ -322,11 +330,11 @@ fn user_key(args: &KeyArgs, json: bool) -> Result<bool> {
     if args.out.symlink_metadata().is_ok() {
         return Err(Error::file(&args.out, "no file yet", "one; a key is not replaced"));
     }
-    check_target(&args.out, &[])?;
+    let _claim = claim_file(&args.out, &[])?;
     let key = UserKey::from_system()?;
     let text: String = key.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let text = zeroize::Zeroizing::new(format!("{USER_KEY}{}\n", zeroize::Zeroizing::new(text).as_str()));
-    write_private(&args.out, text.as_bytes())?;
+    write_together(&[Whole { path: &args.out, bytes: text.as_bytes(), private: true }], false)?;
     if json {
         out_json(&json!({ "key": shown(&args.out) }));
     } else {
@@ -336,7 +344,7 @@ fn user_key(args: &KeyArgs, json: bool) -> Result<bool> {
 }
 
 fn read_user_key(path: &Path) -> Result<UserKey> {
-    let text = zeroize::Zeroizing::new(std::fs::read(path).map_err(Error::io("read", path))?);
+    let text = read_secret(path, USER_KEY.len() + 65)?;
     let bad = || Error::file(path, "a pad key, as `cipherlane smlp user key` makes one", "something else");
     let digits = text.strip_prefix(USER_KEY.as_bytes()).and_then(|rest| rest.strip_suffix(b"\n")).filter(|d| d.len() == 64).ok_or_else(bad)?;
     let mut bytes = zeroize::Zeroizing::new([0; 32]);
@@ -398,7 +406,7 @@ pub(in crate::cli) struct EncryptArgs {
 
 fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
     let backend = backend::open_under(args.backend.open()?, control())?;
-    check_target(&args.out, &[&args.public])?;
+    let _claim = claim_file(&args.out, &[&args.public])?;
     let public = files::read_public_key(&args.public, args.toy)?;
     // Which backend the parties take is their own affair; a spec names one.
     let protection = Protection::Smlp { backend: BackendId::Gmp, key_bits: public.bits(), comparison: args.comparison };
@@ -468,9 +476,7 @@ pub(in crate::cli) struct OpenArgs {
 
 fn open(args: &OpenArgs, json: bool) -> Result<bool> {
     let inputs: Vec<&Path> = [Some(&args.key), args.answers.as_ref(), args.parameters.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
-    if let Some(path) = &args.out {
-        check_target(path, &inputs)?;
-    }
+    let _claim = args.out.as_ref().map(|path| claim_file(path, &inputs)).transpose()?;
     let key = read_user_key(&args.key)?;
     let write = |text: &str| match &args.out {
         Some(path) => write_private(path, text.as_bytes()),

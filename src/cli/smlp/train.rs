@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::BackendChoice;
 use crate::cli::progress::Meter;
-use crate::cli::{check_folder, check_stop, control, note, out, out_json};
+use crate::cli::{check_stop, claim_results, control, note, out, out_json};
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::measure::{Run, Source, busy_warning};
@@ -16,7 +16,6 @@ use crate::plot::{self as figures, Beside, FileKind};
 use crate::record::{CURVE, CurvePoint, OPERATIONS, OUTCOMES, Operation, Outcome, RUN, Records, SAMPLES, Sample, Stage};
 use crate::scheme::paillier::{MINIMUM_BITS, check_bits};
 use crate::scheme::smlp::Comparison;
-use crate::stopwatch::timestamp;
 use crate::workload::training::{Bench, Data, Protection, Recipe, Spec, Widths};
 
 /// What is run.
@@ -77,18 +76,8 @@ pub(in crate::cli) struct TrainArgs {
     toy: bool,
 }
 
-/// A results folder for an `smlp` command.
-pub(super) fn results_dir(asked: Option<&PathBuf>) -> Result<PathBuf> {
-    let dir = match asked {
-        Some(dir) if dir.join(SAMPLES).exists() => {
-            return Err(Error::file(dir, "a folder without results", format!("{SAMPLES} of another run; choose another --out or remove it")));
-        }
-        Some(dir) => dir.clone(),
-        None => PathBuf::from(format!("results/{}-smlp-local", timestamp().trim_end_matches('Z').replace(':', "").replace('T', "-"))),
-    };
-    check_folder(&dir, true)?;
-    Ok(dir)
-}
+/// Ending of the name of a results folder of an `smlp` command.
+pub(super) const KIND: &str = "smlp-local";
 
 fn specs(args: &TrainArgs) -> Result<Vec<Spec>> {
     args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.toy))?;
@@ -134,7 +123,8 @@ fn specs(args: &TrainArgs) -> Result<Vec<Spec>> {
 /// Trains, prints the tables and writes the results folder.
 pub(in crate::cli) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
     let specs = specs(args)?;
-    let out_dir = results_dir(args.out.as_ref())?;
+    let claim = claim_results(args.out.as_deref(), KIND)?;
+    let out_dir = claim.path();
     if let Some(warning) = busy_warning(machine::load_average()) {
         note(&format!("warning: {warning}"));
     }
@@ -158,8 +148,8 @@ pub(in crate::cli) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
             error.as_deref().unwrap_or(if spec.protection.key_bits().is_some() { "equal to the simulator" } else { "done" })
         ));
     }
-    run.write(&out_dir)?;
-    let drawn = figures::draw(run.records(), &out_dir, &FileKind::ALL, Beside::default())?;
+    run.write(out_dir)?;
+    let drawn = figures::draw(run.records(), out_dir, &FileKind::ALL, Beside::default())?;
     let trainings: Vec<Training<'_>> =
         specs.iter().zip(&run.records().outcomes).map(|(spec, outcome)| Training::new(spec, outcome, run.records())).collect();
     if json {

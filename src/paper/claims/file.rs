@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
+use crate::durable::{WRITTEN_BY_HAND, read_text};
 use crate::error::{Error, Result, near};
 use crate::paper::cells::{Cells, known, knows};
 use crate::record::OUTCOMES;
@@ -121,7 +122,7 @@ impl Claims {
     /// # Errors
     /// [`Error::Io`], [`Error::SweepFile`] with line and key.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = read_text(path, WRITTEN_BY_HAND)?;
         Self::parse(path, &text)
     }
 

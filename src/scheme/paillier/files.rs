@@ -16,26 +16,7 @@ mod tests;
 mod text;
 
 pub use batch::{Header, Kind, read_answer, read_query, write_answer, write_query};
-pub use key::{read_public_key, read_secret_key, read_sound_key, write_public_key, write_secret_key};
+pub use key::{read_public_key, read_secret_key, read_sound_key, write_key_pair, write_public_key, write_secret_key};
 
 #[cfg(test)]
 pub(super) use text::parse_integer;
-
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
-use zeroize::Zeroizing;
-
-use crate::error::{Error, Result};
-
-/// The whole file, if it has at most `limit` bytes. One allocation, so that no copy of a secret is left behind.
-fn read_limited(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
-    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
-    if bytes.len() > limit {
-        return Err(Error::file(path, format!("at most {limit} bytes"), "more"));
-    }
-    Ok(bytes)
-}

@@ -9,8 +9,6 @@
 //! So an interrupted training ends with the same integers in its parameters as one that was never interrupted. What a repeated batch shows P2: the same numbers under other
 //! masks, which is nothing in the form `exact`; in `blinded` one more reading of each number that was compared before the interruption.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -24,7 +22,7 @@ use super::{Parameters, Perceptron, Protection, Records, Spec};
 use crate::backend::Backend;
 use crate::channel::{Channel, Work};
 use crate::description::Description;
-use crate::durable::{write_private, write_whole};
+use crate::durable::{BULK, Charter, read, write_private, write_whole};
 use crate::error::{Error, Result};
 use crate::randomness::Tape;
 use crate::scheme::paillier::{Ciphertexts, PublicKey, Sendable, SoundKey, check_fingerprint};
@@ -100,13 +98,25 @@ impl Bundle {
         }
     }
 
+    /// SHA-256 of everything in it.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut digest = Sha256::new();
+        let data = serde_json::to_string(&self.data).unwrap_or_default();
+        let texts = [format!("{:?}", self.kind), self.spec.to_string(), data, self.key.clone()];
+        for part in texts.iter().map(String::as_bytes).chain(self.parts.iter().map(Vec::as_slice)) {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Reads a file of one kind.
     ///
     /// # Errors
     /// [`Error::File`] for another kind or form, or damage; [`Error::Io`].
     pub fn read(path: &Path, kind: Kind) -> Result<Self> {
-        let mut bytes = Vec::new();
-        File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(Error::io("read", path))?;
+        let bytes = read(path, BULK)?;
         let bad = |expected: &str, found: String| Error::file(path, expected, found);
         let family = MAGIC.len() - 2;
         let found =
@@ -218,6 +228,27 @@ pub fn terms(task: &Task<'_>, public: &PublicKey) -> Result<(Vec<u8>, u32)> {
     Ok((terms, bytes.min(LONGEST) as u32))
 }
 
+/// What decides P1's results, for the charter of its folder and for its rounding tape: nothing of a state is of use under anything else.
+#[must_use]
+pub fn charter(task: &Task<'_>, public: &PublicKey, replayable: bool) -> Charter {
+    Charter::new("smlp p1")
+        .with("program", PROGRAM)
+        .with("spec", &task.training.spec)
+        .with("key", public.fingerprint())
+        .with("records", task.training.digest())
+        .with("queries", task.queries.map_or_else(|| "none".into(), Bundle::digest))
+        .with("release", task.release)
+        .with("replayable", replayable)
+}
+
+/// What decides P2's answers, for the charter of its folder: a session that is continued with another pad key would give answers that nobody can read.
+#[must_use]
+pub fn server_charter(public: &PublicKey, user: &smlp::UserKey) -> Charter {
+    let pad: [u8; 32] = Sha256::new().chain_update(b"cipherlane smlp pad key v1").chain_update(user.bytes()).finalize().into();
+    let pad: String = pad.iter().map(|byte| format!("{byte:02x}")).collect();
+    Charter::new("smlp p2").with("program", PROGRAM).with("key", public.fingerprint()).with("pad-key", pad)
+}
+
 /// P2's part: accepts terms for its own key, and gives the training that they name.
 ///
 /// # Errors
@@ -254,12 +285,23 @@ pub struct Trainer<C: Channel> {
 /// Where the rounding tape comes from.
 #[derive(Clone)]
 enum Start {
+    /// A secret. The tape is made of it and of the charter, so the same seed under other terms gives another tape.
     Seed(Zeroizing<[u8; 32]>),
     /// The spec's seed, which is public.
     Replayable,
 }
 
 impl Start {
+    fn tape(&self, spec: &Spec, charter: &Charter) -> Tape {
+        match self {
+            Self::Seed(seed) => {
+                let hash = Sha256::new().chain_update(b"cipherlane smlp rounding v1").chain_update(seed.as_slice());
+                Tape::from_seed(hash.chain_update(charter.digest()).finalize().into())
+            }
+            Self::Replayable => Tape::replayable(spec.seed),
+        }
+    }
+
     fn bytes(&self) -> Zeroizing<[u8; 33]> {
         let mut bytes = Zeroizing::new([0; 33]);
         if let Self::Seed(seed) = self {
@@ -380,10 +422,7 @@ impl<C: Channel> Trainer<C> {
         task.check()?;
         let options = Options::new(comparison(&spec)?, slots(&spec));
         let start = State::read(state)?.start;
-        let rounding = match &start {
-            Start::Seed(seed) => Tape::from_seed(**seed),
-            Start::Replayable => Tape::replayable(spec.seed),
-        };
+        let rounding = start.tape(&spec, &charter(task, public, matches!(start, Start::Replayable)));
         let mut engine = Encrypted::new(backend, public, options, rounding, Tape::from_system()?, channel)?;
         let [inputs, labels] = task.training.parts.as_slice() else {
             return Err(Error::Size { what: "matrices of a training set", expected: 2, actual: task.training.parts.len() });

@@ -10,7 +10,6 @@
 //! Version 1 did not say which images and which model a file is of; it is refused.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -23,7 +22,7 @@ use super::super::cipher::{Ciphertexts, Sendable, check_fingerprint};
 use super::super::key::{PublicKey, check_bits};
 use super::super::packing::Packing;
 use crate::description::{Description, is_sha256};
-use crate::durable::write_whole;
+use crate::durable::{open, write_whole};
 use crate::error::{Error, Result};
 
 const MAGIC: &str = "cipherlane ciphertexts v2\n";
@@ -242,7 +241,7 @@ fn check_packing(key_bits: u32, slots: usize, slot_bits: u32) -> Result<Packing>
 fn read(path: &Path, kind: Kind, key: &PublicKey) -> Result<(Header, Ciphertexts<Sendable>)> {
     let io = || Error::io("read", path);
     let bad = |expected: String, found: String| Error::file(path, expected, found);
-    let file = File::open(path).map_err(io())?;
+    let file = open(path)?;
     let length = file.metadata().map_err(io())?.len();
     let mut reader = BufReader::new(file);
     let mut magic = Vec::with_capacity(MAGIC.len());

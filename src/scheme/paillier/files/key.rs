@@ -5,7 +5,6 @@
 //! prime factors of p - 1 and q - 1, both or none. A `kid` of ours is `cipherlane` and the fingerprint of n; another program's is free text. Members of other
 //! names pass, whatever they hold.
 
-use std::io::Write;
 use std::path::Path;
 
 use rug::Integer;
@@ -15,8 +14,8 @@ use zeroize::Zeroizing;
 
 use super::super::key::{MAXIMUM_BITS, PublicKey, SecretKey, fingerprint_of};
 use super::super::sound::{Proof, SoundKey};
-use super::read_limited;
 use super::text::{Object, Parsed, push_integer};
+use crate::durable::{Whole, read_secret, write_together};
 use crate::error::{Error, Result};
 
 /// Largest key file, in bytes: several times what the largest key needs.
@@ -27,11 +26,36 @@ const KID: &str = "cipherlane ";
 /// Most roots of a proof that are read.
 const MOST_ROOTS: usize = 64;
 
-/// Writes a secret key, readable by its user only from the first byte on. A file that is there already is replaced only where `replace` says so.
+/// Writes a secret key, readable by its user only from the first byte on, and its public key: both
+/// files or, when one cannot be written, none. Files that are there already are replaced only where
+/// `replace` says so.
 ///
 /// # Errors
-/// [`Error::Io`] when a file is there already or the folder cannot be written.
+/// [`Error::File`] when a file is there already, [`Error::Io`] when the folder cannot be written.
+pub fn write_key_pair(secret: &Path, public: &Path, key: &SecretKey, replace: bool) -> Result<()> {
+    let (secret_text, public_text) = (secret_text(key), public_text(key)?);
+    let files =
+        [Whole { path: secret, bytes: secret_text.as_bytes(), private: true }, Whole { path: public, bytes: public_text.as_bytes(), private: false }];
+    write_together(&files, replace)
+}
+
+/// Writes a secret key alone, as [`write_key_pair`] does.
+///
+/// # Errors
+/// As [`write_key_pair`].
 pub fn write_secret_key(path: &Path, key: &SecretKey, replace: bool) -> Result<()> {
+    write_together(&[Whole { path, bytes: secret_text(key).as_bytes(), private: true }], replace)
+}
+
+/// Writes the public part of a key alone, with a proof that it is sound, as [`write_key_pair`] does.
+///
+/// # Errors
+/// As [`write_key_pair`].
+pub fn write_public_key(path: &Path, key: &SecretKey, replace: bool) -> Result<()> {
+    write_together(&[Whole { path, bytes: public_text(key)?.as_bytes(), private: false }], replace)
+}
+
+fn secret_text(key: &SecretKey) -> Zeroizing<String> {
     // Large enough that it never moves and leaves no copy behind.
     let mut text = Zeroizing::new(String::with_capacity(LARGEST));
     text.push_str(r#"{"kty":"DAJ","key_ops":["decrypt"]"#);
@@ -46,18 +70,14 @@ pub fn write_secret_key(path: &Path, key: &SecretKey, replace: bool) -> Result<(
     push_public(&mut text, key.public(), None);
     push_kid(&mut text, key.public());
     text.push_str("}\n");
-    write(path, text.as_bytes(), 0o600, replace)
+    text
 }
 
-/// Writes the public part of a key with a proof that it is sound. A file that is there already is replaced only where `replace` says so.
-///
-/// # Errors
-/// [`Error::Io`] when a file is there already or the folder cannot be written.
-pub fn write_public_key(path: &Path, key: &SecretKey, replace: bool) -> Result<()> {
+fn public_text(key: &SecretKey) -> Result<String> {
     let mut text = String::new();
     push_public(&mut text, key.public(), Some(&Proof::new(key)?));
     text.push('\n');
-    write(path, text.as_bytes(), 0o644, replace)
+    Ok(text)
 }
 
 /// Reads and checks a secret key; see [`SecretKey::new`] for the rules.
@@ -65,7 +85,7 @@ pub fn write_public_key(path: &Path, key: &SecretKey, replace: bool) -> Result<(
 /// # Errors
 /// [`Error::File`] for another form, [`Error::InvalidKey`] or [`Error::KeyTooSmall`] for a key that breaks a rule. Messages show no digit of the key.
 pub fn read_secret_key(path: &Path, allow_toy: bool) -> Result<SecretKey> {
-    let bytes = read_limited(path, LARGEST)?;
+    let bytes = read_secret(path, LARGEST)?;
     let form = |found: String| Error::file(path, "a secret Paillier key in JWK form", found);
     let mut object = Object::parse(&bytes).map_err(form)?;
     let (large, pair, public, kid) = (|| {
@@ -115,7 +135,7 @@ pub fn read_sound_key(path: &Path, allow_toy: bool) -> Result<SoundKey> {
 }
 
 fn read_public(path: &Path, allow_toy: bool) -> Result<(PublicKey, Option<Proof>)> {
-    let bytes = read_limited(path, LARGEST)?;
+    let bytes = read_secret(path, LARGEST)?;
     let form = |found: String| Error::file(path, "a public Paillier key in JWK form", found);
     let public = Object::parse(&bytes).and_then(Public::take).map_err(form)?;
     check_kid(&public.kid, &public.n)?;
@@ -211,27 +231,4 @@ fn push_kid(text: &mut String, key: &PublicKey) {
     for part in [r#","kid":""#, KID, key.fingerprint(), "\""] {
         text.push_str(part);
     }
-}
-
-/// Writes by way of a temporary file, which only its user can read, in the same folder.
-fn write(path: &Path, bytes: &[u8], mode: u32, replace: bool) -> Result<()> {
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(Error::io("create a file in", dir))?;
-    file.write_all(bytes).map_err(Error::io("write", path))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))?;
-    }
-    #[cfg(not(unix))]
-    let _ = mode;
-    file.as_file().sync_all().map_err(Error::io("write", path))?;
-    let kept = if replace { file.persist(path) } else { file.persist_noclobber(path) };
-    kept.map(drop).map_err(|e| match e.error.kind() {
-        std::io::ErrorKind::AlreadyExists => Error::io("create", path)(std::io::Error::new(
-            std::io::ErrorKind::AlreadyExists,
-            "a file is there, and keys are replaced only on request",
-        )),
-        _ => Error::io("create", path)(e.error),
-    })
 }

@@ -1,6 +1,6 @@
 //! Round trips, tampering and hostile input of the files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rug::Integer;
 
@@ -9,6 +9,7 @@ use super::*;
 use crate::backend::{self, BackendId};
 use crate::control::Control;
 use crate::description::Description;
+use crate::error::Error;
 use crate::randomness::{Purpose, Tape};
 
 fn toy(bits: u32, number: u64) -> SecretKey {

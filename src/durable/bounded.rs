@@ -1,0 +1,109 @@
+//! Reading within bounds. A file that a user names may be a device without an end or a pipe that
+//! nobody writes to: only regular files are opened, and of these no more than a limit is read.
+
+use std::fs::{self, File, FileType};
+use std::io::Read;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
+
+/// Most bytes of a text that a person writes: a sweep file, claims, quoted numbers.
+pub const WRITTEN_BY_HAND: u64 = 4 << 20;
+/// Most bytes of a table or of a row of results.
+pub const RESULTS: u64 = 2 << 30;
+/// Most bytes of encrypted records, of a state, or of any other file that travels.
+pub const BULK: u64 = 64 << 30;
+
+/// Opens a regular file for reading.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be opened, [`Error::File`] when it is a folder, a pipe or a device.
+pub fn open(path: &Path) -> Result<File> {
+    let io = || Error::io("read", path);
+    // Before it is opened: opening a pipe waits for somebody to write to it.
+    check_kind(path, fs::metadata(path).map_err(io())?.file_type())?;
+    let file = File::open(path).map_err(io())?;
+    check_kind(path, file.metadata().map_err(io())?.file_type())?;
+    Ok(file)
+}
+
+fn check_kind(path: &Path, kind: FileType) -> Result<()> {
+    if kind.is_file() {
+        return Ok(());
+    }
+    Err(Error::file(path, "a file", if kind.is_dir() { "a folder" } else { "a device or a pipe" }))
+}
+
+/// The whole of a regular file of at most `most` bytes.
+///
+/// # Errors
+/// As [`open`], and [`Error::File`] when the file is longer.
+pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_into(path, most, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// As [`read`], as text.
+///
+/// # Errors
+/// As [`read`], and [`Error::File`] when it is not UTF-8.
+pub fn read_text(path: &Path, most: u64) -> Result<String> {
+    String::from_utf8(read(path, most)?).map_err(|e| {
+        let actual = format!("another byte at offset {}", e.utf8_error().valid_up_to());
+        Error::file(path, "text in UTF-8", actual)
+    })
+}
+
+/// As [`read`], of a secret: `most` bytes are allocated at once, so that no copy is left behind.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_secret(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most + 1));
+    read_into(path, most as u64, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_into(path: &Path, most: u64, bytes: &mut Vec<u8>) -> Result<()> {
+    let file = open(path)?;
+    let length = file.metadata().map_err(Error::io("read", path))?.len();
+    let longer = |length: String| Error::file(path, format!("at most {most} bytes"), length);
+    if length > most {
+        return Err(longer(length.to_string()));
+    }
+    // Files of the system say that they are empty, and a file may grow while it is read.
+    file.take(most + 1).read_to_end(bytes).map_err(Error::io("read", path))?;
+    if bytes.len() as u64 > most { Err(longer("more".into())) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_read_and_no_more_than_a_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "four").unwrap();
+        assert_eq!(read(&path, 4).unwrap(), b"four");
+        assert_eq!((read_text(&path, 9).unwrap().as_str(), &**read_secret(&path, 4).unwrap()), ("four", &b"four"[..]));
+        let message = |result: Result<Vec<u8>>| result.unwrap_err().to_string();
+        assert!(message(read(&path, 3)).contains("expected at most 3 bytes, found 4"));
+        assert!(message(read(dir.path(), 3)).contains("expected a file, found a folder"));
+        fs::write(&path, b"a\xff").unwrap();
+        assert!(read_text(&path, 9).unwrap_err().to_string().contains("UTF-8, found another byte at offset 1"));
+        assert!(matches!(read(&dir.path().join("none"), 9), Err(Error::Io { .. })));
+        #[cfg(unix)]
+        {
+            assert!(message(read(Path::new("/dev/zero"), 9)).contains("found a device or a pipe"));
+            let pipe = dir.path().join("pipe");
+            let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+            if made.is_ok_and(|status| status.success()) {
+                assert!(message(read(&pipe, 9)).contains("found a device or a pipe"));
+            }
+        }
+    }
+}
