@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test ends at the first error")]
 
 mod eivhe;
+mod folders;
 mod gpu;
 mod keys;
 mod paper;

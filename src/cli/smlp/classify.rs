@@ -72,13 +72,13 @@ pub(in crate::cli) fn classify(args: &ClassifyArgs, json: bool) -> Result<bool> 
         model.check().map(|()| Classification { model, images: args.images, group: args.group })
     });
     let classifications = classifications.collect::<Result<Vec<_>>>()?;
+    let claim = claim_results(args.out.as_deref(), KIND)?;
+    let out_dir = claim.path();
     let mut bench = Bench::new(args.toy, control().clone());
     let loaded = bench.load(args.data, args.seed)?;
     if args.images == 0 || args.images > loaded.test.len() {
         return Err(Error::OutOfRange { what: "--images", value: args.images.to_string(), allowed: format!("1 to {}", loaded.test.len()) });
     }
-    let claim = claim_results(args.out.as_deref(), KIND)?;
-    let out_dir = claim.path();
     let mut run = Run::start(Source { data: loaded.data.clone(), seed: args.seed, models: BTreeMap::new() });
     for what in &classifications {
         check_stop()?;
