@@ -106,9 +106,12 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
     trained.write(&args.out)?;
     let embedded = model::embedded(&name, args.features).ok().map(|m| m == trained);
     if json {
-        out_json(&json!({ "path": shown(&args.out), "test_accuracy": trained.test_accuracy(), "equals_embedded": embedded }));
+        out_json(
+            &json!({ "path": shown(&args.out), "test_accuracy": trained.test_accuracy(), "sha256": trained.sha256, "equals_embedded": embedded }),
+        );
     } else {
-        out(&format!("{}: {:.2} % of {} test images", args.out.display(), 100.0 * trained.test_accuracy(), dataset.test.len()));
+        let (path, accuracy) = (args.out.display(), 100.0 * trained.test_accuracy());
+        out(&format!("{path}: {accuracy:.2} % of {} test images; SHA-256 {}", dataset.test.len(), trained.sha256));
         match embedded {
             Some(true) => note("equal to the embedded model, bit for bit"),
             Some(false) => note("not the embedded model"),

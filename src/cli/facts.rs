@@ -279,7 +279,7 @@ pub(super) fn list(json: bool) -> Result<bool> {
             "eivhe": Setting::ALL.map(Setting::name), "features": FeatureMap::ALL.map(FeatureMap::name),
             "leakage_settings": LeakSetting::ALL.map(LeakSetting::name), "leakage_networks": Learner::ALL.map(Learner::name),
             "leakage_sweeps": LeakSweep::ALL.map(LeakSweep::name),
-            "models": models.iter().map(|(d, f, m)| json!({ "dataset": d, "features": f.name(), "test_accuracy": m.test_accuracy() })).collect::<Vec<_>>(),
+            "models": models.iter().map(|(d, f, m)| json!({ "dataset": d, "features": f.name(), "test_accuracy": m.test_accuracy(), "sha256": m.sha256 })).collect::<Vec<_>>(),
         }));
         return Ok(true);
     }

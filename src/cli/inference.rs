@@ -312,6 +312,9 @@ pub(super) fn models_for(data: &Description, features: &[FeatureMap], file: Opti
                 feature: format!("{}; pass --features {}", features.name(), model.origin.features.name()),
             });
         }
+        if let Some(path) = file {
+            note(&format!("model: {}, SHA-256 {}", path.display(), model.sha256));
+        }
         check_model(&model, file, data)?;
         models.insert(features, model);
     }

@@ -253,6 +253,22 @@ fn a_state_folder_serves_no_other_work_than_its_own() {
 
 #[cfg(unix)]
 #[test]
+fn queries_that_mean_something_else_than_the_records_are_refused_before_p2_is_called() {
+    let place = prepare();
+    let encrypt = format!("smlp user encrypt --toy --public k.public.json --batch 4 --steps {STEPS} --queries --out other");
+    let line = p1(&place, "127.0.0.1:9").replace("--queries queries", "--queries other");
+    place.does(&format!("{encrypt} --data xor --recipe q12-step1:8"));
+    place.refuses(&line, &["the training file is for numbers at scale", "the file of queries has numbers at scale 4096"]);
+    place.does(&format!("{encrypt} --data parity-3"));
+    place.refuses(&line, &["images of 1x2 pixels", "the file of queries has images of 1x3 pixels"]);
+    // The form before files named their records.
+    let queries = fs::read(place.path("queries")).unwrap();
+    let older = [&queries[..b"cipherlane smlp v".len()], b"1", &queries[b"cipherlane smlp v2".len()..]].concat();
+    fs::write(place.path("other"), older).unwrap();
+    place.refuses(&line, &["other: expected cipherlane smlp v2, found another version of it; make the file again"]);
+}
+
+#[test]
 fn an_interrupt_stops_both_parties_and_the_same_command_goes_on() {
     let place = prepare();
     let interrupt = |party: &Running| super::signal("-INT", &party.child);

@@ -145,4 +145,15 @@ fn costly_quantisation_is_said() {
     assert!(place.does("report r").err.contains(line));
     let done = place.does("run --dataset faint --model m.model --backend none --feature-bits 8 --out s");
     assert!(!done.err.contains("quantisation"), "{}", done.err);
+
+    // A fresh model, and an answer by the program's own model, whose floats the program has.
+    let words = "classify 10.00 % of 40 images as labelled, floats ";
+    assert!(place.does("train --dataset faint --features gradients --out g.model").err.contains(words));
+    place.does("keygen --bits 512 --toy --out k");
+    for (bits, is_costly) in [(1, true), (8, false)] {
+        place.does(&format!("encrypt --toy --secret k.secret.json --dataset digits --images 40 --feature-bits {bits} --out q"));
+        place.does("evaluate --toy --public k.public.json --query q --out a");
+        let done = place.does("decrypt --toy --secret k.secret.json --answer a --dataset digits");
+        assert_eq!(done.err.contains("warning: quantisation costs "), is_costly, "{}", done.err);
+    }
 }
