@@ -151,7 +151,7 @@ fn costly_quantisation_is_said() {
     assert!(place.does("train --dataset faint --features gradients --out g.model").err.contains(words));
     place.does("keygen --bits 512 --toy --out k");
     for (bits, is_costly) in [(1, true), (8, false)] {
-        place.does(&format!("encrypt --toy --secret k.secret.json --dataset digits --images 40 --feature-bits {bits} --out q"));
+        place.does(&format!("encrypt --toy --secret k.secret.json --dataset digits --images 100 --feature-bits {bits} --out q"));
         place.does("evaluate --toy --public k.public.json --query q --out a");
         let done = place.does("decrypt --toy --secret k.secret.json --answer a --dataset digits");
         assert_eq!(done.err.contains("warning: quantisation costs "), is_costly, "{}", done.err);
