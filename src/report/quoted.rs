@@ -269,6 +269,18 @@ mod tests {
     }
 
     #[test]
+    fn a_field_longer_than_any_table_is_cut_in_text() {
+        let long = "x".repeat(70_000);
+        let quoted = [Quoted { system: long.clone(), kind: long.clone(), hardware: long, ..read(None).unwrap().remove(0) }];
+        let text = comparison(&records(&one_key()), &quoted, Format::Text);
+        let row = text.lines().find(|l| l.contains("quoted [1]")).unwrap();
+        assert!(row.contains("xxx\u{2026}") && row.chars().count() < 400, "{row}");
+        for format in [Format::Markdown, Format::Latex, Format::Csv] {
+            assert!(comparison(&records(&one_key()), &quoted, format).len() > 210_000);
+        }
+    }
+
+    #[test]
     fn bad_files_are_refused_with_their_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("q.csv");

@@ -10,6 +10,9 @@ use crate::record::{Records, Stage};
 /// Widest line of a text table, in characters.
 const WIDTH: usize = 120;
 
+/// Longest cell of a text table, in characters; the rest of a longer one gives way to an ellipsis.
+const LONGEST_CELL: usize = 80;
+
 /// Longest name, in characters, that the second table of that width has room for.
 const LONGEST_NAME: usize = 30;
 
@@ -374,6 +377,9 @@ pub(crate) fn render(mut table: Table, format: Format) -> String {
 }
 
 fn text(table: &mut Table) -> String {
+    for cell in table.groups.iter_mut().flat_map(|(_, rows)| rows).flatten() {
+        clip(cell, LONGEST_CELL);
+    }
     let fits = |widths: &[usize], gap: usize| widths.iter().sum::<usize>() + gap * (widths.len() - 1) <= WIDTH;
     let mut dropped = Vec::new();
     let (widths, gap) = loop {
@@ -390,11 +396,7 @@ fn text(table: &mut Table) -> String {
     };
     let mut out = String::new();
     let line = |out: &mut String, cells: &mut dyn Iterator<Item = &str>| {
-        let padded = cells.zip(&widths).zip(&table.columns).map(
-            |((cell, &width), column)| {
-                if column.number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-            },
-        );
+        let padded = cells.zip(&widths).zip(&table.columns).map(|((cell, &width), column)| pad(cell, width, column.number));
         let joined = padded.collect::<Vec<_>>().join(&" ".repeat(gap));
         out.push_str(joined.trim_end());
         out.push('\n');
@@ -425,6 +427,21 @@ fn widths(table: &Table) -> Vec<usize> {
     let cells = |at: usize| table.groups.iter().flat_map(|(_, rows)| rows).filter_map(move |row| row.get(at));
     let width = |(at, c): (usize, &Column)| cells(at).map(|t| t.chars().count()).max().unwrap_or(0).max(c.name.len()).max(c.unit.len());
     table.columns.iter().enumerate().map(width).collect()
+}
+
+/// Cuts a text to at most `most` characters, the last of which is then an ellipsis.
+fn clip(text: &mut String, most: usize) {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        let kept = text[..end].char_indices().next_back().map_or(0, |(at, _)| at);
+        text.truncate(kept);
+        text.push('\u{2026}');
+    }
+}
+
+/// A text among as many spaces as make it `width` characters wide; a wider one as it is. The width that `format!` takes ends at 65,535 with a panic.
+pub(super) fn pad(text: &str, width: usize, right: bool) -> String {
+    let spaces = " ".repeat(width.saturating_sub(text.chars().count()));
+    if right { spaces + text } else { format!("{text}{spaces}") }
 }
 
 /// Breaks a line between words so that it fits; what follows the first line is indented.

@@ -315,6 +315,13 @@ fn numbers_keep_three_digits() {
 }
 
 #[test]
+fn cells_are_padded_to_any_width() {
+    use super::render::pad;
+    assert_eq!((pad("\u{b5}s", 4, true), pad("\u{b5}s", 4, false), pad("abc", 2, true)), ("  \u{b5}s".into(), "\u{b5}s  ".into(), "abc".into()));
+    assert_eq!(pad("x", 70_000, true).len(), 70_000);
+}
+
+#[test]
 fn names_say_what_differs_and_no_more() {
     let rows = derive(&records(&many_keys()));
     let some: Vec<&Row> = rows.iter().filter(|r| r.outcome.backend == "gmp" && r.outcome.key_bits.is_some_and(|b| b <= 2048)).collect();
