@@ -1,8 +1,9 @@
 //! Figures for papers and READMEs: [`draw`] writes each as SVG, PNG and PDF, one column (8.5 cm) wide, no text below 7 pt.
 //!
 //! Every figure is first laid out as a `Sheet`, a list of lines, boxes, markers and texts in pixels at 300 dpi; all three files come from that one list.
-//! Colours are those of Okabe and Ito, which colour-blind readers tell apart; shape or text always says the same as colour. What is quoted from publications
-//! is hollow and carries a dagger. A figure that the records cannot fill is left out, and [`Drawn`] says why.
+//! A hue is a backend and a shape a feature map in every figure (`palette`); what is computed in the clear, and what is quoted from publications, is hollow,
+//! and quoted names carry a dagger. A figure of fewer than three values, or with a line of fewer than three points, is left out, and [`Drawn`] says why.
+//! Runs, revisions and machines take one line below a figure, cut where they are many; the metadata of the files names them all.
 
 mod accuracy;
 mod axis;
@@ -10,8 +11,10 @@ mod bound;
 mod front;
 mod leakage;
 mod lines;
+mod palette;
 mod rows;
 mod series;
+mod shares;
 mod sheet;
 mod speedup;
 mod stages;
@@ -29,8 +32,8 @@ use crate::record::leakage::{Experiment, Leak};
 use crate::report::peers::Peer;
 use crate::report::quoted::Quoted;
 use crate::report::{Row, derive};
-use series::Over;
-use sheet::Sheet;
+use series::{Over, subject};
+use sheet::{Footer, Sheet};
 use training::Growth;
 
 /// A figure, or why there is none.
@@ -113,24 +116,26 @@ pub fn draw_leakage(rows: &[(Experiment, Vec<Leak>)], dir: &Path, kinds: &[FileK
 fn leakage_sheets(rows: &[(Experiment, Vec<Leak>)]) -> (Vec<Sheet>, Vec<(&'static str, String)>) {
     let (mut sheets, mut left_out) = (Vec::new(), Vec::new());
     for (experiment, rows) in rows.iter().filter(|(_, rows)| !rows.is_empty()) {
-        let of = |value: fn(&Leak) -> &str| {
-            rows.iter().map(value).filter(|v| !v.is_empty()).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
-        };
-        let footer = format!("run {}; revision {}; {}", of(|r| &r.run_id), of(|r| &r.revision), of(|r| &r.cpu));
+        let footer = source(rows.iter().map(|r| r.run_id.as_str()), rows.iter().map(|r| r.revision.as_str()), rows.iter().map(|r| r.cpu.as_str()));
         let all = match experiment {
             Experiment::Training => vec![("ciphertext-training", leakage::training(rows, &footer))],
             Experiment::Leakage => leakage::sweeps(rows, &footer),
             // A table says more than a figure would.
             Experiment::Attack => Vec::new(),
         };
-        for (name, result) in all {
-            match result {
-                Ok(sheet) => sheets.push(sheet),
-                Err(reason) => left_out.push((name, reason)),
-            }
-        }
+        sort_out(all, &mut sheets, &mut left_out);
     }
     (sheets, left_out)
+}
+
+/// Keeps the figures that are worth drawing, and the reasons why others are not.
+fn sort_out(all: impl IntoIterator<Item = (&'static str, Figure)>, sheets: &mut Vec<Sheet>, left_out: &mut Vec<(&'static str, String)>) {
+    for (name, figure) in all {
+        match figure.and_then(Sheet::worth_drawing) {
+            Ok(sheet) => sheets.push(sheet),
+            Err(reason) => left_out.push((name, reason)),
+        }
+    }
 }
 
 /// Writes sheets into `dir`/figures, each in every kind.
@@ -188,15 +193,15 @@ fn sheets(records: &Records, rows: &[Row], beside: Beside<'_>) -> (Vec<Sheet>, V
     // Times per image and per operation do not belong on one axis: inference goes first, other workloads are drawn where they stand alone.
     let workload = rows.iter().map(|r| r.outcome.workload.as_str()).find(|w| *w == "inference").or(rows.first().map(|r| r.outcome.workload.as_str()));
     let shown: Vec<&Row> = rows.iter().filter(|r| Some(r.outcome.workload.as_str()) == workload).collect();
-    let footer = footer(records, rows, rows.len() - shown.len());
+    let footer = footer(records, rows, rows.len() - shown.len()).with(subject(&shown));
     // Trainings have figures of their own beside whatever else there is.
     let trainings: Vec<&Row> = rows.iter().filter(|r| r.outcome.workload == "training").collect();
     let costly: Vec<&Row> = rows.iter().filter(|r| r.outcome.scheme == "smlp").collect();
-    let training_footer = self::footer(records, rows, rows.len() - trainings.len());
+    let training_footer = self::footer(records, rows, rows.len() - trainings.len()).with(subject(&trainings));
     let none = |reason: &str| Err(reason.to_owned());
     let per_image = |sheet: Figure| if workload == Some("training") { none("trainings have figures of their own") } else { sheet };
     let all: [(&'static str, Figure); 18] = [
-        ("stages", per_image(stages::sheet(&shown, &footer).map_or_else(|| none("no row has online times"), Ok))),
+        ("stages", per_image(stages::sheet(&shown, &footer))),
         ("throughput", per_image(throughput::throughput(&shown, &footer))),
         ("latency", per_image(throughput::latency(&shown, &footer))),
         ("threads", per_image(throughput::scaling("threads", &shown, Over::Threads, &footer))),
@@ -204,7 +209,7 @@ fn sheets(records: &Records, rows: &[Row], beside: Beside<'_>) -> (Vec<Sheet>, V
         ("batch", per_image(throughput::scaling("batch", &shown, Over::Batch, &footer))),
         ("speedup-naive", per_image(speedup::over_naive(&shown, &footer))),
         ("peers", speedup::peers(beside.peers)),
-        ("accuracy", per_image(accuracy::sheet(&shown, &footer).map_or_else(|| none("no row has an accuracy"), Ok))),
+        ("accuracy", per_image(accuracy::sheet(&shown, &footer))),
         ("slots", per_image(front::slots(&shown, &footer))),
         ("front", per_image(front::front(&shown, beside.quoted, &footer))),
         ("bound", per_image(bound::sheet(&shown, &footer))),
@@ -216,36 +221,44 @@ fn sheets(records: &Records, rows: &[Row], beside: Beside<'_>) -> (Vec<Sheet>, V
         ("growth-width", training::growth(Growth::Width, &trainings, &training_footer)),
     ];
     let (mut sheets, mut left_out) = (Vec::new(), Vec::new());
-    for (name, result) in all {
-        match result {
-            Ok(sheet) => sheets.push(sheet),
-            Err(reason) => left_out.push((name, reason)),
-        }
-    }
+    sort_out(all, &mut sheets, &mut left_out);
     (sheets, left_out)
 }
 
-/// Where the numbers come from, in one line; what is not shown is said too.
-fn footer(records: &Records, rows: &[Row], others: usize) -> String {
-    let list = |name: &str, values: BTreeSet<&str>| {
-        let values: Vec<&str> = values.into_iter().filter(|v| !v.is_empty()).collect();
-        if values.is_empty() { String::new() } else { format!("{name}{}", values.join(", ")) }
-    };
+/// Where the numbers come from, and what is not shown of them.
+fn footer(records: &Records, rows: &[Row], others: usize) -> Footer {
     let failed = rows.iter().filter(|r| r.outcome.error.is_some()).count();
-    let mut parts = vec![
-        list("run ", rows.iter().map(|r| r.outcome.run_id.as_str()).collect()),
-        list("revision ", rows.iter().map(|r| r.outcome.revision.as_str()).collect()),
-        list("", records.samples.iter().map(|s| s.cpu.as_str()).collect()),
-        list("", rows.iter().filter(|r| r.outcome.adapter_type != "cpu").map(|r| r.outcome.adapter.as_str()).collect()),
-    ];
-    if failed > 0 {
-        parts.push(format!("{failed} failed {} not shown", if failed == 1 { "spec" } else { "specs" }));
-    }
-    if others > 0 {
-        parts.push(format!("{others} of other workloads not shown"));
-    }
-    parts.retain(|part| !part.is_empty());
-    parts.join("; ")
+    let adapters = rows.iter().filter(|r| r.outcome.adapter_type != "cpu").map(|r| r.outcome.adapter.as_str());
+    let machines = records.samples.iter().map(|s| s.cpu.as_str()).chain(adapters);
+    let footer = source(rows.iter().map(|r| r.outcome.run_id.as_str()), rows.iter().map(|r| r.outcome.revision.as_str()), machines);
+    let failed = match failed {
+        0 => String::new(),
+        1 => "1 failed spec not shown".into(),
+        n => format!("{n} failed specs not shown"),
+    };
+    footer.with(failed).with(if others > 0 { format!("{others} of other workloads not shown") } else { String::new() })
+}
+
+/// A footer that names machines, runs and revisions: the first of each in its line, all of them in the metadata.
+fn source<'a>(runs: impl Iterator<Item = &'a str>, revisions: impl Iterator<Item = &'a str>, machines: impl Iterator<Item = &'a str>) -> Footer {
+    let distinct = |values: &mut dyn Iterator<Item = &'a str>| -> Vec<&'a str> {
+        let mut seen = BTreeSet::new();
+        values.filter(|v| !v.is_empty() && seen.insert(*v)).collect()
+    };
+    let parts = [("", distinct(&mut { machines })), ("run ", distinct(&mut { runs })), ("revision ", distinct(&mut { revisions }))];
+    let written = |whole: bool| -> String {
+        let part = |(name, values): &(&str, Vec<&str>)| {
+            // A processor and a GPU make one machine.
+            let most = if whole { values.len() } else { 1 + usize::from(name.is_empty()) };
+            let more = values.len().saturating_sub(most);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{name}{}{more}", values.iter().take(most).copied().collect::<Vec<_>>().join(", "))
+        };
+        parts.iter().filter(|(_, values)| !values.is_empty()).map(part).collect::<Vec<_>>().join("; ")
+    };
+    // What makers add to the names of processors tells nobody anything.
+    let short = ["(R)", "(TM)", " Processor", " CPU"].into_iter().fold(written(false), |line, word| line.replace(word, ""));
+    Footer::new(short, written(true))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Accuracy of plaintext and encrypted specs, by dataset and feature map, with the sampling error of the images used.
 
-use super::axis::{Scale, step, ticks};
-use super::rows::{Entry, axis, lay_out, names_above};
+use super::axis::Axis;
+use super::palette::{CLEAR, FOREIGN, shape};
+use super::rows::{Entry, draw_axis, lay_out};
 use super::series::{MOST_ROWS, with_hidden};
-use super::sheet::{BLACK, BLUE, MARGIN, PALE, Shape, Sheet};
+use super::sheet::{Footer, MARGIN, Shape, Sheet};
 use crate::report::{Naming, Row, labels, percent};
 
 /// Quantile of the normal distribution for an interval of 95 %.
@@ -16,11 +17,12 @@ struct Dot {
     accuracy: f64,
     images: u32,
     clear: bool,
+    shape: Shape,
     specs: usize,
 }
 
 /// The figure, if any spec has an accuracy.
-pub(super) fn sheet(rows: &[&Row], footer: &str) -> Option<Sheet> {
+pub(super) fn sheet(rows: &[&Row], footer: &Footer) -> Result<Sheet, String> {
     let shown: Vec<&Row> =
         rows.iter().copied().filter(|r| r.outcome.accuracy.is_some() && r.outcome.error.is_none() && r.outcome.images > 0).collect();
     let mut dots = dots(&shown);
@@ -40,15 +42,10 @@ pub(super) fn sheet(rows: &[&Row], footer: &str) -> Option<Sheet> {
     }
     let hidden = all - dots.len();
     let ends: Vec<(f64, f64)> = dots.iter().map(|d| wilson(d.accuracy, d.images)).collect();
-    let least = ends.iter().map(|e| e.0).min_by(f64::total_cmp)?;
-    let most = ends.iter().map(|e| e.1).max_by(f64::total_cmp)?;
-    // An axis that keeps the origin when the values fill it anyway; else one that shows the differences and says where it starts.
-    let (low, high) = if least < 40.0 {
-        (0.0, 100.0)
-    } else {
-        let step = step(least, most);
-        ((least / step).floor() * step, ((most / step).ceil() * step).min(100.0))
-    };
+    let range = ends.iter().fold((100.0_f64, 0.0_f64), |(low, high), (from, to)| (low.min(*from), high.max(*to)));
+    if dots.is_empty() {
+        return Err("no row has an accuracy".into());
+    }
 
     let mut sheet = Sheet::new("accuracy");
     let mut entries = Vec::new();
@@ -67,22 +64,17 @@ pub(super) fn sheet(rows: &[&Row], footer: &str) -> Option<Sheet> {
         entries.push(Entry::Row(name, percent(dot.accuracy, dot.images)));
     }
     let layout = lay_out(&mut sheet, MARGIN, "%", &entries);
-    let scale = Scale::linear((low, high), layout.x);
-    let decimals = if step(low, high) < 0.1 { 2 } else { usize::from(step(low, high) < 1.0) };
-    let ticks: Vec<(i32, String)> = ticks(low, high).into_iter().map(|t| (scale.at(t), format!("{t:.decimals$}"))).collect();
-    let start = if low > 0.0 { format!("; axis starts at {low:.decimals$}") } else { String::new() };
-    let bottom = axis(&mut sheet, &layout, &ticks, &format!("accuracy of n images (%), 95 % interval{start}"), names_above(&layout, &entries));
+    let axis = Axis::percent("accuracy on n test images (%)", range, layout.room());
+    let scale = layout.scale(&axis);
+    let bottom = draw_axis(&mut sheet, &layout, &axis);
     for ((dot, (from, to)), &y) in dots.iter().zip(ends).zip(&layout.y) {
-        let colour = if dot.clear { BLACK } else { BLUE };
-        sheet.line(vec![(layout.x.0, y), (layout.x.1, y)], PALE, 2);
-        let (from, to) = (scale.at(from), scale.at(to));
-        sheet.line(vec![(from, y), (to, y)], colour, 3);
-        for end in [from, to] {
-            sheet.line(vec![(end, y - 14), (end, y + 14)], colour, 3);
-        }
-        sheet.small_marker(if dot.clear { Shape::Square } else { Shape::Circle }, (scale.at(100.0 * dot.accuracy), y), colour, !dot.clear);
+        let colour = if dot.clear { CLEAR } else { FOREIGN };
+        let at = (scale.at(100.0 * dot.accuracy), y);
+        sheet.interval(at, ((scale.at(from), y), (scale.at(to), y)), colour);
+        sheet.marker(dot.shape, at, colour, !dot.clear);
     }
-    Some(sheet.finish(bottom, &with_hidden(hidden, "of lower precision", footer)))
+    let footer = with_hidden(hidden, "of lower precision", footer).with("bars: 95 % Wilson intervals").with(axis.start().unwrap_or_default());
+    Ok(sheet.finish(bottom, &footer))
 }
 
 /// One dot per result: encrypted specs that agree in accuracy and images fall together, which they do whenever all are verified.
@@ -109,7 +101,7 @@ fn dots(rows: &[&Row]) -> Vec<Dot> {
                 continue;
             }
             let name = if row.is_clear() || !o.verified { label } else { o.scheme.clone() };
-            dots.push(Dot { group: group.clone(), name, accuracy, images: o.images, clear: row.is_clear(), specs: 1 });
+            dots.push(Dot { group: group.clone(), name, accuracy, images: o.images, clear: row.is_clear(), shape: shape(&o.features), specs: 1 });
         }
     }
     dots

@@ -2,19 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use plotters::style::RGBColor;
+
 use super::accuracy::wilson;
-use super::axis::{Scale, log_axis, step, ticks};
-use super::lines::{Axis, Dot, Level, Line, chart};
-use super::series::{colour, with_hidden};
-use super::sheet::{Align, BLACK, BLUE, GREEN, GREY, LEADING, MARGIN, ORANGE, PALE, PURPLE, Point, Shape, Sheet, VERMILION, WIDTH, text_width, wrap};
+use super::axis::{Axis, Room};
+use super::lines::{Dot, Guide, Line, chart};
+use super::palette::{CLEAR, FOREIGN, hue, shape};
+use super::series::{Quantity, mark, open, with_hidden};
+use super::sheet::{
+    Align, BLACK, Footer, GREY, INSET, LEADING, LEAST_POINTS, MARGIN, PALE, Point, RADIUS, Shape, Sheet, WIDTH, clip, text_width, wrap,
+};
 use crate::report::quoted::{MARK, Quoted};
-use crate::report::{Naming, Row, comparable_accuracies, labels};
+use crate::report::{Row, comparable_accuracies};
 
 /// Height of the data of the front, in pixels.
-const HEIGHT: i32 = 620;
+const HEIGHT: i32 = 600;
 
 /// Accuracy against the width of a slot: the best of all precisions that need the width, for each feature map.
-pub(super) fn slots(rows: &[&Row], footer: &str) -> Result<Sheet, String> {
+pub(super) fn slots(rows: &[&Row], footer: &Footer) -> Result<Sheet, String> {
     let verified = |r: &&&Row| r.outcome.error.is_none() && r.outcome.verified && r.outcome.accuracy.is_some() && r.outcome.images > 0;
     let mut maps: Vec<(String, String)> = Vec::new();
     for row in rows.iter().filter(verified) {
@@ -24,11 +29,10 @@ pub(super) fn slots(rows: &[&Row], footer: &str) -> Result<Sheet, String> {
         }
     }
     let sets = maps.iter().map(|(dataset, _)| dataset).collect::<BTreeSet<_>>().len();
-    let styles = [(BLUE, Shape::Circle), (VERMILION, Shape::Square), (GREEN, Shape::Triangle), (ORANGE, Shape::Diamond)];
-    let (mut lines, mut levels) = (Vec::new(), Vec::new());
-    for ((dataset, features), (colour, shape)) in maps.iter().zip(styles.into_iter().cycle()) {
-        let name = if sets > 1 { format!("{dataset} {features}") } else { features.clone() };
-        let own = || rows.iter().filter(verified).filter(|r| r.outcome.dataset == *dataset && r.outcome.features == *features);
+    let (mut lines, mut guides) = (Vec::new(), Vec::new());
+    for (dataset, map) in &maps {
+        let name = if sets > 1 { format!("{dataset} {map}") } else { map.clone() };
+        let own = || rows.iter().filter(verified).filter(|r| r.outcome.dataset == *dataset && r.outcome.features == *map);
         // Shares of few images and of many do not belong on one line.
         let most = own().map(|r| r.outcome.images).max().unwrap_or(0);
         let mut best: BTreeMap<u32, f64> = BTreeMap::new();
@@ -42,12 +46,14 @@ pub(super) fn slots(rows: &[&Row], footer: &str) -> Result<Sheet, String> {
                 None => float = Some(accuracy).filter(|_| row.is_clear()).or(float),
             }
         }
-        if best.len() < 3 {
+        if best.len() < LEAST_POINTS {
             continue;
         }
         let dots = best.into_iter().map(|(bits, accuracy)| Dot { x: f64::from(bits), y: 100.0 * accuracy, range: Some(wilson(accuracy, most)) });
-        lines.push(Line { name: name.clone(), colour, shape, filled: true, dots: dots.collect(), marks: (1, 0) });
-        levels.extend(float.map(|accuracy| Level { name: format!("{name}, f32"), y: 100.0 * accuracy, colour }));
+        // Ciphertexts change no accuracy, so no backend is meant.
+        let first = lines.iter().all(|line: &Line| line.shape != shape(map));
+        lines.push(Line { name: name.clone(), colour: FOREIGN, shape: shape(map), filled: first, dots: dots.collect(), every: 1 });
+        guides.extend(float.map(|accuracy| Guide { name: format!("{name}, f32"), points: vec![(0.0, 100.0 * accuracy)], colour: CLEAR }));
     }
     if lines.is_empty() {
         return Err("no feature map has rows with three widths of slots".into());
@@ -55,147 +61,154 @@ pub(super) fn slots(rows: &[&Row], footer: &str) -> Result<Sheet, String> {
     let all = || lines.iter().flat_map(|l| &l.dots);
     let ends = |values: &mut dyn Iterator<Item = f64>| values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
     let wide = ends(&mut all().map(|d| d.x));
-    let (low, high) =
-        ends(&mut all().flat_map(|d| [d.y, d.range.map_or(d.y, |r| r.0), d.range.map_or(d.y, |r| r.1)]).chain(levels.iter().map(|l| l.y)));
-    let by = step(low, high);
-    let (low, high) = ((low / by).floor() * by, ((high / by).ceil() * by).min(100.0));
-    let decimals = usize::from(by < 1.0);
-    let y = Axis::new("accuracy (%)", (low, high), false, ticks(low, high).into_iter().map(|t| (t, format!("{t:.decimals$}"))).collect());
-    let whole = ticks(wide.0, wide.1).into_iter().filter(|t| t.fract() == 0.0);
-    let x = Axis::new("width of a slot (bits)", wide, false, whole.map(|t| (t, format!("{t:.0}"))).collect());
-    let note = format!("{footer}; best of all precisions of each width; bars: 95 % Wilson intervals; the axis starts at {low:.decimals$} %");
-    Ok(chart("slots", (&x, &y), &lines, &levels, &note))
+    let high = ends(&mut all().flat_map(|d| d.extent()).chain(guides.iter().flat_map(|g| g.points.iter().map(|(_, y)| *y))));
+    let y_axis = |room| Axis::percent("accuracy (%)", high, room);
+    let footer = footer.with("best of all precisions of each width").with("bars: 95 % Wilson intervals");
+    let footer = footer.with(y_axis(Room::Up(HEIGHT)).start().unwrap_or_default());
+    Ok(chart("slots", (&|room| Axis::whole("width of a slot (bits)", wide, room), &y_axis), &lines, &guides, &footer))
 }
 
 /// A system in the front.
 struct Spot {
-    /// Number or letter beside the marker.
+    /// What stands beside the marker: the bits of a key, or the letter of a quoted system.
     tag: String,
-    name: String,
     per_second: f64,
     accuracy: f64,
-    colour: plotters::style::RGBColor,
+    colour: RGBColor,
     shape: Shape,
     filled: bool,
 }
 
 /// Accuracy against throughput: the fastest row of each kind, and quoted systems as hollow markers.
-pub(super) fn front(rows: &[&Row], quoted: &[Quoted], footer: &str) -> Result<Sheet, String> {
-    let (ours, of, hidden) = spots(rows);
+///
+/// All of ours are on one test set. The accuracy is that of the model, from the row that classified most images: ciphertexts do not change it.
+pub(super) fn front(rows: &[&Row], quoted: &[Quoted], footer: &Footer) -> Result<Sheet, String> {
+    let (ours, images, hidden) = fastest(rows);
     if ours.is_empty() {
         return Err("no row has both an accuracy and times of full batches".into());
     }
     let theirs = quoted.iter().filter_map(|q| Some((q, q.accuracy_percent?, q.images_per_second()?))).filter(|(q, ..)| q.accuracy_note.is_empty());
-    let theirs = theirs.zip(('a'..='z').chain('A'..='Z')).map(|((q, accuracy, per_second), tag)| Spot {
-        tag: tag.to_string(),
-        name: format!("{}{MARK}", q.name()),
-        per_second,
-        accuracy,
-        colour: BLACK,
-        shape: Shape::Diamond,
-        filled: false,
-    });
-    let theirs: Vec<Spot> = theirs.collect();
-    let some_quoted = !theirs.is_empty();
-    let all: Vec<Spot> = ours.into_iter().chain(theirs).collect();
+    let theirs: Vec<(String, Spot)> = theirs
+        .zip(('a'..='z').chain('A'..='Z'))
+        .map(|((q, accuracy, per_second), tag)| {
+            let spot = Spot { tag: tag.to_string(), per_second, accuracy, colour: BLACK, shape: Shape::Diamond, filled: false };
+            (format!("{tag} {}{MARK}", q.name()), spot)
+        })
+        .collect();
+    let spots = || ours.iter().map(|(_, spot)| spot).chain(theirs.iter().map(|(_, spot)| spot));
+
+    let range = spots().fold((100.0_f64, 0.0_f64), |(a, b), s| (a.min(s.accuracy), b.max(s.accuracy)));
+    if range.1 - range.0 < 1e-9 {
+        return Err("all rows have one accuracy".into());
+    }
 
     let mut sheet = Sheet::new("front");
-    let (extent, named) = log_axis(all.iter().map(|s| s.per_second));
-    let (least, most) = all.iter().fold((100.0_f64, 0.0_f64), |(a, b), s| (a.min(s.accuracy), b.max(s.accuracy)));
-    let by = step(least, most);
-    let (low, high) = ((least / by).floor() * by, ((most / by).ceil() * by).min(100.0));
-    let decimals = usize::from(by < 1.0);
-    let marks: Vec<(f64, String)> = ticks(low, high).into_iter().map(|t| (t, format!("{t:.decimals$}"))).collect();
-    let left = MARGIN + LEADING + marks.iter().map(|(_, name)| text_width(name)).max().unwrap_or(0) + 16;
-    let (right, top, bottom) = (WIDTH - MARGIN - 20, MARGIN + LEADING / 2, MARGIN + LEADING / 2 + HEIGHT);
-    let (x, y) = (Scale::log(extent, (left + 20, right - 20)), Scale::linear((low, high), (bottom - 24, top + 24)));
-    for (at, name) in &marks {
-        sheet.line(vec![(left, y.at(*at)), (right, y.at(*at))], PALE, 2);
-        sheet.text(name.as_str(), (left - 12, y.at(*at)), Align::Right, BLACK);
+    let (top, bottom) = (MARGIN + LEADING / 2, MARGIN + LEADING / 2 + HEIGHT);
+    let y_axis = Axis::percent("accuracy (%)", range, Room::Up(HEIGHT - 2 * INSET));
+    let left = MARGIN + LEADING + y_axis.names().map(text_width).max().unwrap_or(0) + 16;
+    let right = WIDTH - MARGIN - 20;
+    let inside = (left + INSET + 10, right - INSET - 10);
+    let x_axis = Axis::log("images per second", spots().map(|s| s.per_second), Room::Across(inside.1 - inside.0));
+    let (x, y) = (x_axis.scale(inside), y_axis.scale((bottom - INSET, top + INSET)));
+    sheet.axis(y_axis.names());
+    sheet.axis(x_axis.names());
+    for tick in &y_axis.ticks {
+        sheet.line(vec![(left, y.at(tick.at)), (right, y.at(tick.at))], PALE, 2);
+        sheet.text(tick.name.as_str(), (left - 12, y.at(tick.at)), Align::Right, BLACK);
     }
-    let mut free = i32::MIN;
-    for (at, name) in &named {
-        let at = x.at(*at);
-        sheet.line(vec![(at, top), (at, bottom)], PALE, 2);
-        sheet.line(vec![(at, bottom), (at, bottom + 8)], GREY, 2);
-        let half = text_width(name) / 2;
-        if at - half >= free {
-            sheet.text(name.as_str(), (at, bottom + 12 + LEADING / 2), Align::Centre, BLACK);
-            free = at + half + 12;
+    for tick in &x_axis.ticks {
+        let at = x.at(tick.at);
+        if tick.name.is_empty() {
+            sheet.line(vec![(at, bottom), (at, bottom + 5)], GREY, 2);
+        } else {
+            sheet.line(vec![(at, top), (at, bottom)], PALE, 2);
+            sheet.line(vec![(at, bottom), (at, bottom + 8)], GREY, 2);
+            sheet.text(tick.name.as_str(), (at, bottom + 12 + LEADING / 2), Align::Centre, BLACK);
         }
     }
-    sheet.upright("accuracy (%)", (MARGIN + 16, i32::midpoint(top, bottom)), BLACK);
-    sheet.line(vec![(left, top), (left, bottom), (right, bottom)], GREY, 3);
-    sheet.text("images per second", (i32::midpoint(left, right), bottom + 12 + LEADING * 3 / 2), Align::Centre, BLACK);
+    sheet.upright(&y_axis.name, (MARGIN + 16, i32::midpoint(top, bottom)), HEIGHT, BLACK);
+    sheet.frame((left, top), (right, bottom));
+    sheet.text(x_axis.name.as_str(), (i32::midpoint(left, right), bottom + 12 + LEADING * 3 / 2), Align::Centre, BLACK);
 
+    let all: Vec<&Spot> = spots().collect();
     let at: Vec<Point> = all.iter().map(|s| (x.at(s.per_second), y.at(s.accuracy))).collect();
     let tags = place(&all, &at, ((left, top), (right, bottom)));
     for (spot, (&from, to)) in all.iter().zip(at.iter().zip(&tags)) {
         let Some(to) = *to else { continue };
-        if (to.0 - from.0).abs().max((to.1 - from.1).abs()) > 36 {
-            sheet.line(vec![from, to], PALE, 2);
+        // A tag that found no room beside its marker is led there.
+        if (to.0 - from.0).abs() > text_width(&spot.tag) / 2 + 2 * RADIUS || (to.1 - from.1).abs() > 17 + 2 * RADIUS {
+            sheet.line(vec![from, to], GREY, 2);
         }
         sheet.text(spot.tag.as_str(), to, Align::Centre, BLACK);
     }
     // Ours on top: they come first in the list and last on the sheet.
     for (spot, &at) in all.iter().zip(&at).rev() {
-        sheet.small_marker(spot.shape, at, spot.colour, spot.filled);
+        sheet.marker(spot.shape, at, spot.colour, spot.filled);
     }
-    let foot = list(&mut sheet, &all, bottom + 12 + LEADING * 2);
-    let quoted = if some_quoted {
-        format!("; {MARK} hollow: quoted as published, other machines, networks and batch sizes, not measured here")
-    } else {
-        String::new()
-    };
-    let footer = with_hidden(hidden, "on fewer images or another test set", footer);
-    Ok(sheet.finish(foot, &format!("{footer}; {of}; the axis starts at {low:.decimals$} %{quoted}")))
+    for (name, _) in ours.iter().map(|(row, spot)| (format!("{} {} {}", row.outcome.backend, row.outcome.features, spot.tag), spot)) {
+        sheet.label(name);
+    }
+    let foot = key(&mut sheet, &ours, bottom + 12 + LEADING * 2);
+    let foot = list(&mut sheet, theirs.iter().map(|(name, _)| name.as_str()), foot);
+    let keys = if ours.iter().any(|(row, _)| row.outcome.key_bits.is_some()) { "numbers: bits of the key" } else { "" };
+    let quoted =
+        if theirs.is_empty() { String::new() } else { format!("{MARK} quoted: other machines, networks and batch sizes, not measured here") };
+    let shown: Vec<&Row> = ours.iter().map(|(row, _)| *row).collect();
+    let footer = with_hidden(hidden, "on fewer images or other test sets", footer)
+        .with(images)
+        .with(keys)
+        .with(open(&shown))
+        .with(y_axis.start().unwrap_or_default());
+    Ok(sheet.finish(foot, &footer.with(quoted)))
 }
 
-/// The fastest row of each protection, backend, feature map, precision and key size, with the accuracy of its model; of plaintext the most accurate. Also on how
-/// many images of which dataset, and how many rows were not measured on those.
-fn spots(rows: &[&Row]) -> (Vec<Spot>, String, usize) {
-    let rate = |r: &Row| super::series::Quantity::Throughput.of(r).map(|(v, _)| v);
+/// The fastest row of each protection, backend, feature map and key size with the accuracy of its model; on which images; and how many rows were not measured
+/// on those.
+fn fastest<'a>(rows: &[&'a Row]) -> (Vec<(&'a Row, Spot)>, String, usize) {
+    let rate = |r: &Row| Quantity::Throughput.of(r).map(|(v, _)| v);
     let kind = |r: &Row| {
         let o = &r.outcome;
-        let own = (!r.is_clear()).then(|| (o.backend.clone(), o.feature_bits, o.weight_bits));
-        (o.scheme.clone(), own, o.features.clone(), o.key_bits)
+        // In the clear the type of numbers does not matter here: the fastest stands for all.
+        (o.scheme.clone(), (!r.is_clear()).then(|| (o.backend.clone(), r.software)), o.features.clone(), o.key_bits)
     };
-    let good: Vec<&Row> = rows.iter().copied().filter(|r| r.outcome.accuracy.is_some() && r.outcome.verified).collect();
+    let good: Vec<&Row> = rows.iter().copied().filter(|r| r.outcome.accuracy.is_some() && r.outcome.verified && r.outcome.error.is_none()).collect();
     let (dataset, images, accuracies) = comparable_accuracies(&good);
-    let hidden = accuracies.iter().filter(|accuracy| accuracy.is_none()).count();
+    let mut hidden = 0;
     let mut kept: Vec<(&Row, f64, f64)> = Vec::new();
-    for (row, accuracy) in good.iter().zip(accuracies) {
-        let (Some(rate), Some(accuracy)) = (rate(row), accuracy) else { continue };
+    for (row, accuracy) in good.into_iter().zip(accuracies) {
+        let Some(rate) = rate(row) else { continue };
+        let Some(accuracy) = accuracy else {
+            hidden += 1;
+            continue;
+        };
         match kept.iter_mut().find(|(known, ..)| kind(known) == kind(row)) {
-            Some(known) if (accuracy, rate) > (known.2, known.1) => *known = (row, rate, accuracy),
+            Some(known) if rate > known.1 => *known = (row, rate, accuracy),
             Some(_) => {}
             None => kept.push((row, rate, accuracy)),
         }
     }
-    let names = labels(&kept.iter().map(|(row, ..)| *row).collect::<Vec<_>>(), Naming::Whole);
-    let spots = kept.iter().zip(names).enumerate().map(|(at, ((row, per_second, accuracy), name))| Spot {
-        tag: (at + 1).to_string(),
-        name,
-        per_second: *per_second,
-        accuracy: 100.0 * accuracy,
-        colour: if row.is_clear() { PURPLE } else { colour(row) },
-        shape: if row.is_clear() { Shape::Square } else { Shape::Circle },
-        filled: true,
-    });
-    (spots.collect(), format!("accuracy of {images} images of {dataset}"), hidden)
+    let spot = |(row, per_second, accuracy): (&'a Row, f64, f64)| {
+        let o = &row.outcome;
+        let key = o.key_bits.map_or_else(|| o.method.clone(), |bits| format!("{bits}{}", if row.toy { " toy" } else { "" }));
+        let tag = if row.is_clear() { String::new() } else { key };
+        (row, Spot { tag, per_second, accuracy: 100.0 * accuracy, colour: hue(row), shape: shape(&o.features), filled: !row.is_clear() })
+    };
+    (kept.into_iter().map(spot).collect(), format!("accuracy on {images} images of {dataset}"), hidden)
 }
 
-/// Finds a place for every tag that meets no marker and no other tag; none where there is no room.
-fn place(all: &[Spot], at: &[Point], ((left, top), (right, bottom)): (Point, Point)) -> Vec<Option<Point>> {
-    let mut taken: Vec<(Point, Point)> = at.iter().map(|(x, y)| ((x - 11, y - 11), (x + 11, y + 11))).collect();
+/// Finds a place for every tag that meets no marker and no other tag; none where there is no room, and for tags without words.
+fn place(all: &[&Spot], at: &[Point], ((left, top), (right, bottom)): (Point, Point)) -> Vec<Option<Point>> {
+    let reach = RADIUS * 4 / 3 + 1;
+    let mut taken: Vec<(Point, Point)> = at.iter().map(|(x, y)| ((x - reach, y - reach), (x + reach, y + reach))).collect();
     let mut places = Vec::new();
     for (spot, &(x, y)) in all.iter().zip(at) {
         let half = (text_width(&spot.tag) / 2 + 3, 17);
-        let near = [24, 34, 48, 66, 90, 120, 160].into_iter().flat_map(|r| {
-            let slant = r * 3 / 4;
-            [(r, 0), (-r, 0), (0, -r), (0, r), (slant, -slant), (-slant, -slant), (slant, slant), (-slant, slant)]
+        let near = [0, 8, 20, 36, 56, 80, 120, 170, 230].into_iter().flat_map(|r| {
+            let (across, down) = (half.0 + reach + r, half.1 + reach + r);
+            let slant = (across * 3 / 4, down * 3 / 4);
+            [(across, 0), (-across, 0), (0, -down), (0, down), (slant.0, -slant.1), (-slant.0, -slant.1), (slant.0, slant.1), (-slant.0, slant.1)]
         });
-        let found = near.map(|(dx, dy)| (x + dx, y + dy)).find(|&(x, y)| {
+        let found = near.map(|(dx, dy)| (x + dx, y + dy)).filter(|_| !spot.tag.is_empty()).find(|&(x, y)| {
             let (from, to) = ((x - half.0, y - half.1), (x + half.0, y + half.1));
             let inside = from.0 > left && to.0 < right && from.1 > top && to.1 < bottom;
             inside && taken.iter().all(|(a, b)| to.0 <= a.0 || b.0 <= from.0 || to.1 <= a.1 || b.1 <= from.1)
@@ -208,26 +221,49 @@ fn place(all: &[Spot], at: &[Point], ((left, top), (right, bottom)): (Point, Poi
     places
 }
 
-/// Writes what the tags stand for in two columns; returns the lowest pixel used.
-fn list(sheet: &mut Sheet, all: &[Spot], top: i32) -> i32 {
-    let half = (WIDTH - 2 * MARGIN) / 2;
+/// Names what hue, shape and filling of our markers say, one marker for each; returns the lowest pixel used.
+fn key(sheet: &mut Sheet, ours: &[(&Row, Spot)], top: i32) -> i32 {
+    let mut known: Vec<String> = Vec::new();
     let (mut x, mut y) = (MARGIN, top);
-    for spot in all {
-        let width = 78 + text_width(&spot.name) + 12;
-        // A name too long for a column takes the whole line.
-        if x > MARGIN && width > half {
+    for (row, spot) in ours {
+        let software = if row.software { " (software)" } else { "" };
+        let system = if row.is_clear() { "plaintext".to_owned() } else { format!("{}{software}", row.outcome.backend) };
+        let name = format!("{system}, {}", row.outcome.features) + mark(row);
+        let name = clip(&name, WIDTH - 2 * MARGIN - 44);
+        if known.contains(&name) {
+            continue;
+        }
+        let width = 44 + text_width(&name) + 24;
+        if x > MARGIN && x + width > WIDTH - MARGIN {
             (x, y) = (MARGIN, y + LEADING);
         }
-        sheet.small_marker(spot.shape, (x + 12, y + LEADING / 2), spot.colour, spot.filled);
-        sheet.text(spot.tag.as_str(), (x + 48, y + LEADING / 2), Align::Centre, BLACK);
-        for (at, line) in (0..).zip(wrap(&spot.name, WIDTH - 2 * MARGIN - 78)) {
+        sheet.swatch(spot.shape, (x + 14, y + LEADING / 2), spot.colour, spot.filled);
+        sheet.text(name.as_str(), (x + 38, y + LEADING / 2), Align::Left, BLACK);
+        x += width;
+        known.push(name);
+    }
+    y + LEADING
+}
+
+/// Writes what the letters stand for in three columns; returns the lowest pixel used.
+fn list<'a>(sheet: &mut Sheet, names: impl Iterator<Item = &'a str>, top: i32) -> i32 {
+    const COLUMNS: i32 = 3;
+    let column = (WIDTH - 2 * MARGIN) / COLUMNS;
+    let (mut x, mut y) = (MARGIN, top);
+    for name in names {
+        let width = text_width(name) + 12;
+        // A name too long for a column takes more of them.
+        let columns = (width + column - 1) / column;
+        if x > MARGIN && x + columns * column > WIDTH - MARGIN + COLUMNS {
+            (x, y) = (MARGIN, y + LEADING);
+        }
+        for (at, line) in (0..).zip(wrap(name, WIDTH - MARGIN - x)) {
             y += if at > 0 { LEADING } else { 0 };
-            sheet.text(line, (x + 78, y + LEADING / 2), Align::Left, BLACK);
+            sheet.text(line, (x, y + LEADING / 2), Align::Left, BLACK);
         }
-        if x > MARGIN || width > half {
+        x += columns * column;
+        if x + column > WIDTH - MARGIN + COLUMNS {
             (x, y) = (MARGIN, y + LEADING);
-        } else {
-            x += half;
         }
     }
     if x > MARGIN { y + LEADING } else { y }

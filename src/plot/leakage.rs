@@ -1,15 +1,17 @@
 //! What ciphertexts give away: accuracy of what was learnt from them, beside the share of the key and of the images that an attack recovers.
 
-use std::collections::BTreeMap;
-
-use super::axis::{Scale, step, ticks};
-use super::lines::{Axis, Dot, Level, Line, chart};
-use super::rows::{Entry, axis, lay_out, names_above};
-use super::sheet::{BLACK, BLUE, GREY, LEADING, MARGIN, ORANGE, PALE, Shape, Sheet, VERMILION};
+use super::axis::Axis;
+use super::lines::{Dot, Guide, Line, chart};
+use super::palette::{CLEAR, FOREIGN, KEY, LEARNT};
+use super::rows::{Entry, draw_axis, lay_out};
+use super::sheet::{Footer, GREY, LEADING, LEAST_POINTS, MARGIN, RADIUS, Shape, Sheet};
 use crate::record::leakage::Leak;
 
 /// Accuracy of guessing one of ten classes, in percent.
 const CHANCE: f64 = 10.0;
+
+/// Lines that stay within this many points are a sentence, not a figure.
+const FLAT: f64 = 2.0;
 
 /// A size that is varied: its name in the rows, the figure, the axis, and the size of a row as the axis shows it.
 type Varied = (&'static str, &'static str, &'static str, fn(&Leak) -> Option<f64>);
@@ -30,44 +32,46 @@ fn bits(bound: u64) -> f64 {
 pub(super) const SWEEPS: [&str; 4] = [VARIED[0].1, VARIED[1].1, VARIED[2].1, VARIED[3].1];
 
 /// Utility and secrecy along a size, one figure per size.
-pub(super) fn sweeps(rows: &[Leak], footer: &str) -> Vec<(&'static str, Result<Sheet, String>)> {
+pub(super) fn sweeps(rows: &[Leak], footer: &Footer) -> Vec<(&'static str, Result<Sheet, String>)> {
     VARIED.iter().map(|varied| (varied.1, along(rows, varied, footer))).collect()
 }
 
-fn along(rows: &[Leak], &(sweep, name, axis_name, size): &Varied, footer: &str) -> Result<Sheet, String> {
+fn along(rows: &[Leak], &(sweep, name, axis_name, size): &Varied, footer: &Footer) -> Result<Sheet, String> {
     let shown: Vec<(f64, &Leak)> =
         rows.iter().filter(|row| row.sweep == sweep && row.setting != "clear").filter_map(|row| Some((size(row)?, row))).collect();
     let line = |name: &str, colour, shape, filled, share: fn(&Leak) -> Option<f64>| {
         let mut dots: Vec<Dot> = shown.iter().filter_map(|(x, row)| share(row).map(|y| Dot { x: *x, y: 100.0 * y, range: None })).collect();
         dots.sort_by(|a, b| a.x.total_cmp(&b.x));
-        Line { name: name.into(), colour, shape, filled, dots, marks: (1, 0) }
+        Line { name: name.into(), colour, shape, filled, dots, every: 1 }
     };
     let lines: Vec<Line> = [
-        line("accuracy of a classifier trained on ciphertexts", BLUE, Shape::Circle, true, |row| row.accuracy),
-        line("entries of the key recovered by the attack", VERMILION, Shape::Square, true, |row| row.key_recovered),
-        line("test images decrypted by the attack", ORANGE, Shape::Triangle, false, |row| row.images_recovered),
+        line("classifier on ciphertexts", LEARNT, Shape::Circle, true, |row| row.accuracy),
+        line("key entries recovered", KEY, Shape::Square, true, |row| row.key_recovered),
+        line("test images decrypted", FOREIGN, Shape::Triangle, false, |row| row.images_recovered),
     ]
     .into_iter()
-    .filter(|line| line.dots.len() > 1)
+    .filter(|line| line.dots.len() >= LEAST_POINTS)
     .collect();
     if lines.is_empty() {
-        return Err(format!("no rows vary {sweep}"));
+        return Err(format!("no three rows vary {sweep}"));
     }
-    let mut levels = vec![Level { name: "guessing".into(), y: CHANCE, colour: GREY }];
+    let ends = |values: &mut dyn Iterator<Item = f64>| values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    let span = |line: &Line| ends(&mut line.dots.iter().map(|dot| dot.y));
+    if lines.iter().all(|line| span(line).1 - span(line).0 < FLAT) {
+        let levels: Vec<String> = lines.iter().map(|line| format!("{} {:.0} to {:.0} %", line.name, span(line).0, span(line).1)).collect();
+        return Err(format!("nothing changes with the {axis_name}: {}", levels.join(", ")));
+    }
+    let mut guides = vec![Guide { name: "guessing".into(), points: vec![(0.0, CHANCE)], colour: GREY }];
     if let Some(accuracy) = rows.iter().find(|row| row.sweep == sweep && row.setting == "clear").and_then(|row| row.accuracy) {
-        levels.insert(0, Level { name: "the same classifier trained on plaintext".into(), y: 100.0 * accuracy, colour: BLACK });
+        guides.insert(0, Guide { name: "classifier on plaintext".into(), points: vec![(0.0, 100.0 * accuracy)], colour: CLEAR });
     }
-    let ends = lines.iter().flat_map(|l| &l.dots).fold((f64::INFINITY, 0.0_f64), |(low, high), dot| (low.min(dot.x), high.max(dot.x)));
-    let x = if sweep == "key-columns" {
-        let all: BTreeMap<u64, f64> = shown.iter().map(|(x, _)| (*x as u64, *x)).collect();
-        Axis::new(axis_name, ends, true, all.into_iter().map(|(n, x)| (x, n.to_string())).collect())
-    } else {
-        let whole = ticks(ends.0, ends.1).into_iter().filter(|t| t.fract() == 0.0);
-        Axis::new(axis_name, ends, false, whole.map(|t| (t, format!("{t:.0}"))).collect())
+    let sizes = || lines.iter().flat_map(|l| l.dots.iter().map(|dot| dot.x));
+    let x_axis = |room| {
+        if sweep == "key-columns" { Axis::sizes(axis_name, sizes(), room) } else { Axis::whole(axis_name, ends(&mut sizes()), room) }
     };
-    let named = (0..=5).map(|at| (20.0 * f64::from(at), (20 * at).to_string())).collect();
-    let y = Axis::new("share (%)", (0.0, 100.0), false, named);
-    Ok(chart(name, (&x, &y), &lines, &levels, &format!("{}{footer}", sizes(&shown))))
+    let y_axis = |room| Axis::linear("share (%)", (0.0, 100.0), room);
+    let footer = footer.with("recovered and decrypted by the attack").with(self::sizes(&shown));
+    Ok(chart(name, (&x_axis, &y_axis), &lines, &guides, &footer))
 }
 
 /// The sizes that the rows share.
@@ -89,14 +93,14 @@ fn sizes(rows: &[(f64, &Leak)]) -> String {
         shared("", &|r| r.training_images.map(|n| format!("{n} training images"))),
         shared("", &|r| r.test_images.map(|n| format!("{n} test images"))),
     ];
-    parts.into_iter().flatten().map(|part| part + "; ").collect()
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// A setting and its numbers.
 type Named<'a> = (&'a str, Vec<f64>);
 
 /// Accuracy by network and setting, a marker for each seed.
-pub(super) fn training(rows: &[Leak], footer: &str) -> Result<Sheet, String> {
+pub(super) fn training(rows: &[Leak], footer: &Footer) -> Result<Sheet, String> {
     let shown: Vec<(&Leak, f64)> = rows.iter().filter_map(|row| Some((row, row.accuracy?))).collect();
     let mut groups: Vec<(&str, Vec<Named<'_>>)> = Vec::new();
     for (row, accuracy) in &shown {
@@ -114,13 +118,6 @@ pub(super) fn training(rows: &[Leak], footer: &str) -> Result<Sheet, String> {
     let (Some(least), Some(most)) = (all().min_by(f64::total_cmp), all().max_by(f64::total_cmp)) else {
         return Err("no row has an accuracy".into());
     };
-    // An axis that keeps the origin when the values fill it anyway; else one that shows the differences and says where it starts.
-    let (low, high) = if least < 40.0 {
-        (0.0, 100.0)
-    } else {
-        let step = step(least, most);
-        ((least / step).floor() * step, ((most / step).ceil() * step).min(100.0))
-    };
     let mut sheet = Sheet::new("ciphertext-training");
     let mut entries = Vec::new();
     for (network, settings) in &groups {
@@ -132,25 +129,29 @@ pub(super) fn training(rows: &[Leak], footer: &str) -> Result<Sheet, String> {
         }
     }
     let layout = lay_out(&mut sheet, MARGIN, "mean", &entries);
-    let scale = Scale::linear((low, high), layout.x);
-    let decimals = usize::from(step(low, high) < 1.0);
-    let named: Vec<(i32, String)> = ticks(low, high).into_iter().map(|t| (scale.at(t), format!("{t:.decimals$}"))).collect();
-    let start = if low > 0.0 { format!(", the axis starts at {low:.decimals$}") } else { String::new() };
-    let name = format!("accuracy on test images (%), a marker for each seed{start}");
-    let bottom = axis(&mut sheet, &layout, &named, &name, names_above(&layout, &entries));
-    if low < CHANCE {
+    let axis = Axis::percent("accuracy on test images (%)", (least, most), layout.room());
+    let scale = layout.scale(&axis);
+    let bottom = draw_axis(&mut sheet, &layout, &axis);
+    let guessing = axis.range.0 < CHANCE;
+    if guessing {
         sheet.dashed((scale.at(CHANCE), layout.span.0 + LEADING), (scale.at(CHANCE), layout.span.1), GREY);
     }
     for ((setting, accuracies), &y) in groups.iter().flat_map(|(_, settings)| settings).zip(&layout.y) {
-        sheet.line(vec![(layout.x.0, y), (layout.x.1, y)], PALE, 2);
         let clear = *setting == "clear";
-        for &accuracy in accuracies {
-            let (shape, colour) = if clear { (Shape::Square, BLACK) } else { (Shape::Circle, BLUE) };
-            sheet.small_marker(shape, (scale.at(accuracy), y), colour, !clear);
+        let mut places: Vec<i32> = accuracies.iter().map(|accuracy| scale.at(*accuracy)).collect();
+        places.sort_unstable();
+        // Markers that would hide each other take turns above and below the middle of their row.
+        let lanes = [0, -RADIUS, RADIUS];
+        let mut last: [i32; 3] = [i32::MIN / 2; 3];
+        for x in places {
+            let lane = (0..3).find(|lane| x - last[*lane] >= 2 * RADIUS).unwrap_or(0);
+            last[lane] = x;
+            let (shape, colour) = if clear { (Shape::Square, CLEAR) } else { (Shape::Circle, FOREIGN) };
+            sheet.marker(shape, (x, y + lanes[lane]), colour, !clear);
         }
     }
-    let note = if low < CHANCE { format!("dashed: guessing; {footer}") } else { footer.to_owned() };
-    Ok(sheet.finish(bottom, &note))
+    let note = if guessing { "dashed: guessing" } else { "" };
+    Ok(sheet.finish(bottom, &footer.with("a marker for each seed").with(note).with(axis.start().unwrap_or_default())))
 }
 
 #[cfg(test)]

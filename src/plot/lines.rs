@@ -1,12 +1,14 @@
 //! The chart of lines that several figures share: a quantity over another, a line for each kind of row, names at the line ends or below.
 
+use std::collections::BTreeMap;
+
 use plotters::style::RGBColor;
 
-use super::axis::Scale;
-use super::sheet::{Align, BLACK, GREY, LEADING, MARGIN, PALE, Point, Shape, Sheet, WIDTH, text_width, wrap};
+use super::axis::{Axis, Room, Scale};
+use super::sheet::{Align, BLACK, Footer, GREY, INSET, LEADING, MARGIN, PALE, Point, RADIUS, Shape, Sheet, WIDTH, clip, text_width, wrap};
 
 /// Height of the data in pixels; more where there are many names beside it.
-const HEIGHT: i32 = 560;
+const HEIGHT: i32 = 520;
 
 /// A point with the ends of its interval, where it has one.
 pub(super) struct Dot {
@@ -15,155 +17,154 @@ pub(super) struct Dot {
     pub range: Option<(f64, f64)>,
 }
 
-/// Points that belong together, in the order of x. The line goes through all of them; markers stand at every `marks.0`-th, from number `marks.1` on.
+impl Dot {
+    /// The value and the ends of its interval.
+    pub(super) fn extent(&self) -> [f64; 3] {
+        let (low, high) = self.range.unwrap_or((self.y, self.y));
+        [low, self.y, high]
+    }
+}
+
+/// Points that belong together, in the order of x. The line goes through all of them; markers stand at every `every`-th.
 pub(super) struct Line {
     pub name: String,
     pub colour: RGBColor,
     pub shape: Shape,
     pub filled: bool,
     pub dots: Vec<Dot>,
-    pub marks: (usize, usize),
+    pub every: usize,
 }
 
-/// A level that lines are to be compared with.
-pub(super) struct Level {
+/// What lines are to be compared with, drawn dashed: a level, or a slope through points.
+pub(super) struct Guide {
     pub name: String,
-    pub y: f64,
     pub colour: RGBColor,
+    /// Points of a slope; one alone is a level.
+    pub points: Vec<(f64, f64)>,
 }
 
-/// A number that an axis names, and a word below it.
-pub(super) struct Tick {
-    pub at: f64,
-    pub name: String,
-    pub below: &'static str,
+/// What stands in a legend before a name.
+#[derive(Clone, Copy)]
+enum Swatch {
+    Marker(Shape, RGBColor, bool),
+    Dashes(RGBColor),
 }
 
-/// An axis: range, whether it is logarithmic, what it names, and its own name.
-pub(super) struct Axis {
-    pub range: (f64, f64),
-    pub log: bool,
-    pub ticks: Vec<Tick>,
-    pub name: String,
-}
-
-impl Axis {
-    /// Without words below the numbers.
-    pub(super) fn new(name: impl Into<String>, range: (f64, f64), log: bool, ticks: Vec<(f64, String)>) -> Self {
-        Self { range, log, ticks: ticks.into_iter().map(|(at, name)| Tick { at, name, below: "" }).collect(), name: name.into() }
-    }
-
-    fn scale(&self, pixels: (i32, i32)) -> Scale {
-        if self.log { Scale::log(self.range, pixels) } else { Scale::linear(self.range, pixels) }
+impl Swatch {
+    fn draw(self, sheet: &mut Sheet, at: Point) {
+        match self {
+            Self::Marker(shape, colour, filled) => sheet.swatch(shape, at, colour, filled),
+            Self::Dashes(colour) => sheet.dashed((at.0 - 19, at.1), (at.0 + 19, at.1), colour),
+        }
     }
 }
+
+/// How a chart comes by its axes, once their room is known.
+pub(super) type Axes<'a> = (&'a dyn Fn(Room) -> Axis, &'a dyn Fn(Room) -> Axis);
 
 /// Draws the chart.
-pub(super) fn chart(name: &'static str, (x_axis, y_axis): (&Axis, &Axis), lines: &[Line], levels: &[Level], footer: &str) -> Sheet {
+pub(super) fn chart(name: &'static str, (x_axis, y_axis): Axes<'_>, lines: &[Line], guides: &[Guide], footer: &Footer) -> Sheet {
     let mut sheet = Sheet::new(name);
-    let names = lines.iter().map(|s| text_width(&s.name)).chain(levels.iter().map(|l| text_width(&l.name))).max().unwrap_or(0);
-    // Names stand at the line ends where that leaves the data more than half of the width, else below.
-    let beside = names <= WIDTH * 2 / 5;
-    let count = i32::try_from(lines.len() + levels.len()).unwrap_or(1);
+    let names = lines.iter().map(|s| text_width(&s.name)).chain(guides.iter().map(|l| text_width(&l.name))).max().unwrap_or(0);
+    // Names stand at the line ends where that leaves the data two thirds of the width, else below.
+    let beside = names + 84 <= WIDTH * 3 / 8;
+    let count = i32::try_from(lines.len() + guides.len()).unwrap_or(1);
     let height = if beside { HEIGHT.max(count * LEADING) } else { HEIGHT };
-    let numbers = y_axis.ticks.iter().map(|t| text_width(&t.name)).max().unwrap_or(0);
+    let (top, bottom) = (MARGIN + LEADING / 2, MARGIN + LEADING / 2 + height);
+    let y_axis = y_axis(Room::Up(height - 2 * INSET));
+    let numbers = y_axis.names().map(text_width).max().unwrap_or(0);
     let left = MARGIN + LEADING + numbers + 16;
     let right = if beside { WIDTH - MARGIN - names - 84 } else { WIDTH - MARGIN - 20 };
-    let (top, bottom) = (MARGIN + LEADING / 2, MARGIN + LEADING / 2 + height);
-    let y = y_axis.scale((bottom, top));
-    let x = x_axis.scale((left + 45, right - 20));
+    let inside = (left + INSET + 10, right - INSET - 10);
+    let x_axis = x_axis(Room::Across(inside.1 - inside.0));
+    let (x, y) = (x_axis.scale(inside), y_axis.scale((bottom - INSET, top + INSET)));
 
+    sheet.axis(y_axis.names());
+    sheet.axis(x_axis.names());
     for tick in &y_axis.ticks {
         let at = y.at(tick.at);
-        sheet.line(vec![(left, at), (right, at)], PALE, 2);
-        sheet.text(tick.name.as_str(), (left - 12, at), Align::Right, BLACK);
+        if tick.name.is_empty() {
+            sheet.line(vec![(left - 5, at), (left, at)], GREY, 2);
+        } else {
+            sheet.line(vec![(left, at), (right, at)], PALE, 2);
+            sheet.text(tick.name.as_str(), (left - 12, at), Align::Right, BLACK);
+        }
     }
-    sheet.upright(y_axis.name.as_str(), (MARGIN + 16, i32::midpoint(top, bottom)), BLACK);
-    sheet.line(vec![(left, top), (left, bottom), (right, bottom)], GREY, 3);
-    let mut free = i32::MIN;
+    sheet.upright(&y_axis.name, (MARGIN + 16, i32::midpoint(top, bottom)), height, BLACK);
+    sheet.frame((left, top), (right, bottom));
     for tick in &x_axis.ticks {
         let at = x.at(tick.at);
-        sheet.line(vec![(at, bottom), (at, bottom + 8)], GREY, 2);
-        let half = text_width(&tick.name).max(text_width(tick.below)) / 2;
-        if at - half < free {
+        sheet.line(vec![(at, bottom), (at, bottom + if tick.name.is_empty() { 5 } else { 8 })], GREY, 2);
+        if tick.name.is_empty() {
             continue;
         }
         sheet.text(tick.name.as_str(), (at, bottom + 12 + LEADING / 2), Align::Centre, BLACK);
         if !tick.below.is_empty() {
             sheet.text(tick.below, (at, bottom + 12 + LEADING * 3 / 2), Align::Centre, GREY);
         }
-        free = at + half + 12;
     }
-    let words_below = x_axis.ticks.iter().any(|t| !t.below.is_empty());
+    let words_below = x_axis.ticks.iter().any(|t| !t.name.is_empty() && !t.below.is_empty());
     let mut foot = bottom + 12 + LEADING * 3 / 2 + if words_below { LEADING } else { 0 };
-    let (half, centre) = (text_width(&x_axis.name) / 2, i32::midpoint(left, right));
-    sheet.text(x_axis.name.as_str(), (centre.clamp(MARGIN + half, (WIDTH - MARGIN - half).max(MARGIN + half)), foot), Align::Centre, BLACK);
+    let words = clip(&x_axis.name, WIDTH - 2 * MARGIN);
+    let (half, centre) = (text_width(&words) / 2 + 1, i32::midpoint(left, right));
+    sheet.text(words, (centre.clamp(MARGIN + half, (WIDTH - MARGIN - half).max(MARGIN + half)), foot), Align::Centre, BLACK);
     foot += LEADING / 2;
 
-    for level in levels {
-        let at = y.at(level.y);
-        sheet.dashed((left, at), (right, at), level.colour);
-    }
-    let mut ends: Vec<End<'_>> = Vec::new();
-    for line in lines {
-        let Some(last) = line.dots.last() else { continue };
-        ends.push(End { name: &line.name, at: (x.at(last.x), y.at(last.y)), colour: line.colour, marker: Some((line.shape, line.filled)) });
-        if !beside {
-            foot = listed(&mut sheet, foot, &line.name, |sheet, at| sheet.marker(line.shape, at, line.colour, line.filled));
+    for guide in guides {
+        let points: Vec<Point> = match guide.points.as_slice() {
+            [(_, level)] => vec![(left, y.at(*level)), (right, y.at(*level))],
+            points => points.iter().map(|(at, value)| (x.at(*at), y.at(*value))).collect(),
+        };
+        for pair in points.windows(2) {
+            sheet.dashed(pair[0], pair[1], guide.colour);
         }
     }
-    for level in levels {
-        ends.push(End { name: &level.name, at: (right, y.at(level.y)), colour: level.colour, marker: None });
-        if !beside {
-            foot = listed(&mut sheet, foot, &level.name, |sheet, at| sheet.dashed((at.0 - 19, at.1), (at.0 + 19, at.1), level.colour));
-        }
-    }
+    let of_line = |line: &Line| {
+        let last = line.dots.last().map_or((right, bottom), |last| (x.at(last.x), y.at(last.y)));
+        (line.name.clone(), last, Swatch::Marker(line.shape, line.colour, line.filled))
+    };
+    let of_guide = |guide: &Guide| {
+        let last = guide.points.last().map_or((right, bottom), |(at, value)| (if guide.points.len() > 1 { x.at(*at) } else { right }, y.at(*value)));
+        (guide.name.clone(), last, Swatch::Dashes(guide.colour))
+    };
+    let mut ends: Vec<(String, Point, Swatch)> = lines.iter().map(of_line).chain(guides.iter().map(of_guide)).collect();
+    ends.iter().for_each(|(name, ..)| sheet.label(name));
     // Leaders lie below the data.
     if beside {
         name_ends(&mut sheet, &mut ends, right, (top, bottom));
+    } else {
+        foot = legend(&mut sheet, foot, &ends);
     }
-    for line in lines {
-        draw_line(&mut sheet, line, &x, &y);
-    }
+    draw(&mut sheet, lines, &x, &y);
     sheet.finish(foot, footer)
 }
 
-fn draw_line(sheet: &mut Sheet, line: &Line, x: &Scale, y: &Scale) {
-    if line.dots.len() > 1 {
-        sheet.line(line.dots.iter().map(|dot| (x.at(dot.x), y.at(dot.y))).collect(), line.colour, 4);
+/// Draws lines, then intervals, then markers. Markers that would hide each other stand side by side.
+fn draw(sheet: &mut Sheet, lines: &[Line], x: &Scale, y: &Scale) {
+    let at = |dot: &Dot| (x.at(dot.x), y.at(dot.y));
+    for line in lines {
+        sheet.course(line.dots.iter().map(at).collect(), line.colour);
     }
-    let (every, first) = line.marks;
-    for dot in line.dots.iter().skip(first).step_by(every.max(1)) {
-        let at = (x.at(dot.x), y.at(dot.y));
+    let marked = || lines.iter().flat_map(|line| line.dots.iter().step_by(line.every.max(1)).map(move |dot| (line, dot)));
+    let place = |dot: &Dot| (at(dot).0, at(dot).1 / RADIUS);
+    let mut crowd: BTreeMap<(i32, i32), (i32, i32)> = BTreeMap::new();
+    marked().for_each(|(_, dot)| crowd.entry(place(dot)).or_default().0 += 1);
+    for (line, dot) in marked() {
+        let (all, before) = crowd.entry(place(dot)).or_default();
+        let beside = (2 * *before - (*all - 1)) * (RADIUS - 2);
+        *before += 1;
+        let middle = (at(dot).0 + beside, at(dot).1);
         if let Some((low, high)) = dot.range {
-            let (low, high) = (y.at(low), y.at(high));
-            sheet.line(vec![(at.0, low), (at.0, high)], line.colour, 3);
-            for end in [low, high] {
-                sheet.line(vec![(at.0 - 9, end), (at.0 + 9, end)], line.colour, 3);
-            }
+            sheet.interval(middle, ((middle.0, y.at(low)), (middle.0, y.at(high))), line.colour);
         }
-        // A smaller one leaves short intervals in sight.
-        if dot.range.is_some() {
-            sheet.small_marker(line.shape, at, line.colour, line.filled);
-        } else {
-            sheet.marker(line.shape, at, line.colour, line.filled);
-        }
+        sheet.marker(line.shape, middle, line.colour, line.filled);
     }
-}
-
-/// A line's last point and the name that belongs there.
-struct End<'a> {
-    name: &'a str,
-    at: Point,
-    colour: RGBColor,
-    /// Shape and filling of the line's markers; a line without markers has none here either.
-    marker: Option<(Shape, bool)>,
 }
 
 /// Writes names beside the data in the order of the line ends, moved apart where the ends lie closer than text.
-fn name_ends(sheet: &mut Sheet, ends: &mut [End<'_>], right: i32, (top, bottom): (i32, i32)) {
-    ends.sort_by_key(|end| end.at.1);
-    let mut places: Vec<i32> = ends.iter().map(|end| end.at.1).collect();
+fn name_ends(sheet: &mut Sheet, ends: &mut [(String, Point, Swatch)], right: i32, (top, bottom): (i32, i32)) {
+    ends.sort_by_key(|(_, at, _)| at.1);
+    let mut places: Vec<i32> = ends.iter().map(|(_, at, _)| at.1).collect();
     let mut free = top;
     for place in &mut places {
         *place = (*place).max(free);
@@ -174,24 +175,32 @@ fn name_ends(sheet: &mut Sheet, ends: &mut [End<'_>], right: i32, (top, bottom):
         *place = (*place).min(free);
         free = *place - LEADING;
     }
-    for (end, place) in ends.iter().zip(places) {
-        // Without a marker the leader runs on to the name, in the line's own colour.
-        let (to, colour) = if end.marker.is_some() { (right + 42, PALE) } else { (right + 74, end.colour) };
-        sheet.line(vec![end.at, (right + 6, end.at.1), (right + 42, place), (to, place)], colour, if end.marker.is_some() { 2 } else { 3 });
-        if let Some((shape, filled)) = end.marker {
-            sheet.marker(shape, (right + 60, place), end.colour, filled);
-        }
-        sheet.text(end.name, (right + 82, place), Align::Left, BLACK);
+    for ((name, at, swatch), place) in ends.iter().zip(places) {
+        sheet.line(vec![*at, (right + 6, at.1), (right + 34, place), (right + 42, place)], PALE, 2);
+        swatch.draw(sheet, (right + 60, place));
+        sheet.text(name.as_str(), (right + 84, place), Align::Left, BLACK);
     }
 }
 
-/// Writes one line of a key below the figure; returns the lowest pixel used.
-pub(super) fn listed(sheet: &mut Sheet, foot: i32, name: &str, mark: impl Fn(&mut Sheet, Point)) -> i32 {
-    let mut foot = foot;
-    mark(sheet, (MARGIN + 22, foot + LEADING / 2 + 8));
-    for line in wrap(name, WIDTH - 2 * MARGIN - 60) {
-        sheet.text(line, (MARGIN + 60, foot + LEADING / 2 + 8), Align::Left, BLACK);
-        foot += LEADING;
+/// Writes names below the figure, two in a line where they are short; returns the lowest pixel used.
+fn legend(sheet: &mut Sheet, foot: i32, ends: &[(String, Point, Swatch)]) -> i32 {
+    let half = (WIDTH - 2 * MARGIN) / 2;
+    let (mut x, mut y) = (MARGIN, foot + LEADING / 2 + 8);
+    for (name, _, swatch) in ends {
+        let long = 60 + text_width(name) + 16 > half;
+        if long && x > MARGIN {
+            (x, y) = (MARGIN, y + LEADING);
+        }
+        swatch.draw(sheet, (x + 22, y));
+        for (at, line) in (0..).zip(wrap(name, WIDTH - 2 * MARGIN - 60)) {
+            y += if at > 0 { LEADING } else { 0 };
+            sheet.text(line, (x + 60, y), Align::Left, BLACK);
+        }
+        if long || x > MARGIN {
+            (x, y) = (MARGIN, y + LEADING);
+        } else {
+            x += half;
+        }
     }
-    foot
+    (if x > MARGIN { y } else { y - LEADING }) + LEADING / 2
 }

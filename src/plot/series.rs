@@ -1,12 +1,12 @@
 //! Rows as lines over one of their sizes, and the choice of rows where there are more than a figure can hold.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use plotters::style::RGBColor;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::lines::{Dot, Line};
-use super::sheet::{BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, Shape, VERMILION};
-use crate::report::{Naming, Row, labels, pool};
+use super::palette::{hue, shape};
+use super::rows::Entry;
+use super::sheet::{Footer, LEAST_POINTS, Shape, WIDTH, text_width};
+use crate::report::{DIMENSIONS, Naming, Row, labels, pool};
 
 /// More lines than this cannot be told apart.
 const MOST_LINES: usize = 12;
@@ -47,13 +47,10 @@ impl Over {
     fn neutral(self, row: &Row) -> Row {
         let mut row = row.clone();
         let o = &mut row.outcome;
-        (o.batch, o.images, o.slot_bits) = (None, 0, None);
+        (o.batch, o.images, o.slot_bits, o.inputs_per_ciphertext) = (None, 0, None, None);
         match self {
             // The packing usually follows from the key size; none at all is another thing.
-            Self::Key => {
-                (o.key_bits, o.packing) = (Some(2048), o.packing.min(2));
-                o.inputs_per_ciphertext = o.inputs_per_ciphertext.map(|inputs| inputs.min(2));
-            }
+            Self::Key => (o.key_bits, o.packing) = (Some(2048), o.packing.min(2)),
             Self::Threads => o.threads = 0,
             Self::Packing => o.packing = 1,
             Self::Batch => {}
@@ -88,8 +85,8 @@ impl Quantity {
     }
 }
 
-/// Lines over a size: one for all rows that differ in nothing else. Where several rows share a point, the fastest is drawn. Lines of one point only are left
-/// out; the number counts rows that are not drawn.
+/// Lines over a size: one for all rows that differ in nothing else. Where several rows share a point, the fastest is drawn. Lines of fewer than three
+/// points are left out; the number counts rows that are not drawn.
 pub(super) fn lines(rows: &[&Row], over: Over, quantity: Quantity) -> (Vec<Line>, usize) {
     let mut groups: Vec<(String, Row, BTreeMap<u32, &Row>)> = Vec::new();
     let mut candidates = 0;
@@ -102,16 +99,7 @@ pub(super) fn lines(rows: &[&Row], over: Over, quantity: Quantity) -> (Vec<Line>
             "{:?}",
             (
                 (&o.workload, &o.scheme, &o.backend, neutral.software, &o.dataset, &o.features, &o.method, &o.encryption, o.key_bits),
-                (
-                    &o.division,
-                    (o.packing, o.inputs_per_ciphertext),
-                    o.feature_bits,
-                    o.weight_bits,
-                    o.threads,
-                    &o.rerandomisation,
-                    pool(&row.outcome),
-                    o.verified
-                ),
+                (&o.division, o.packing, o.feature_bits, o.weight_bits, o.threads, &o.rerandomisation, pool(&row.outcome), o.verified),
             )
         );
         let at = groups.iter().position(|(known, ..)| *known == identity).unwrap_or_else(|| {
@@ -123,7 +111,7 @@ pub(super) fn lines(rows: &[&Row], over: Over, quantity: Quantity) -> (Vec<Line>
             dots.insert(size, row);
         }
     }
-    groups.retain(|(.., dots)| dots.len() > 1);
+    groups.retain(|(.., dots)| dots.len() >= LEAST_POINTS);
     let best = |dots: &BTreeMap<u32, &Row>| {
         dots.values().filter_map(|row| quantity.of(row)).map(|(v, _)| v).fold(f64::NAN, |a, b| if quantity.better(a, b) { a } else { b })
     };
@@ -137,35 +125,112 @@ pub(super) fn lines(rows: &[&Row], over: Over, quantity: Quantity) -> (Vec<Line>
 
 fn styled(groups: &[(String, Row, BTreeMap<u32, &Row>)], over: Over, quantity: Quantity) -> Vec<Line> {
     let rows: Vec<&Row> = groups.iter().map(|(_, row, _)| row).collect();
-    let names = labels(&rows, if over == Over::Key { Naming::OverKeys } else { Naming::Whole });
-    // Colour says the backend, shape the rest. Where there is one backend and colours enough, colour says the line.
-    let rest: Vec<String> = names.iter().zip(&rows).map(|(name, row)| name.replacen(&row.outcome.backend, "", 1)).collect();
-    let mut kinds: Vec<&str> = Vec::new();
-    let backends: BTreeSet<&str> = rows.iter().map(|r| r.outcome.backend.as_str()).collect();
-    let free = [BLUE, VERMILION, GREEN, BLACK, ORANGE, SKY];
-    let all = groups.iter().zip(&rest).zip(names.iter()).enumerate().map(|(at, (((_, row, dots), rest), name))| {
-        let kind = kinds.iter().position(|k| *k == rest.as_str()).unwrap_or_else(|| {
-            kinds.push(rest);
-            kinds.len() - 1
-        });
+    let names = names(&rows, if over == Over::Key { Naming::OverKeys } else { Naming::Whole });
+    // Hue says the backend, shape the features. Lines that agree in both are hollow in turn, then take shapes that no features have.
+    let mut twins: HashMap<(&str, &str), usize> = HashMap::new();
+    let all = groups.iter().zip(&rows).zip(names).map(|(((.., dots), row), name)| {
+        let twin = twins.entry((row.outcome.backend.as_str(), row.outcome.features.as_str())).or_default();
+        let shapes = [shape(&row.outcome.features), Shape::Diamond, Shape::Wedge];
+        let (shape, filled) = (shapes[*twin / 2 % shapes.len()], *twin % 2 == 0);
+        *twin += 1;
         let dots = dots.iter().filter_map(|(size, row)| quantity.of(row).map(|(y, range)| Dot { x: f64::from(*size), y, range }));
-        let own = if backends.len() == 1 && groups.len() <= free.len() { free[at] } else { colour(row) };
-        Line { name: name.clone(), colour: own, shape: SHAPES[kind % SHAPES.len()], filled: kind < SHAPES.len(), dots: dots.collect(), marks: (1, 0) }
+        Line { name, colour: hue(row), shape, filled, dots: dots.collect(), every: 1 }
     });
     all.collect()
 }
 
-const SHAPES: [Shape; 5] = [Shape::Circle, Shape::Square, Shape::Triangle, Shape::Diamond, Shape::Wedge];
+/// Marks rows whose features are computed before anything is encrypted.
+const OPEN: &str = "\u{2021}";
 
-/// The colour of a row's backend.
-pub(super) fn colour(row: &Row) -> RGBColor {
-    match row.outcome.backend.as_str() {
-        "reference" => BLACK,
-        "gmp" => BLUE,
-        "ifma" => VERMILION,
-        "gpu" => GREEN,
-        _ => PURPLE,
+/// Names for rows of a figure: the labels that tables have, with a mark where the division is open. [`open`] explains it.
+pub(super) fn names(rows: &[&Row], naming: Naming) -> Vec<String> {
+    unmarked(rows, naming).into_iter().zip(rows).map(|(name, row)| format!("{name}{}", mark(row))).collect()
+}
+
+/// The same without the mark, which a heading has.
+fn unmarked(rows: &[&Row], naming: Naming) -> Vec<String> {
+    let mut rows: Vec<Row> = rows.iter().map(|row| (*row).clone()).collect();
+    rows.iter_mut().filter(|row| row.outcome.division == "open").for_each(|row| row.outcome.division = "closed".into());
+    labels(&rows.iter().collect::<Vec<_>>(), naming)
+}
+
+/// The mark of a row, if it has one.
+pub(super) fn mark(row: &Row) -> &'static str {
+    if row.outcome.division == "open" && !row.is_clear() { OPEN } else { "" }
+}
+
+/// What the mark of open rows means, where there are some.
+pub(super) fn open(rows: &[&Row]) -> String {
+    if rows.iter().any(|row| !mark(row).is_empty()) { format!("{OPEN} open: features computed in clear, then encrypted") } else { String::new() }
+}
+
+/// What all rows of a figure share of what somebody chose, in the words of captions.
+pub(super) fn subject(rows: &[&Row]) -> String {
+    let said = DIMENSIONS.iter().filter(|d| ["dataset", "features", "encr.", "key", "network", "threads"].contains(&d.name)).filter_map(|d| {
+        let values: BTreeSet<String> = rows.iter().filter_map(|row| (d.value)(row)).collect();
+        values.first().filter(|_| values.len() == 1).and_then(|value| d.said(value))
+    });
+    said.collect::<Vec<_>>().join(", ")
+}
+
+/// Rows under a heading, each with its name inside it.
+pub(super) type Group<'a> = (String, Vec<(String, &'a Row)>);
+
+/// Rows in groups of equal features, of equal keys, or of both where these differ: what a heading says leaves the names, so that they stand beside their row. The
+/// order stays but for that. Groups that few rows share make no heading.
+pub(super) fn grouped<'a>(rows: &[&'a Row]) -> Vec<Group<'a>> {
+    let ways = [(true, false), (false, true), (true, true)].into_iter().filter_map(|way| groups(rows, way));
+    let all: Vec<Vec<Group<'a>>> = ways.collect();
+    let longest = |groups: &Vec<Group<'a>>| groups.iter().flat_map(|(_, rows)| rows).map(|(name, _)| text_width(name)).max().unwrap_or(0);
+    let plain = || vec![(String::new(), names(rows, Naming::Whole).into_iter().zip(rows.iter().copied()).collect())];
+    let short = all.iter().position(|groups| longest(groups) <= WIDTH / 3).or_else(|| (0..all.len()).min_by_key(|at| longest(&all[*at])));
+    short.map_or_else(plain, |at| all.into_iter().nth(at).unwrap_or_else(plain))
+}
+
+/// The groups of one way: by features, by key; none where rows do not differ in it or most would stand alone.
+fn groups<'a>(rows: &[&'a Row], (by_features, by_key): (bool, bool)) -> Option<Vec<Group<'a>>> {
+    let features = |row: &Row| by_features.then(|| (row.outcome.dataset.clone(), row.outcome.features.clone()));
+    let key = |row: &Row| by_key.then_some(row.outcome.key_bits).flatten();
+    let differ = |part: &dyn Fn(&Row) -> String| rows.iter().map(|row| part(row)).filter(|part| !part.is_empty()).collect::<BTreeSet<_>>().len() > 1;
+    let sets = differ(&|row| row.outcome.dataset.clone());
+    let fits = (!by_features || differ(&|row| format!("{:?}", features(row))))
+        && (!by_key || differ(&|row| key(row).map_or_else(String::new, |k| k.to_string())));
+    let mut sorted = rows.to_vec();
+    // Features stay in the order in which they come.
+    let first = |row: &Row| rows.iter().position(|other| features(other) == features(row));
+    sorted.sort_by_key(|row| (first(row), key(row)));
+    let chunks: Vec<&[&Row]> = sorted.chunk_by(|a, b| (features(a), key(a)) == (features(b), key(b))).collect();
+    if !fits || 2 * chunks.len() > rows.len() {
+        return None;
     }
+    let group = |rows: &[&'a Row]| {
+        let o = &rows[0].outcome;
+        let mut parts = Vec::new();
+        if by_features {
+            let open = rows.iter().find(|row| !mark(row).is_empty()).map_or("", |row| mark(row));
+            parts.push(format!("{}{}{open}", if sets { format!("{} ", o.dataset) } else { String::new() }, o.features));
+        }
+        if by_key {
+            parts.push(o.key_bits.map_or_else(|| "no key".into(), |bits| format!("{bits}-bit key{}", if rows[0].toy { ", toy" } else { "" })));
+        }
+        let naming = if by_key { Naming::WithinKey } else { Naming::Whole };
+        let names = if by_features { unmarked(rows, naming) } else { names(rows, naming) };
+        (parts.join(", "), names.into_iter().zip(rows.iter().copied()).collect())
+    };
+    Some(chunks.into_iter().map(group).collect())
+}
+
+/// Groups as lines of a chart with one row per spec, and the rows in that order.
+pub(super) fn entries<'a>(groups: Vec<Group<'a>>, value: impl Fn(&Row) -> String) -> (Vec<Entry>, Vec<&'a Row>) {
+    let (mut entries, mut shown) = (Vec::new(), Vec::new());
+    for (heading, rows) in groups {
+        entries.extend(Some(heading).filter(|heading| !heading.is_empty()).map(Entry::Heading));
+        for (name, row) in rows {
+            entries.push(Entry::Row(name, value(row)));
+            shown.push(row);
+        }
+    }
+    (entries, shown)
 }
 
 /// All rows, or where there are too many the fastest of each protection, backend, dataset, feature map, key size and scenario; and how many are not among them.
@@ -198,11 +263,11 @@ pub(super) fn condensed<'a>(rows: &[&'a Row]) -> (Vec<&'a Row>, usize) {
     (kept, hidden)
 }
 
-/// Adds to the footer how many rows are not shown.
-pub(super) fn with_hidden(hidden: usize, why: &str, footer: &str) -> String {
+/// Says in the footer how many rows are not shown.
+pub(super) fn with_hidden(hidden: usize, why: &str, footer: &Footer) -> Footer {
     match hidden {
-        0 => footer.into(),
-        1 => format!("{footer}; 1 row {why} not shown"),
-        n => format!("{footer}; {n} rows {why} not shown"),
+        0 => footer.clone(),
+        1 => footer.with(format!("1 row {why} not shown")),
+        n => footer.with(format!("{n} rows {why} not shown")),
     }
 }

@@ -8,6 +8,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontTransform, register_font};
+use ttf_parser::{Face, GlyphId};
 
 use crate::error::{Error, Result};
 
@@ -28,19 +29,24 @@ const SIZE: f64 = 36.6;
 /// place where the font is not installed.
 const FAMILY: &str = "DejaVu Sans Condensed, DejaVu Sans, Arial, Helvetica, sans-serif";
 
+/// Stands where a text was cut.
+const ELLIPSIS: char = '\u{2026}';
+
 pub(super) const BLACK: RGBColor = RGBColor(0, 0, 0);
 pub(super) const WHITE: RGBColor = RGBColor(255, 255, 255);
-pub(super) const ORANGE: RGBColor = RGBColor(230, 159, 0);
-pub(super) const SKY: RGBColor = RGBColor(86, 180, 233);
-pub(super) const GREEN: RGBColor = RGBColor(0, 158, 115);
-pub(super) const YELLOW: RGBColor = RGBColor(240, 228, 66);
-pub(super) const BLUE: RGBColor = RGBColor(0, 114, 178);
-pub(super) const VERMILION: RGBColor = RGBColor(213, 94, 0);
-pub(super) const PURPLE: RGBColor = RGBColor(204, 121, 167);
 /// Axes and secondary text.
 pub(super) const GREY: RGBColor = RGBColor(90, 90, 90);
 /// Grid lines.
 pub(super) const PALE: RGBColor = RGBColor(222, 222, 222);
+
+/// Half the width of every marker: no size says anything, so all are equal.
+pub(super) const RADIUS: i32 = 10;
+/// Free pixels between a frame and the data inside it, so that no marker meets the frame.
+pub(super) const INSET: i32 = RADIUS * 2;
+/// A line of fewer points than this shows no course.
+pub(super) const LEAST_POINTS: usize = 3;
+/// A text never takes more lines than this; what is left gives way to an ellipsis.
+const MOST_LINES: usize = 4;
 
 /// A point in pixels from the top left corner.
 pub(super) type Point = (i32, i32);
@@ -67,8 +73,32 @@ pub(super) enum Shape {
 enum Mark {
     Line { points: Vec<Point>, colour: RGBColor, width: u32 },
     Box { corners: (Point, Point), colour: RGBColor },
-    Marker { shape: Shape, at: Point, colour: RGBColor, filled: bool, radius: i32 },
+    Marker { shape: Shape, at: Point, colour: RGBColor, filled: bool },
     Text { text: String, at: Point, align: Align, colour: RGBColor, upright: bool },
+}
+
+/// What stands below a figure: remarks for its reader, and where the numbers come from.
+///
+/// The source takes one line and is cut where it is longer; all of it stands in the metadata of the files.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Footer {
+    notes: Vec<String>,
+    short: String,
+    source: String,
+}
+
+impl Footer {
+    /// The source in one line, and in full.
+    pub(super) fn new(short: String, source: String) -> Self {
+        Self { notes: Vec::new(), short, source }
+    }
+
+    /// The same with one more remark; nothing is added by an empty one.
+    pub(super) fn with(&self, note: impl Into<String>) -> Self {
+        let mut footer = self.clone();
+        footer.notes.extend(Some(note.into()).filter(|note| !note.is_empty()));
+        footer
+    }
 }
 
 /// A figure: marks in the order they are drawn.
@@ -76,6 +106,23 @@ pub(super) struct Sheet {
     name: &'static str,
     height: i32,
     marks: Vec<Mark>,
+    source: String,
+    /// Points and bars of the data, without those of the legend.
+    values: usize,
+    /// The box that the data stands in, where there is one.
+    frame: Option<(Point, Point)>,
+    /// What each axis names.
+    axes: Vec<Vec<String>>,
+    /// Names of rows and lines.
+    labels: Vec<String>,
+    /// Points of each line.
+    lines: Vec<usize>,
+}
+
+/// The shipped font, once.
+fn face() -> Option<&'static Face<'static>> {
+    static FACE: OnceLock<Option<Face<'static>>> = OnceLock::new();
+    FACE.get_or_init(|| Face::parse(dejavu::sans_condensed::regular(), 0).ok()).as_ref()
 }
 
 /// Registers the font that the drawing library then finds by [`FAMILY`].
@@ -85,37 +132,76 @@ pub(super) fn load_font() -> Result<()> {
     if loaded { Ok(()) } else { Err(failed("text", "the font is not valid")) }
 }
 
-/// Width of a text in pixels; nothing before [`load_font`].
-pub(super) fn text_width(text: &str) -> i32 {
-    let size = FontDesc::new(FontFamily::Name(FAMILY), SIZE, FontStyle::Normal).box_size(text);
-    size.map_or(0, |(width, _)| i32::try_from(width).unwrap_or(i32::MAX))
+/// Width of a letter in pixels, in the largest of the three files; the drawing library takes its size as the height of a line there.
+fn advance(c: char) -> f64 {
+    face().map_or(0.0, |face| {
+        let glyph = face.glyph_index(c).or_else(|| face.glyph_index('?')).unwrap_or(GlyphId(0));
+        let line = f64::from(face.ascender()) - f64::from(face.descender());
+        SIZE * f64::from(face.glyph_hor_advance(glyph).unwrap_or(0)) / line
+    })
 }
 
-/// Breaks a text between words into lines of at most `width` pixels; a longer word is cut.
+/// Width of a text in pixels.
+#[expect(clippy::cast_possible_truncation, reason = "saturates far beyond any sheet")]
+pub(super) fn text_width(text: &str) -> i32 {
+    text.chars().map(advance).sum::<f64>().ceil() as i32
+}
+
+/// A text of at most `width` pixels: the end of a longer one gives way to an ellipsis. Reads no more of it than that takes.
+pub(super) fn clip(text: &str, width: i32) -> String {
+    let (width, dots) = (f64::from(width), advance(ELLIPSIS));
+    let (mut used, mut kept) = (0.0, 0);
+    for (at, c) in text.char_indices() {
+        used += advance(c);
+        if used > width {
+            return format!("{}{ELLIPSIS}", text[..kept].trim_end());
+        }
+        if used + dots <= width {
+            kept = at + c.len_utf8();
+        }
+    }
+    text.to_owned()
+}
+
+/// A space that [`wrap`] does not break at.
+const TIED: char = '\u{a0}';
+
+/// Breaks a text between words into lines of at most `width` pixels. A word that is longer, and what follows the last line, is cut.
 pub(super) fn wrap(text: &str, width: i32) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        let mut word = word.to_owned();
+    for word in text.split(|c: char| c.is_whitespace() && c != TIED).filter(|word| !word.is_empty()) {
         if let Some(last) = lines.last_mut() {
             let longer = format!("{last} {word}");
-            if text_width(&longer) <= width {
+            let clipped = clip(&longer, width);
+            if clipped == longer {
                 *last = longer;
                 continue;
             }
         }
-        while text_width(&word) > width && word.chars().count() > 1 {
-            let fitting = (1..word.chars().count()).rev().find(|&n| text_width(&word.chars().take(n).collect::<String>()) <= width).unwrap_or(1);
-            lines.push(word.chars().take(fitting).collect());
-            word = word.chars().skip(fitting).collect();
+        if lines.len() == MOST_LINES {
+            if let Some(last) = lines.last_mut() {
+                *last = clip(&format!("{last} {ELLIPSIS}"), width);
+            }
+            break;
         }
-        lines.push(word);
+        lines.push(clip(word, width));
     }
     lines
 }
 
 impl Sheet {
     pub(super) fn new(name: &'static str) -> Self {
-        Self { name, height: 0, marks: Vec::new() }
+        Self {
+            name,
+            height: 0,
+            marks: Vec::new(),
+            source: String::new(),
+            values: 0,
+            frame: None,
+            axes: Vec::new(),
+            labels: Vec::new(),
+            lines: Vec::new(),
+        }
     }
 
     /// The file name without its ending.
@@ -127,48 +213,112 @@ impl Sheet {
         self.marks.push(Mark::Line { points, colour, width });
     }
 
-    /// A dashed line, level or plumb.
+    /// A dashed line.
+    #[expect(clippy::cast_possible_truncation, reason = "pixels of a figure")]
     pub(super) fn dashed(&mut self, from: Point, to: Point, colour: RGBColor) {
-        let (dash, period) = (14, 24);
-        let length = (to.0 - from.0).abs().max((to.1 - from.1).abs());
-        let step = |d: i32| (from.0 + (to.0 - from.0).signum() * d, from.1 + (to.1 - from.1).signum() * d);
-        for start in (0..length).step_by(period) {
-            self.line(vec![step(start), step((start + dash).min(length))], colour, 4);
+        let (dash, period) = (14.0, 24.0);
+        let (dx, dy) = (f64::from(to.0 - from.0), f64::from(to.1 - from.1));
+        let length = dx.hypot(dy);
+        let point = |d: f64| (from.0 + (dx * d / length).round() as i32, from.1 + (dy * d / length).round() as i32);
+        let mut start = 0.0;
+        while start < length {
+            self.line(vec![point(start), point((start + dash).min(length))], colour, 4);
+            start += period;
         }
     }
 
+    /// A filled box that belongs to no data.
     pub(super) fn rect(&mut self, from: Point, to: Point, colour: RGBColor) {
         self.marks.push(Mark::Box { corners: (from, to), colour });
     }
 
+    /// A bar of the data, or a part of one.
+    pub(super) fn bar(&mut self, from: Point, to: Point, colour: RGBColor) {
+        self.values += 1;
+        self.rect(from, to, colour);
+    }
+
+    /// A point of the data.
     pub(super) fn marker(&mut self, shape: Shape, at: Point, colour: RGBColor, filled: bool) {
-        self.marks.push(Mark::Marker { shape, at, colour, filled, radius: 12 });
+        self.values += 1;
+        self.swatch(shape, at, colour, filled);
     }
 
-    /// A marker that leaves short error bars in sight.
-    pub(super) fn small_marker(&mut self, shape: Shape, at: Point, colour: RGBColor, filled: bool) {
-        self.marks.push(Mark::Marker { shape, at, colour, filled, radius: 8 });
+    /// The same marker in a legend.
+    pub(super) fn swatch(&mut self, shape: Shape, at: Point, colour: RGBColor, filled: bool) {
+        self.marks.push(Mark::Marker { shape, at, colour, filled });
     }
 
-    /// A line of text whose capitals have their middle at `at`.
+    /// The interval of the value at a marker, level or plumb. An end that the marker would hide has no cap.
+    pub(super) fn interval(&mut self, at: Point, (from, to): (Point, Point), colour: RGBColor) {
+        self.line(vec![from, to], colour, 3);
+        for end in [from, to] {
+            let (dx, dy) = ((end.0 - at.0).abs(), (end.1 - at.1).abs());
+            if dx.max(dy) > RADIUS + 6 {
+                let cap = if from.1 == to.1 { [(end.0, end.1 - 9), (end.0, end.1 + 9)] } else { [(end.0 - 9, end.1), (end.0 + 9, end.1)] };
+                self.line(cap.to_vec(), colour, 3);
+            }
+        }
+    }
+
+    /// The axes at the left and at the bottom of a box that the data stands in.
+    pub(super) fn frame(&mut self, (left, top): Point, (right, bottom): Point) {
+        self.frame = Some(((left, top), (right, bottom)));
+        self.line(vec![(left, top), (left, bottom), (right, bottom)], GREY, 3);
+    }
+
+    /// Notes what an axis names.
+    pub(super) fn axis<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        self.axes.push(names.map(str::to_owned).collect());
+    }
+
+    /// A line of the data through its points.
+    pub(super) fn course(&mut self, points: Vec<Point>, colour: RGBColor) {
+        self.lines.push(points.len());
+        self.line(points, colour, 4);
+    }
+
+    /// Notes the name of a row or a line.
+    pub(super) fn label(&mut self, name: impl Into<String>) {
+        self.labels.push(name.into());
+    }
+
+    /// A line of text whose capitals have their middle at `at`; one wider than the sheet is cut.
     pub(super) fn text(&mut self, text: impl Into<String>, at: Point, align: Align, colour: RGBColor) {
-        self.marks.push(Mark::Text { text: text.into(), at, align, colour, upright: false });
+        self.marks.push(Mark::Text { text: clip(&text.into(), WIDTH - 2 * MARGIN), at, align, colour, upright: false });
     }
 
-    /// A line of text that reads upwards, centred at `at`.
-    pub(super) fn upright(&mut self, text: impl Into<String>, at: Point, colour: RGBColor) {
-        self.marks.push(Mark::Text { text: text.into(), at, align: Align::Centre, colour, upright: true });
+    /// A line of text that reads upwards, centred at `at`, and cut where it is longer than `room` pixels.
+    pub(super) fn upright(&mut self, text: &str, at: Point, room: i32, colour: RGBColor) {
+        self.marks.push(Mark::Text { text: clip(text, room), at, align: Align::Centre, colour, upright: true });
     }
 
     /// Ends the sheet: the footer below `bottom`, and the height that follows.
-    pub(super) fn finish(mut self, bottom: i32, footer: &str) -> Self {
-        let mut y = bottom;
-        for line in wrap(footer, WIDTH - 2 * MARGIN) {
+    pub(super) fn finish(mut self, bottom: i32, footer: &Footer) -> Self {
+        let width = WIDTH - 2 * MARGIN;
+        let mut y = bottom + 6;
+        for line in wrap(&footer.notes.join("; ").replace(" %", &format!("{TIED}%")), width)
+            .into_iter()
+            .chain(Some(clip(&footer.short, width)).filter(|line| !line.is_empty()))
+        {
             y += LEADING;
             self.text(line, (MARGIN, y), Align::Left, GREY);
         }
         self.height = y + LEADING / 2 + MARGIN;
+        self.source.clone_from(&footer.source);
         self
+    }
+
+    /// The sheet, or why a table says as much as it would.
+    pub(super) fn worth_drawing(self) -> std::result::Result<Self, String> {
+        match (self.values, self.axes.iter().find(|names| names.len() < 2)) {
+            (values @ 0..3, _) => {
+                Err(format!("{values} value{} make{} no figure", if values == 1 { "" } else { "s" }, if values == 1 { "s" } else { "" }))
+            }
+            _ if self.lines.iter().any(|points| *points < LEAST_POINTS) => Err("two points make no line".into()),
+            (_, Some(_)) => Err("the values are equal: an axis would have one number".into()),
+            _ => Ok(self),
+        }
     }
 
     /// The figure as SVG, 8.5 cm wide.
@@ -179,7 +329,10 @@ impl Sheet {
         // The library states the size in pixels; papers want it in millimetres.
         let pixels = format!("width=\"{width}\" height=\"{height}\"");
         let paper = format!("width=\"{:.1}mm\" height=\"{:.1}mm\" font-stretch=\"condensed\"", f64::from(width) * MM, f64::from(height) * MM);
-        Ok(out.replacen(&pixels, &paper, 1))
+        let out = out.replacen(&pixels, &paper, 1);
+        let head = out.find(">\n").map_or(0, |at| at + 2);
+        let xml = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        Ok(format!("{}<title>{}</title>\n<desc>{}</desc>\n{}", &out[..head], xml(self.name), xml(&self.source), &out[head..]))
     }
 
     /// The figure as PNG at 300 dpi.
@@ -192,6 +345,9 @@ impl Sheet {
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
         encoder.set_pixel_dims(Some(png::PixelDimensions { xppu: PIXELS_PER_METRE, yppu: PIXELS_PER_METRE, unit: png::Unit::Meter }));
+        for (keyword, text) in [("Title", self.name), ("Source", &self.source), ("Software", "cipherlane")] {
+            encoder.add_itxt_chunk(keyword.into(), text.to_owned()).map_err(|e| failed(self.name, e))?;
+        }
         let mut writer = encoder.write_header().map_err(|e| failed(self.name, e))?;
         writer.write_image_data(&pixels).map_err(|e| failed(self.name, e))?;
         writer.finish().map_err(|e| failed(self.name, e))?;
@@ -217,8 +373,8 @@ impl Sheet {
             match mark {
                 Mark::Line { points, colour, width } => area.draw(&PathElement::new(points.clone(), colour.stroke_width(*width))),
                 Mark::Box { corners: (from, to), colour } => area.draw(&Rectangle::new([*from, *to], colour.filled())),
-                Mark::Marker { shape, at, colour, filled, radius } => {
-                    Self::layers(*radius, *colour, *filled).try_for_each(|(r, colour)| draw_marker(&area, *shape, *at, r, colour))
+                Mark::Marker { shape, at, colour, filled } => {
+                    Self::layers(*colour, *filled).try_for_each(|(r, colour)| draw_marker(&area, *shape, *at, r, colour))
                 }
                 Mark::Text { text, at, align, colour, upright } => {
                     let h = match align {
@@ -238,8 +394,8 @@ impl Sheet {
     }
 
     /// Radius and colour of what a marker is painted of. A white rim parts markers that overlap; a white core makes one hollow.
-    fn layers(radius: i32, colour: RGBColor, filled: bool) -> impl Iterator<Item = (i32, RGBColor)> {
-        [(radius + 3, WHITE), (radius, colour), (radius - 4, WHITE)].into_iter().take(if filled { 2 } else { 3 })
+    fn layers(colour: RGBColor, filled: bool) -> impl Iterator<Item = (i32, RGBColor)> {
+        [(RADIUS + 3, WHITE), (RADIUS, colour), (RADIUS - 4, WHITE)].into_iter().take(if filled { 2 } else { 3 })
     }
 
     /// Boxes of all texts, for tests that look for overlaps.
@@ -259,6 +415,45 @@ impl Sheet {
             Some((text.clone(), (left, y - half), (left + width, y + half)))
         });
         boxes.collect()
+    }
+
+    /// Names of rows and lines, and what each axis names.
+    #[cfg(test)]
+    pub(super) fn words(&self) -> (&[String], &[Vec<String>]) {
+        (&self.labels, &self.axes)
+    }
+
+    /// Colours of the markers.
+    #[cfg(test)]
+    pub(super) fn hues(&self) -> Vec<(u8, u8, u8)> {
+        let hues =
+            self.marks.iter().filter_map(|mark| if let Mark::Marker { colour, .. } = mark { Some((colour.0, colour.1, colour.2)) } else { None });
+        hues.collect()
+    }
+
+    /// Number of points of each line.
+    #[cfg(test)]
+    pub(super) fn lines(&self) -> &[usize] {
+        &self.lines
+    }
+
+    /// Number of points and bars of the data.
+    #[cfg(test)]
+    pub(super) fn values(&self) -> usize {
+        self.values
+    }
+
+    /// Middles of the markers that the frame cuts, for tests.
+    #[cfg(test)]
+    pub(super) fn cut(&self) -> Vec<Point> {
+        let Some(((left, top), (right, bottom))) = self.frame else { return Vec::new() };
+        let middles = self.marks.iter().filter_map(|mark| if let Mark::Marker { at, .. } = mark { Some(*at) } else { None });
+        let crosses = |&(x, y): &Point| {
+            let within = |r: i32| x - r >= left && x + r <= right && y - r >= top && y + r <= bottom;
+            let beyond = |r: i32| x + r <= left || x - r >= right || y + r <= top || y - r >= bottom;
+            !within(RADIUS * 4 / 3) && !beyond(RADIUS * 4 / 3)
+        };
+        middles.filter(crosses).collect()
     }
 
     /// Height in pixels.

@@ -1,14 +1,15 @@
 //! How many times faster: than one power per weight, and than other programs on the same jobs.
 
-use super::axis::{Scale, duration, log_axis};
-use super::rows::{Entry, axis, lay_out};
-use super::series::{MOST_ROWS, colour, with_hidden};
-use super::sheet::{Align, BLACK, BLUE, GREY, LEADING, MARGIN, PALE, Shape, Sheet, VERMILION, text_width};
+use super::axis::{Axis, duration};
+use super::palette::{FOREIGN, backend, hue, shape};
+use super::rows::{Entry, draw_axis, lay_out};
+use super::series::{MOST_ROWS, entries, grouped, open, with_hidden};
+use super::sheet::{Align, BLACK, Footer, GREY, LEADING, MARGIN, Shape, Sheet, text_width};
 use crate::report::peers::Peer;
-use crate::report::{Naming, Row, digits3, labels};
+use crate::report::{Row, digits3};
 
 /// Speed-up over the row that differs in `method = naive` only, for the product alone and for the whole.
-pub(super) fn over_naive(rows: &[&Row], footer: &str) -> Result<Sheet, String> {
+pub(super) fn over_naive(rows: &[&Row], footer: &Footer) -> Result<Sheet, String> {
     let mut shown: Vec<&Row> = rows.iter().copied().filter(|r| r.over_naive.is_some()).collect();
     if shown.is_empty() {
         return Err("no row has a partner that differs in method naive alone".into());
@@ -21,39 +22,28 @@ pub(super) fn over_naive(rows: &[&Row], footer: &str) -> Result<Sheet, String> {
     let mut x = MARGIN;
     let y = MARGIN + LEADING / 2;
     for (name, filled) in [("encrypted product alone", true), ("all online stages", false)] {
-        sheet.marker(Shape::Circle, (x + 14, y), BLACK, filled);
+        sheet.swatch(Shape::Circle, (x + 14, y), GREY, filled);
         sheet.text(name, (x + 38, y), Align::Left, BLACK);
         x += 38 + text_width(name) + 28;
     }
-    let mut entries = Vec::new();
-    let groups: Vec<&[&Row]> = shown.chunk_by(|a, b| a.outcome.key_bits == b.outcome.key_bits).collect();
-    for group in &groups {
-        if groups.len() > 1 {
-            let toy = if group[0].toy { ", toy" } else { "" };
-            entries.push(Entry::Heading(group[0].outcome.key_bits.map_or_else(String::new, |bits| format!("{bits}-bit key{toy}"))));
-        }
-        let naming = if groups.len() > 1 { Naming::WithinKey } else { Naming::Whole };
-        entries.extend(labels(group, naming).into_iter().zip(*group).map(|(name, row)| {
-            let both =
-                row.over_naive.map_or_else(String::new, |s| format!("{} / {}", s.evaluate.map_or_else(|| "-".into(), digits3), digits3(s.online)));
-            Entry::Row(name, both)
-        }));
-    }
+    let both = |row: &Row| {
+        row.over_naive.map_or_else(String::new, |s| format!("{} / {}", s.evaluate.map_or_else(|| "-".into(), digits3), digits3(s.online)))
+    };
+    let (entries, shown) = entries(grouped(&shown), both);
     let layout = lay_out(&mut sheet, y + LEADING / 2 + 6, "product / all", &entries);
     let ratios = shown.iter().filter_map(|r| r.over_naive).flat_map(|s| [Some(s.online), s.evaluate]).flatten();
-    let (extent, named) = log_axis(ratios.chain([1.0]));
-    let scale = Scale::log(extent, layout.x);
-    let ticks: Vec<(i32, String)> = named.into_iter().map(|(at, name)| (scale.at(at), name)).collect();
-    let bottom = axis(&mut sheet, &layout, &ticks, "times faster than one power per weight", true);
+    let axis = Axis::log("times faster than one power per weight", ratios.chain([1.0]), layout.room());
+    let scale = layout.scale(&axis);
+    let bottom = draw_axis(&mut sheet, &layout, &axis);
     for (row, &y) in shown.iter().zip(&layout.y) {
         let Some(speedup) = row.over_naive else { continue };
-        sheet.line(vec![(layout.x.0, y), (layout.x.1, y)], PALE, 2);
-        sheet.marker(Shape::Circle, (scale.at(speedup.online), y), colour(row), false);
+        let shape = shape(&row.outcome.features);
+        sheet.marker(shape, (scale.at(speedup.online), y), hue(row), false);
         if let Some(evaluate) = speedup.evaluate {
-            sheet.marker(Shape::Circle, (scale.at(evaluate), y), colour(row), true);
+            sheet.marker(shape, (scale.at(evaluate), y), hue(row), true);
         }
     }
-    Ok(sheet.finish(bottom, &format!("{}; ratios of medians", with_hidden(hidden, "under longer keys", footer))))
+    Ok(sheet.finish(bottom, &with_hidden(hidden, "under longer keys", footer).with(open(&shown)).with("ratios of medians")))
 }
 
 /// Times of other programs beside ours, in groups of equal strength; the ratio to our fastest stands beside each.
@@ -89,17 +79,17 @@ pub(super) fn peers(all: &[Peer]) -> Result<Sheet, String> {
     }
     let layout = lay_out(&mut sheet, MARGIN, "to our best", &entries);
     let ends = |p: &Peer| [p.wall_ns.median, p.wall_ns.low.unwrap_or(p.wall_ns.median), p.wall_ns.high.unwrap_or(p.wall_ns.median)];
-    let (extent, named) = log_axis(shown.iter().flat_map(|p| ends(p)).map(|ns| ns * 1e-6));
-    let scale = Scale::log(extent, layout.x);
-    let ticks: Vec<(i32, String)> = named.into_iter().map(|(at, name)| (scale.at(at), name)).collect();
     let words = format!("ms per image, {threads} thread{}", if threads == 1 { "" } else { "s" });
-    let bottom = axis(&mut sheet, &layout, &ticks, &words, true);
+    let axis = Axis::log(words, shown.iter().flat_map(|p| ends(p)).map(|ns| ns * 1e-6), layout.room());
+    let scale = layout.scale(&axis);
+    let bottom = draw_axis(&mut sheet, &layout, &axis);
     for (peer, &y) in shown.iter().zip(&layout.y) {
-        let (colour, shape) = if peer.is_ours() { (VERMILION, Shape::Circle) } else { (BLUE, Shape::Square) };
+        let ours = |name: &str| name.split_whitespace().map(backend).find(|hue| *hue != FOREIGN).unwrap_or(FOREIGN);
+        let (colour, shape) = if peer.is_ours() { (ours(&peer.name), Shape::Circle) } else { (FOREIGN, Shape::Diamond) };
         let [at, low, high] = ends(peer).map(|ns| scale.at(ns * 1e-6));
-        sheet.line(vec![(layout.x.0, y), (layout.x.1, y)], PALE, 2);
-        sheet.line(vec![(low, y), (high, y)], GREY, 3);
+        sheet.interval((at, y), ((low, y), (high, y)), colour);
         sheet.marker(shape, (at, y), colour, true);
     }
-    Ok(sheet.finish(bottom, "circles: cipherlane; squares: published packages, measured in turn with it; one machine, every answer checked; bars: 95 % bootstrap intervals of the median"))
+    let words = "circles: cipherlane; diamonds: published packages, measured in turn with it; one machine, every answer checked; bars: 95 % bootstrap intervals of the median";
+    Ok(sheet.finish(bottom, &Footer::default().with(words)))
 }

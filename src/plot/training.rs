@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use plotters::style::RGBColor;
-
-use super::axis::{Scale, duration, log_axis, ticks};
-use super::lines::{Axis, Dot, Line, chart};
-use super::rows::{Entry, HALF, axis, lay_out, names_above};
+use super::axis::{Axis, duration};
+use super::lines::{Dot, Line, chart};
+use super::palette::{BLUE_PART, CYAN_PART, GREY_PART, MINT_PART, OLIVE_PART, ORANGE_PART, PEAR_PART, YELLOW_PART, hue};
+use super::rows::Entry;
 use super::series::{MOST_ROWS, with_hidden};
-use super::sheet::{
-    Align, BLACK, BLUE, GREEN, GREY, LEADING, MARGIN, ORANGE, PURPLE, SKY, Shape, Sheet, VERMILION, WHITE, WIDTH, YELLOW, text_width,
-};
+use super::shares::{self, Part};
+use super::sheet::{Footer, LEAST_POINTS, Shape, Sheet};
 use crate::record::{CurvePoint, Operation, Records};
 use crate::report::Row;
+
+/// The course of a training has at least this many points.
+const LEAST_COURSE: usize = 5;
 
 /// Markers of a line, about; more would hide it.
 const MOST_MARKERS: usize = 13;
@@ -21,7 +22,7 @@ const MOST_MARKERS: usize = 13;
 fn name(row: &Row) -> String {
     let o = &row.outcome;
     match (o.scheme.as_str(), o.key_bits) {
-        ("smlp", None) => "simulated (clear)".into(),
+        ("smlp", None) => "simulated".into(),
         ("smlp", Some(bits)) => format!("encrypted {bits}{} {} {}", if row.toy { " toy" } else { "" }, o.backend, o.method),
         _ => format!("{} (clear)", o.method),
     }
@@ -49,7 +50,7 @@ fn chosen<'a>(rows: &[&'a Row], records: &'a Records) -> (Vec<(&'a Row, Vec<&'a 
     let mut all = 0;
     for &row in rows {
         let points: Vec<&CurvePoint> = records.curve.iter().filter(|p| p.spec == row.outcome.spec && p.run_id == row.outcome.run_id).collect();
-        if points.len() > 1 {
+        if points.len() >= LEAST_COURSE {
             all += 1;
             groups.entry(experiment(row)).or_default().push((row, points));
         }
@@ -60,104 +61,100 @@ fn chosen<'a>(rows: &[&'a Row], records: &'a Records) -> (Vec<(&'a Row, Vec<&'a 
     (best, hidden)
 }
 
-/// Colour, shape and filling of a line.
-fn look(row: &Row, encrypted: usize) -> (RGBColor, Shape, bool) {
-    match (row.outcome.scheme.as_str(), row.outcome.key_bits) {
-        ("smlp", None) => (ORANGE, Shape::Square, true),
-        // Hollow, so that the simulated line that they lie on shows through.
-        ("smlp", Some(_)) => ([BLUE, VERMILION, GREEN, PURPLE][encrypted % 4], [Shape::Circle, Shape::Diamond, Shape::Wedge][encrypted % 3], false),
-        _ => (BLACK, Shape::Triangle, true),
+/// Names of trainings that went the same way: words that a name shares with the one before it are said once.
+fn joined(names: &[String]) -> String {
+    let mut out = String::new();
+    let mut last: Vec<&str> = Vec::new();
+    for name in names {
+        let words: Vec<&str> = name.split(' ').collect();
+        let shared = words.iter().zip(&last).take_while(|(a, b)| a == b).count().min(words.len() - 1);
+        out += if out.is_empty() { "" } else { ", " };
+        out += &words[shared..].join(" ");
+        last = words;
     }
+    out
 }
 
 fn course(
     figure: &'static str,
-    rows: &[&Row],
-    records: &Records,
-    footer: &str,
+    (rows, records): (&[&Row], &Records),
+    footer: &Footer,
     y_of: impl Fn(&CurvePoint) -> f64,
-    y_axis: impl Fn(&[f64]) -> Axis,
+    y_axis: impl Fn(&mut dyn Iterator<Item = f64>, super::axis::Room) -> Axis,
 ) -> Result<Sheet, String> {
     let (chosen, hidden) = chosen(rows, records);
-    let Some(what) = chosen.first().map(|(row, _)| title(&experiment(row))) else { return Err("no row has the course of a training".into()) };
-    let mut encrypted = 0;
-    let mut lines: Vec<Line> = chosen
-        .iter()
-        .map(|(row, points)| {
-            let (colour, shape, filled) = look(row, encrypted);
-            encrypted += usize::from(row.outcome.key_bits.is_some());
-            let dots = points.iter().map(|p| Dot { x: p.epoch, y: y_of(p), range: None }).collect();
-            Line { name: name(row), colour, shape, filled, marks: (1, 0), dots }
-        })
-        .collect();
-    // Equal parameters give equal lines: encrypted ones are drawn over the others, and markers take turns, so that each line is seen.
-    lines.sort_by_key(|line| !line.filled);
-    let count = lines.len();
-    for (at, line) in lines.iter_mut().enumerate() {
-        if line.dots.len() >= 3 * count {
-            line.marks = (line.dots.len().div_ceil(MOST_MARKERS).max(count), at);
+    let Some(what) = chosen.first().map(|(row, _)| title(&experiment(row))) else {
+        return Err(format!("no training has {LEAST_COURSE} points of its course"));
+    };
+    // Equal parameters give equal courses, to the bit: they are one line.
+    let mut courses: Vec<(Vec<(f64, f64)>, Vec<&Row>)> = Vec::new();
+    for (row, points) in chosen {
+        let dots: Vec<(f64, f64)> = points.iter().map(|p| (p.epoch, y_of(p))).collect();
+        match courses.iter_mut().find(|(known, _)| *known == dots) {
+            Some((_, rows)) => rows.push(row),
+            None => courses.push((dots, vec![row])),
         }
     }
-    let most = lines.iter().flat_map(|l| l.dots.iter().map(|d| d.x)).fold(0.0, f64::max);
-    let ys: Vec<f64> = lines.iter().flat_map(|l| l.dots.iter().map(|d| d.y)).collect();
-    let decimals = if most <= 4.0 { 1 } else { 0 };
-    let x = Axis::new(
-        format!("passes over the records ({what})"),
-        (0.0, most),
-        false,
-        ticks(0.0, most).into_iter().map(|t| (t, format!("{t:.decimals$}"))).collect(),
-    );
-    Ok(chart(figure, (&x, &y_axis(&ys)), &lines, &[], &with_hidden(hidden, "of other trainings", footer)))
+    let lines: Vec<Line> = courses
+        .into_iter()
+        .map(|(dots, mut rows)| {
+            rows.sort_by_key(|row| row.outcome.key_bits.is_none());
+            let of =
+                |encrypted: bool| joined(&rows.iter().filter(|r| r.outcome.key_bits.is_some() == encrypted).map(|r| name(r)).collect::<Vec<_>>());
+            let name = [of(true), of(false)].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" = ");
+            // Floats can agree in how many records are right, but not in their parameters.
+            let equal = match rows.len() {
+                1 => "",
+                _ if rows.iter().any(|row| row.is_clear()) => " (equal)",
+                _ => " (equal bits)",
+            };
+            let every = dots.len().div_ceil(MOST_MARKERS);
+            let dots = dots.into_iter().map(|(x, y)| Dot { x, y, range: None }).collect();
+            Line { name: format!("{name}{equal}"), colour: hue(rows[0]), shape: Shape::Circle, filled: !rows[0].is_clear(), every, dots }
+        })
+        .collect();
+    let dots = || lines.iter().flat_map(|l| &l.dots);
+    let most = dots().map(|d| d.x).fold(0.0, f64::max);
+    let x_name = format!("passes over the records ({what})");
+    let x_axis = |room| Axis::linear(x_name.as_str(), (0.0, most), room);
+    let y_axis = |room| y_axis(&mut dots().map(|d| d.y), room);
+    let start = y_axis(super::axis::Room::Up(400)).start().filter(|_| figure == "convergence").unwrap_or_default();
+    Ok(chart(figure, (&x_axis, &y_axis), &lines, &[], &with_hidden(hidden, "of other trainings", footer).with(start)))
 }
 
 /// Test accuracy over the epochs.
-pub(super) fn convergence(rows: &[&Row], records: &Records, footer: &str) -> Result<Sheet, String> {
+pub(super) fn convergence(rows: &[&Row], records: &Records, footer: &Footer) -> Result<Sheet, String> {
     course(
         "convergence",
-        rows,
-        records,
+        (rows, records),
         footer,
         |p| 100.0 * p.test_accuracy,
-        |ys| {
-            let low = ys.iter().copied().fold(100.0, f64::min);
-            let low = (low - 0.05 * (100.0 - low)).max(0.0);
-            let named: Vec<(f64, String)> = ticks(low, 100.0).into_iter().map(|t| (t, format!("{t:.0}"))).collect();
-            Axis::new("test records classified right (%)", (low, 100.0 + 0.02 * (100.0 - low)), false, named)
+        |ys, room| {
+            let ends = ys.fold((100.0_f64, 0.0_f64), |(low, high), y| (low.min(y), high.max(y)));
+            Axis::percent("test records classified right (%)", ends, room)
         },
     )
 }
 
 /// Squared error over the epochs.
-pub(super) fn loss(rows: &[&Row], records: &Records, footer: &str) -> Result<Sheet, String> {
-    course(
-        "loss",
-        rows,
-        records,
-        footer,
-        |p| p.loss.max(1e-9),
-        |ys| {
-            let (range, named) = log_axis(ys.iter().copied());
-            Axis::new("mean squared error", range, true, named)
-        },
-    )
+pub(super) fn loss(rows: &[&Row], records: &Records, footer: &Footer) -> Result<Sheet, String> {
+    course("loss", (rows, records), footer, |p| p.loss.max(1e-9), |ys, room| Axis::log("mean squared error", ys, room))
 }
 
-/// Operations in the order of a mini-batch, with their colours and the colour of text on them.
-const OPERATIONS: [(&str, RGBColor, RGBColor); 7] = [
-    ("forward product", BLUE, WHITE),
-    ("comparison", VERMILION, WHITE),
-    ("argmax", PURPLE, BLACK),
-    ("backward product", SKY, BLACK),
-    ("selection", YELLOW, BLACK),
-    ("gradient product", GREEN, WHITE),
-    ("division", ORANGE, BLACK),
+/// Operations in the order of a mini-batch; the last needs no message.
+const OPERATIONS: [Part; 8] = [
+    Part { name: "forward product", fill: BLUE_PART },
+    Part { name: "comparison", fill: ORANGE_PART },
+    Part { name: "argmax", fill: PEAR_PART },
+    Part { name: "backward product", fill: CYAN_PART },
+    Part { name: "selection", fill: YELLOW_PART },
+    Part { name: "gradient product", fill: MINT_PART },
+    Part { name: "division", fill: OLIVE_PART },
+    Part { name: "local", fill: GREY_PART },
 ];
 
-/// The rest: what needs no message.
-const LOCAL: (&str, RGBColor, RGBColor) = ("local", GREY, WHITE);
-
 /// Shares of the operations in the time of a mini-batch, one bar per encrypted training, with the whole in words beside it.
-pub(super) fn operations(rows: &[&Row], records: &Records, footer: &str) -> Result<Sheet, String> {
+pub(super) fn operations(rows: &[&Row], records: &Records, footer: &Footer) -> Result<Sheet, String> {
     let of = |row: &Row| -> Vec<&Operation> {
         records.operations.iter().filter(|o| o.spec == row.outcome.spec && o.run_id == row.outcome.run_id).collect()
     };
@@ -167,64 +164,23 @@ pub(super) fn operations(rows: &[&Row], records: &Records, footer: &str) -> Resu
     }
     let hidden = shown.len().saturating_sub(MOST_ROWS);
     shown.truncate(MOST_ROWS);
-    let mut sheet = Sheet::new("operations");
-    let kinds: Vec<(&str, RGBColor, RGBColor)> = OPERATIONS
-        .into_iter()
-        .chain([LOCAL])
-        .filter(|(name, ..)| shown.iter().any(|(_, o)| o.iter().any(|o| o.operation == *name && o.wall_ns > 0)))
-        .collect();
-    let top = key(&mut sheet, &kinds);
     let steps = |row: &Row| f64::from(row.outcome.samples.unwrap_or(1).max(1));
-    let mut entries = Vec::new();
-    let mut last = String::new();
-    shown.sort_by_key(|(row, _)| title(&experiment(row)));
-    for (row, operations) in &shown {
-        let sum: u64 = operations.iter().map(|o| o.wall_ns).sum();
-        let batch = row.outcome.batch.unwrap_or(0);
-        let heading = format!("{}, mini-batches of {batch}", title(&experiment(row)));
-        if heading != last {
-            entries.push(Entry::Heading(heading.clone()));
-            last = heading;
-        }
-        entries.push(Entry::Row(name(row), duration(sum as f64 / steps(row))));
-    }
-    let layout = lay_out(&mut sheet, top, "per mini-batch", &entries);
-    let scale = Scale::linear((0.0, 100.0), layout.x);
-    let marks: Vec<(i32, String)> = [0, 25, 50, 75, 100].into_iter().map(|t| (scale.at(f64::from(t)), t.to_string())).collect();
-    let bottom = axis(&mut sheet, &layout, &marks, "share of the time of a mini-batch (%)", names_above(&layout, &entries));
-    for ((_, operations), &y) in shown.iter().zip(&layout.y) {
-        let sum: u64 = operations.iter().map(|o| o.wall_ns).sum();
-        let mut before = 0.0;
-        for (operation, fill, ink) in &kinds {
-            let ns: u64 = operations.iter().filter(|o| o.operation == *operation).map(|o| o.wall_ns).sum();
-            let share = 100.0 * ns as f64 / sum.max(1) as f64;
-            let (from, to) = (scale.at(before), scale.at(before + share));
-            before += share;
-            if to > from {
-                sheet.rect((from, y - HALF), (to, y + HALF), *fill);
-            }
-            let label = format!("{share:.0}");
-            if text_width(&label) + 10 <= to - from {
-                sheet.text(label, (i32::midpoint(from, to), y), Align::Centre, *ink);
-            }
+    let heading = |row: &Row| (title(&experiment(row)), row.outcome.batch.unwrap_or(0));
+    shown.sort_by_key(|(row, _)| (heading(row), row.outcome.key_bits));
+    let (mut entries, mut wholes) = (Vec::new(), Vec::new());
+    for group in shown.chunk_by(|(a, _), (b, _)| heading(a) == heading(b)) {
+        let (title, batch) = heading(group[0].0);
+        entries.push(Entry::Heading(format!("{title}, mini-batches of {batch}")));
+        for (row, operations) in group {
+            let ns = |part: &Part| operations.iter().filter(|o| o.operation == part.name).map(|o| o.wall_ns as f64).sum::<f64>();
+            let parts: Vec<f64> = OPERATIONS.iter().map(ns).collect();
+            let name = name(row).replacen("encrypted ", "", 1);
+            entries.push(Entry::Row(name, duration(parts.iter().sum::<f64>() / steps(row))));
+            wholes.push(parts);
         }
     }
-    Ok(sheet.finish(bottom, &with_hidden(hidden, "beyond sixteen", footer)))
-}
-
-/// Names the colours in as many lines as they need; returns the lowest pixel used.
-fn key(sheet: &mut Sheet, kinds: &[(&str, RGBColor, RGBColor)]) -> i32 {
-    let (mut x, mut y) = (MARGIN, MARGIN + LEADING / 2);
-    for (name, colour, _) in kinds {
-        let width = 28 + 10 + text_width(name);
-        if x > MARGIN && x + width > WIDTH - MARGIN {
-            (x, y) = (MARGIN, y + LEADING);
-        }
-        sheet.rect((x, y - 13), (x + 28, y + 13), *colour);
-        sheet.text(*name, (x + 38, y), Align::Left, BLACK);
-        x += width + 28;
-    }
-    y + LEADING / 2 + 6
+    let words = ("per batch", "share of the time of a mini-batch (%)");
+    Ok(shares::chart("operations", &OPERATIONS, (&entries, &wholes), words, &with_hidden(hidden, "beyond sixteen", footer)))
 }
 
 /// What a mini-batch costs over one size of the training.
@@ -271,7 +227,7 @@ impl Growth {
 }
 
 /// Time of a mini-batch over a size, a line for all rows that differ in nothing else.
-pub(super) fn growth(over: Growth, rows: &[&Row], footer: &str) -> Result<Sheet, String> {
+pub(super) fn growth(over: Growth, rows: &[&Row], footer: &Footer) -> Result<Sheet, String> {
     let (figure, axis_name) = over.figure();
     let mut groups: BTreeMap<String, BTreeMap<u32, &Row>> = BTreeMap::new();
     let mut candidates = 0;
@@ -280,55 +236,40 @@ pub(super) fn growth(over: Growth, rows: &[&Row], footer: &str) -> Result<Sheet,
         candidates += 1;
         groups.entry(over.neutral(row)).or_default().insert(size, row);
     }
-    groups.retain(|_, sizes| sizes.len() > 1);
+    groups.retain(|_, sizes| sizes.len() >= LEAST_POINTS);
     if groups.is_empty() {
-        return Err(format!("no two encrypted trainings differ in {axis_name} alone"));
+        return Err(format!("no three encrypted trainings differ in {axis_name} alone"));
     }
     let seconds = |row: &Row| row.online_ns.map(|s| (s, f64::from(row.outcome.batch.unwrap_or(1)) * 1e-9));
-    let colours = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK];
-    let shapes = [Shape::Circle, Shape::Square, Shape::Triangle, Shape::Diamond, Shape::Wedge];
+    let mut twins: BTreeMap<&str, usize> = BTreeMap::new();
     let lines: Vec<Line> = groups
         .values()
-        .enumerate()
-        .map(|(at, sizes)| {
+        .filter_map(|sizes| sizes.values().next().map(|first| (*first, sizes)))
+        .map(|(first, sizes)| {
             let dots = sizes.iter().filter_map(|(&size, row)| {
                 let (spread, factor) = seconds(row)?;
                 let range = spread.low.zip(spread.high).map(|(low, high)| (low * factor, high * factor));
                 Some(Dot { x: f64::from(size), y: spread.median * factor, range })
             });
-            let row = sizes.values().next();
-            let label = row.map_or_else(String::new, |row| {
-                let o = &row.outcome;
-                let key =
-                    if over == Growth::Key { String::new() } else { format!(" {}{}", o.key_bits.unwrap_or(0), if row.toy { " toy" } else { "" }) };
-                format!("{}{key} {} {}", experiment(row).split('/').next().unwrap_or_default(), o.backend, o.method)
-            });
-            Line {
-                name: label,
-                colour: colours[at % colours.len()],
-                shape: shapes[at % shapes.len()],
-                filled: true,
-                dots: dots.collect(),
-                marks: (1, 0),
-            }
+            let o = &first.outcome;
+            let key =
+                if over == Growth::Key { String::new() } else { format!(" {}{}", o.key_bits.unwrap_or(0), if first.toy { " toy" } else { "" }) };
+            let name = format!("{}{key} {} {}", experiment(first).split('/').next().unwrap_or_default(), o.backend, o.method);
+            // Hue says the backend; lines of one backend take turns in shape and filling.
+            let twin = twins.entry(o.backend.as_str()).or_default();
+            let shapes = [Shape::Circle, Shape::Diamond, Shape::Wedge];
+            let (shape, filled) = (shapes[*twin / 2 % shapes.len()], *twin % 2 == 0);
+            *twin += 1;
+            Line { name, colour: hue(first), shape, filled, dots: dots.collect(), every: 1 }
         })
         .collect();
-    let values = lines.iter().flat_map(|l| l.dots.iter().flat_map(|d| [d.y, d.range.map_or(d.y, |r| r.0), d.range.map_or(d.y, |r| r.1)]));
-    let (y_range, y_ticks) = log_axis(values);
-    let mut sizes: Vec<f64> = lines.iter().flat_map(|l| l.dots.iter().map(|d| d.x)).collect();
-    sizes.sort_by(f64::total_cmp);
-    sizes.dedup();
-    let x_range = (sizes.first().copied().unwrap_or(1.0), sizes.last().copied().unwrap_or(2.0));
-    let mut x = Axis::new(axis_name, x_range, true, sizes.iter().map(|s| (*s, format!("{s:.0}"))).collect());
-    if over == Growth::Key {
-        x.ticks.iter_mut().filter(|t| t.at < 2048.0).for_each(|t| t.below = "toy");
-    }
+    let dots = || lines.iter().flat_map(|l| &l.dots);
+    let x_axis = |room| {
+        let mut axis = Axis::sizes(axis_name, dots().map(|d| d.x), room);
+        axis.ticks.iter_mut().filter(|t| over == Growth::Key && t.at < 2048.0).for_each(|t| t.below = "toy");
+        axis
+    };
+    let y_axis = |room| Axis::log("seconds per mini-batch", dots().flat_map(Dot::extent), room);
     let shown: usize = groups.values().map(BTreeMap::len).sum();
-    Ok(chart(
-        figure,
-        (&x, &Axis::new("seconds per mini-batch", y_range, true, y_ticks)),
-        &lines,
-        &[],
-        &with_hidden(candidates - shown, "alone at their size", footer),
-    ))
+    Ok(chart(figure, (&x_axis, &y_axis), &lines, &[], &with_hidden(candidates - shown, "alone at their size", footer)))
 }

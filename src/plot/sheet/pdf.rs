@@ -70,7 +70,7 @@ pub(super) fn write(sheet: &Sheet) -> Result<Vec<u8>> {
     let mut pdf = Pdf::new();
     pdf.catalog(catalog).pages(pages);
     pdf.pages(pages).kids([page]).count(1);
-    pdf.document_info(info).title(TextStr(sheet.name)).producer(TextStr("cipherlane"));
+    pdf.document_info(info).title(TextStr(sheet.name)).subject(TextStr(&sheet.source)).producer(TextStr("cipherlane"));
     let (width, height) = sheet.size();
     let mut leaf = pdf.page(page);
     leaf.media_box(Rect::new(0.0, 0.0, width as f32 * POINT, height as f32 * POINT)).parent(pages).contents(stream);
@@ -100,8 +100,8 @@ fn content(sheet: &Sheet, letters: &mut Type) -> Vec<u8> {
                 fill(&mut out, *colour);
                 out.rect(from.0 as f32, from.1 as f32, (to.0 - from.0) as f32, (to.1 - from.1) as f32).fill_nonzero();
             }
-            Mark::Marker { shape, at, colour, filled, radius } => {
-                for (r, colour) in Sheet::layers(*radius, *colour, *filled) {
+            Mark::Marker { shape, at, colour, filled } => {
+                for (r, colour) in Sheet::layers(*colour, *filled) {
                     fill(&mut out, colour);
                     if *shape == Shape::Circle {
                         circle(&mut out, *at, r as f32)
