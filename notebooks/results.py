@@ -118,7 +118,8 @@ def _described(table):
     )
 
 
-#: In what rows can differ, as `DIMENSIONS` of src/report/varies.rs: the column, whether somebody chose it, and how a label says it.
+#: In what rows can differ, as `DIMENSIONS` of src/report/varies.rs: the column, whether somebody
+#: chose it, and how a label says it.
 DIMENSIONS = [
     ("scheme", True, None),
     ("backend", True, None),
@@ -162,7 +163,8 @@ def varying(table, without=()):
             own = table[column].astype(object).where(table[column].notna(), None)
             silent = idle & (column in ("encryption", "rerandomisation", "key_bits"))
             values[at] = own.where(~silent, None).tolist()
-    # Rows of one class cannot be told apart by what was taken so far; choices first, what follows from them then has nothing left to tell.
+    # Rows of one class cannot be told apart by what was taken so far; choices first, what follows
+    # from them then has nothing left to tell.
     classes, taken = [()] * len(table), []
     for at, own in sorted(values.items(), key=lambda item: not DIMENSIONS[item[0]][1]):
         within = {}

@@ -91,7 +91,8 @@ impl Run {
         Self { id, started, load_at_start: machine::load_average(), source, records: Records::default(), first_digests: Vec::new() }
     }
 
-    /// Runs one spec and returns what came of it. A failure becomes an error row without times; only [`Error::Interrupted`] is passed on.
+    /// Runs one spec and returns what came of it. A failure becomes an error row without times;
+    /// only [`Error::Interrupted`] is passed on.
     ///
     /// # Errors
     /// [`Error::Interrupted`].
@@ -458,7 +459,8 @@ struct Provenance<'a> {
     run_id: String,
     publishable: bool,
     not_publishable_because: Vec<String>,
-    /// Rows whose times something else on the machine may have made longer: `publishable` is about provenance alone.
+    /// Rows whose times something else on the machine may have made longer: `publishable` is about
+    /// provenance alone.
     disturbed_rows: usize,
     command: String,
     revision: String,

@@ -4,11 +4,13 @@
 //! model, and [`table`], [`details`] and [`json`] print rows. A spec that was
 //! run again counts with its last outcome; samples join their outcome by spec and run.
 //!
-//! Times are per image (per operation for kernels): the wall time of a stage on a batch divided by the images of the batch. A [`Spread`] is the median
-//! over the samples with its 95 % bootstrap interval, where there are samples enough for one, and with the least and the greatest value. Samples are full
-//! batches: what is left over at the end of a pass is verified and leaves no time.
+//! Times are per image (per operation for kernels): the wall time of a stage on a batch divided by
+//! the images of the batch. A [`Spread`] is the median over the samples with its 95 % bootstrap
+//! interval, where there are samples enough for one, and with the least and the greatest value.
+//! Samples are full batches: what is left over at the end of a pass is verified and leaves no time.
 //!
-//! What tells rows apart is decided in one place, `varies`: tables, labels, legends and captions ask it.
+//! What tells rows apart is decided in one place, `varies`: tables, labels, legends and captions
+//! ask it.
 
 pub mod compare;
 pub mod leakage;
@@ -249,8 +251,9 @@ impl Cost {
     }
 }
 
-/// The samples that count: setup, and of the batches those that are full. What is left over at the end of a pass fills its ciphertexts badly and says nothing
-/// of the row's own size. Where the harness kept no full batch, the largest stand for it.
+/// The samples that count: setup, and of the batches those that are full. What is left over at the
+/// end of a pass fills its ciphertexts badly and says nothing of the row's own size. Where the
+/// harness kept no full batch, the largest stand for it.
 fn full_batches<'a>(samples: &[&'a Sample]) -> Vec<&'a Sample> {
     let most = samples.iter().filter(|s| s.phase == Phase::Online).map(|s| s.items).max();
     samples.iter().copied().filter(|s| s.phase == Phase::Setup || Some(s.items) == most).collect()
@@ -330,7 +333,8 @@ fn bound_share(outcome: &Outcome, samples: &[&Sample]) -> Option<f64> {
     Sorted::of(evaluated.map(share).collect()).map(|shares| shares.median())
 }
 
-/// Signs that a row was not alone on an even machine: those of its record, and what its samples show.
+/// Signs that a row was not alone on an even machine: those of its record, and what its samples
+/// show.
 fn disturbances(outcome: &Outcome, wall: Option<Spread>, cpu: Option<Spread>) -> Vec<String> {
     let mut signs = outcome.disturbances();
     if let (Some(wall), Some(cpu)) = (wall, cpu)
@@ -385,20 +389,22 @@ fn compare(rows: &mut [Row]) {
     }
 }
 
-/// What decides the classes of a row: the images, the public features, and the numbers that the model computes with.
+/// What decides the classes of a row: the images, the public features, and the numbers that the
+/// model computes with.
 fn model(o: &Outcome) -> impl PartialEq + use<'_> {
     let training = Training::of(o).map(|t| (t.network, t.recipe));
     (&o.workload, &o.dataset, &o.features, o.method == "float", o.feature_bits, o.weight_bits, training, &o.dataset_sha256, &o.model_sha256)
 }
 
-/// The accuracy of a row's model and of how many images it is: of all rows with this model that of the most images, for they agree wherever they are verified.
+/// The accuracy of a row's model and of how many images it is: of all rows with this model that of
+/// the most images, for they agree wherever they are verified.
 pub(crate) fn accuracy(rows: &[&Row], of: &Row) -> Option<(f64, u32)> {
     let same = rows.iter().filter(|r| r.outcome.verified && model(&r.outcome) == model(&of.outcome));
     same.filter_map(|r| Some((r.outcome.accuracy?, r.outcome.images))).max_by_key(|(_, images)| *images)
 }
 
-/// The accuracies of rows that may stand on one axis, all of one test set: the most images that any row classified. None of models that were not measured on
-/// them.
+/// The accuracies of rows that may stand on one axis, all of one test set: the most images that any
+/// row classified. None of models that were not measured on them.
 pub(crate) fn comparable_accuracies(rows: &[&Row]) -> (String, u32, Vec<Option<f64>>) {
     let all: Vec<Option<(f64, u32)>> = rows.iter().map(|row| accuracy(rows, row)).collect();
     let counts = rows.iter().zip(&all).filter_map(|(row, of)| Some((row.outcome.dataset.clone(), (*of)?.1)));

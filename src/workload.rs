@@ -97,7 +97,8 @@ impl Sampling {
     /// Every image once, every batch kept.
     pub const ONCE: Self = Self { warm_up_ms: 0, least_ms: 0, least_samples: 1, most_ms: 0 };
 
-    /// Every image once, and batches under a second again until there are samples enough for an interval.
+    /// Every image once, and batches under a second again until there are samples enough for an
+    /// interval.
     pub const SHORT: Self = Self { least_samples: 6, most_ms: 6000, ..Self::ONCE };
 }
 

@@ -87,7 +87,8 @@ pub(super) struct RunArgs {
     /// Images from the start of the test set [default: all; the reference backend gets at most 100]
     #[arg(long, value_name = "N")]
     images: Option<usize>,
-    /// Repeat batches until this many were timed, each with fresh randomness [default: 6 for batches under about a second, else 1]
+    /// Repeat batches until this many were timed, each with fresh randomness [default: 6 for
+    /// batches under about a second, else 1]
     #[arg(long, value_name = "N")]
     min_samples: Option<u32>,
     /// Repeat batches until their online time is this long
@@ -503,7 +504,8 @@ pub(super) fn report(args: &ReportArgs, json: bool) -> Result<bool> {
     Ok(!records.outcomes.is_empty() && records.outcomes.iter().all(|o| o.verified))
 }
 
-/// Prints the tables of a folder of experiments on leakage; says what a folder without any results is.
+/// Prints the tables of a folder of experiments on leakage; says what a folder without any results
+/// is.
 fn report_leakage(args: &ReportArgs, json: bool) -> Result<bool> {
     let all = Experiment::ALL.into_iter().map(|e| Ok((e, leakage::read(&args.dir, e)?))).collect::<Result<Vec<_>>>()?;
     let there: Vec<(Experiment, Vec<leakage::Leak>)> = all.into_iter().filter(|(_, rows)| !rows.is_empty()).collect();

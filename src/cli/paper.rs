@@ -108,7 +108,8 @@ pub(super) fn paper(args: &PaperArgs, json: bool) -> Result<bool> {
     Ok(verified && held)
 }
 
-/// How a reader names the folders of a report: below `results/`, or DIR where they lie elsewhere. Nobody has the temporary folders of this machine.
+/// How a reader names the folders of a report: below `results/`, or DIR where they lie elsewhere.
+/// Nobody has the temporary folders of this machine.
 struct Folders(Vec<(PathBuf, String)>);
 
 impl Folders {

@@ -64,7 +64,7 @@ pub const DERIVED: [Derived; 23] = [
     derived("offline_ns", "the same of the offline stages", |row, _| number(row.offline_ns.map(|s| s.median))),
     derived("setup_ns", "wall time of the setup, once, ns", |row, _| number(row.setup_ns)),
     derived("p90_ns", "90th percentile of the latency in scenario single, ns", |row, _| number(row.latency.map(|l| l.p90_ns))),
-    derived("images_per_second", "images by the wall time of all online stages", |row, _| number(row.images_per_second)),
+    derived("images_per_second", "images of full batches by the wall time of all their online stages", |row, _| number(row.images_per_second)),
     derived("bytes_up_per_image", "bytes to the server per image", |row, _| number(row.bytes_up_per_image)),
     derived("bytes_down_per_image", "bytes back per image", |row, _| number(row.bytes_down_per_image)),
     derived("harness_share", "the harness' own time between stages, as a share of theirs", |row, _| number(row.harness_share)),

@@ -232,7 +232,8 @@ fn interval(row: &Row) -> String {
 /// What headings of groups say.
 const GROUPED: [&str; 4] = ["dataset", "features", "scenario", "division"];
 
-/// The columns that are named, and where rows differ in something else, a column for it before those that were measured.
+/// The columns that are named, and where rows differ in something else, a column for it before
+/// those that were measured.
 fn columns(rows: &[Row], names: &[&'static str]) -> Vec<&'static str> {
     let rows: Vec<&Row> = rows.iter().collect();
     let encrypted: Vec<&Row> = rows.iter().copied().filter(|r| !r.is_clear()).collect();

@@ -9,9 +9,11 @@
 //! 2. a permutation test on the medians gives p below 0.05 after Holm's correction over all rows that are compared;
 //! 3. the change is large against the spread: Cliff's delta is at least 0.33, and the 95 % bootstrap interval of the ratio stays clear of half the threshold.
 //!
-//! By the second alone, at most one in twenty comparisons of two runs without any difference reports any change at all, whatever the number of rows, as long
-//! as the samples of a run are exchangeable with those of the other; the other two only take changes away. A row beyond the threshold is called undecided,
-//! never unchanged, where nobody can tell: with too few samples to ever pass the second, on a machine that was disturbed in either run, or with samples below ten
+//! By the second alone, at most one in twenty comparisons of two runs without any difference
+//! reports any change at all, whatever the number of rows, as long as the samples of a run are
+//! exchangeable with those of the other; the other two only take changes away. A row beyond the
+//! threshold is called undecided, never unchanged, where nobody can tell: with too few samples to
+//! ever pass the second, on a machine that was disturbed in either run, or with samples below ten
 //! milliseconds, where the waking of threads and whatever else runs decide.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -222,7 +224,8 @@ fn batch(row: &Row) -> f64 {
     f64::from(row.outcome.batch.unwrap_or(row.outcome.images).max(1))
 }
 
-/// Wall and processor time per image of the online stages of full batches together, by spec and run.
+/// Wall and processor time per image of the online stages of full batches together, by spec and
+/// run.
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of one sample stay far below 2^53")]
 fn online(records: &Records) -> HashMap<(String, String), Times> {
     let mut rows: HashMap<(String, String), Vec<&Sample>> = HashMap::new();
@@ -436,6 +439,23 @@ mod tests {
         (b.outcomes[7].row_ns, b.outcomes[7].others_cpu_ns) = (Some(1_000_000_000), Some(900_000_000));
         let comparison = compare(&a, &b, THRESHOLD);
         assert!(comparison.pairs[7].verdict == Verdict::Undecided && comparison.notes[0].contains("1 of 20 rows"), "{:?}", comparison.pairs[7]);
+    }
+
+    #[test]
+    fn batches_of_milliseconds_are_undecided() {
+        let mut noise = Noise(6);
+        let slower = |row| if row == 7 { 2.0 } else { 1.0 };
+        let (a, b) = (run(&mut noise, 20, &|_| 1.0), run(&mut noise, 20, &slower));
+        // Five stages of 10 ms each, then of half a millisecond: 50 and 2.5 ms a batch, twice that
+        // where it is slower.
+        let scaled = |records: &Records, by: u64| {
+            let mut records = records.clone();
+            records.outcomes.iter_mut().for_each(|o| o.batch = Some(100));
+            records.samples.iter_mut().for_each(|s| s.wall_ns /= by);
+            records
+        };
+        let verdict = |by: u64| compare(&scaled(&a, by), &scaled(&b, by), THRESHOLD).pairs[7].verdict;
+        assert_eq!((verdict(1), verdict(20)), (Verdict::Slower, Verdict::Undecided));
     }
 
     #[test]

@@ -161,7 +161,8 @@ fn what_is_left_over_at_the_end_of_a_pass_is_no_sample() {
     let mut records = records(&[Case { samples: 5, ..Case::paillier("ifma", "pairs", 2048, 10.0) }]);
     (records.outcomes[0].products, records.outcomes[0].bound_products_per_second) = (Some(1000), Some(20_000.0));
     let whole = derive(&records)[0].clone();
-    // Three batches of a tenth of the images that take a third of the time: the median of all would be one of them.
+    // Three batches of a tenth of the images that take a third of the time: the median of all would
+    // be one of them.
     let rest: Vec<Sample> = records.samples.iter().filter(|s| s.phase == Phase::Online && s.sample < 3).cloned().collect();
     let rest = rest.into_iter().map(|s| Sample { sample: s.sample + 5, items: s.items / 10, wall_ns: s.wall_ns / 3, cpu_ns: s.cpu_ns / 3, ..s });
     let mut mixed = records.clone();
@@ -334,7 +335,8 @@ fn names_say_what_differs_and_no_more() {
     twins.outcomes[1].weight_bits = Some(6);
     let rows = derive(&twins);
     assert_eq!(labels(&rows.iter().collect::<Vec<_>>(), Naming::Whole), ["gmp naive 8-bit weights", "gmp naive 6-bit weights"]);
-    // What was chosen is said even where something else would tell the rows apart; what follows from it is not.
+    // What was chosen is said even where something else would tell the rows apart; what follows
+    // from it is not.
     (twins.outcomes[1].threads, twins.outcomes[1].batch) = (2, Some(5));
     let rows = derive(&twins);
     assert_eq!(labels(&rows.iter().collect::<Vec<_>>(), Naming::Whole), ["gmp naive 16 threads", "gmp naive 2 threads"]);

@@ -1,4 +1,5 @@
-//! The one rule for what tells rows apart: tables have a column for it, labels and legends say it, captions say what all rows share instead.
+//! The one rule for what tells rows apart: tables have a column for it, labels and legends say it,
+//! captions say what all rows share instead.
 //!
 //! [`DIMENSIONS`] lists everything in which rows can differ, apart from what was measured. [`varying`] picks from it for a set of rows: what somebody chose
 //! (key, threads, network) wherever it differs, and what usually follows from such choices (packing, batch, slots) only where rows could not be told apart
@@ -18,7 +19,8 @@ pub(crate) struct Dimension {
     unit: &'static str,
     meaning: &'static str,
     number: bool,
-    /// Somebody chose it: readers want to see that it differs even where something else tells the rows apart as well.
+    /// Somebody chose it: readers want to see that it differs even where something else tells the
+    /// rows apart as well.
     chosen: bool,
     /// Its value; none where it has no meaning for the row.
     pub value: fn(&Row) -> Option<String>,
@@ -257,7 +259,8 @@ pub(crate) fn pool(outcome: &Outcome) -> &str {
     outcome.spec.rsplit_once("/pool-").map_or("none", |(_, who)| who)
 }
 
-/// What the spec of a training, or of a classification by what was trained, says of the network and of how it learns.
+/// What the spec of a training, or of a classification by what was trained, says of the network and
+/// of how it learns.
 pub(crate) struct Training<'a> {
     /// Widths of the layers.
     pub network: &'a str,
@@ -340,10 +343,11 @@ pub(crate) enum Naming {
     OverKeys,
 }
 
-/// Names for rows that stand side by side, no two of them equal: what they share is left out, what tells them apart is said.
+/// Names for rows that stand side by side, no two of them equal: what they share is left out, what
+/// tells them apart is said.
 ///
-/// What a reader must not overlook (toy key, software adapter, open division, failed verification) is always part of the name, unless `naming` says that
-/// the key stands elsewhere.
+/// What a reader must not overlook (toy key, software adapter, open division, failed verification)
+/// is always part of the name, unless `naming` says that the key stands elsewhere.
 pub(crate) fn labels(rows: &[&Row], naming: Naming) -> Vec<String> {
     let except: &[&str] = if naming == Naming::Whole { &[] } else { &[KEY] };
     let varying = varying(rows, except);

@@ -151,8 +151,9 @@ pub type Report<'a> = dyn FnMut(Progress) -> Result<()> + Send + 'a;
 /// Samples after which no batch is repeated for the sake of time: more would fill files with what microseconds repeat.
 const MOST_REPEATED: u32 = 1000;
 
-/// Decides batch by batch what is kept, and when a spec has been measured for long enough. Times of full batches alone are kept: what is left over at the end
-/// of a pass is verified like the rest, but fills its ciphertexts badly.
+/// Decides batch by batch what is kept, and when a spec has been measured for long enough. Times of
+/// full batches alone are kept: what is left over at the end of a pass is verified like the rest,
+/// but fills its ciphertexts badly.
 struct Pace {
     sampling: Sampling,
     /// Images of a full batch.
@@ -558,7 +559,8 @@ fn bound(evaluator: &Evaluator) -> Option<f64> {
     Some((rayon::current_num_threads() * counts.total()) as f64 * 1e9 / least as f64)
 }
 
-/// The first images of all batches, pass after pass without an end. The first pass alone has what is left over where images are no multiple of a batch.
+/// The first images of all batches, pass after pass without an end. The first pass alone has what
+/// is left over where images are no multiple of a batch.
 fn passes(images: usize, batch: usize) -> impl Iterator<Item = (usize, usize)> {
     let batch = batch.clamp(1, images.max(1));
     let end = move |pass: usize| if pass == 0 { images } else { images - images % batch };
