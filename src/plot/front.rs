@@ -162,14 +162,14 @@ pub(super) fn front(rows: &[&Row], quoted: &[Quoted], footer: &Footer) -> Result
     Ok(sheet.finish(foot, &footer.with(quoted)))
 }
 
-/// The fastest row of each protection, backend, feature map and key size with the accuracy of its model; on which images; and how many rows were not measured
-/// on those.
+/// The fastest row of each protection, backend, feature map, precision and key size with the accuracy
+/// of its model; on which images; and how many rows were not measured on those.
 fn fastest<'a>(rows: &[&'a Row]) -> (Vec<(&'a Row, Spot)>, String, usize) {
     let rate = |r: &Row| Quantity::Throughput.of(r).map(|(v, _)| v);
     let kind = |r: &Row| {
         let o = &r.outcome;
-        // In the clear the type of numbers does not matter here: the fastest stands for all.
-        (o.scheme.clone(), (!r.is_clear()).then(|| (o.backend.clone(), r.software)), o.features.clone(), o.key_bits)
+        let own = (!r.is_clear()).then(|| (o.backend.clone(), r.software, o.feature_bits, o.weight_bits));
+        (o.scheme.clone(), own, o.features.clone(), o.key_bits)
     };
     let good: Vec<&Row> = rows.iter().copied().filter(|r| r.outcome.accuracy.is_some() && r.outcome.verified && r.outcome.error.is_none()).collect();
     let (dataset, images, accuracies) = comparable_accuracies(&good);
@@ -182,7 +182,10 @@ fn fastest<'a>(rows: &[&'a Row]) -> (Vec<(&'a Row, Spot)>, String, usize) {
             continue;
         };
         match kept.iter_mut().find(|(known, ..)| kind(known) == kind(row)) {
-            Some(known) if rate > known.1 => *known = (row, rate, accuracy),
+            // In the clear the most accurate precision stands for all: the fastest is the coarsest.
+            Some(known) if row.is_clear() && (accuracy, rate) > (known.2, known.1) || !row.is_clear() && rate > known.1 => {
+                *known = (row, rate, accuracy)
+            }
             Some(_) => {}
             None => kept.push((row, rate, accuracy)),
         }
