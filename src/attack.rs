@@ -14,6 +14,7 @@ mod regression;
 
 use rayon::prelude::*;
 
+use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::randomness::{Purpose, Tape};
 use crate::scheme::eivhe::{Draw, Encryptor, LWE_MODULUS_BITS, LWE_NOISE, Parameters, PublicMatrix, Published, Secret, product};
@@ -52,21 +53,23 @@ impl Recovered {
 /// T from the public matrix alone: M shows A and E - T A.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] when there are fewer columns than unknowns.
-pub fn recover_key(public: &PublicMatrix) -> Result<Recovered> {
+/// [`Error::OutOfRange`] when there are fewer columns than unknowns; [`Error::Interrupted`] when
+/// `control` was stopped.
+pub fn recover_key(public: &PublicMatrix, control: &Control) -> Result<Recovered> {
     let parameters = public.parameters();
     let (least, most) = draw_range(parameters.noise);
     let ranges = vec![(least, most); public.columns()];
     // T A - E = -Y.
     let targets: Vec<i64> = public.upper().par_iter().map(|y| y.wrapping_neg()).collect();
-    recover(parameters, public.lower(), &targets, &ranges, None)
+    recover(parameters, public.lower(), &targets, &ranges, None, control)
 }
 
 /// T from pairs of messages and ciphertexts under fresh randomness, both one after the other: w x - (c_1..c_m) = T (c_m+1..) - e.
 ///
 /// # Errors
-/// [`Error::Size`]; [`Error::OutOfRange`] when there are fewer pairs than unknowns.
-pub fn known_plaintext(parameters: &Parameters, messages: &[i64], ciphertexts: &[i64]) -> Result<Recovered> {
+/// [`Error::Size`]; [`Error::OutOfRange`] when there are fewer pairs than unknowns;
+/// [`Error::Interrupted`] when `control` was stopped.
+pub fn known_plaintext(parameters: &Parameters, messages: &[i64], ciphertexts: &[i64], control: &Control) -> Result<Recovered> {
     let (m, k, width) = (parameters.dimension, parameters.key_columns, parameters.width());
     let pairs = messages.len() / m;
     if messages.len() != pairs * m || ciphertexts.len() != pairs * width {
@@ -85,7 +88,7 @@ pub fn known_plaintext(parameters: &Parameters, messages: &[i64], ciphertexts: &
     let counts = |at: usize| if parameters.modulus_bits.is_some() { (1, 0) } else { (ones(at, 1), ones(at, -1)) };
     let ranges: Vec<(i64, i64)> = (0..pairs).map(counts).map(|(plus, minus)| (plus * least - minus * most, plus * most - minus * least)).collect();
     let means: Vec<f64> = (0..pairs).map(counts).map(|(plus, minus)| (plus - minus) as f64 * (least + most) as f64 / 2.0).collect();
-    recover(parameters, &lower, &targets, &ranges, Some(&means))
+    recover(parameters, &lower, &targets, &ranges, Some(&means), control)
 }
 
 /// Messages read off ciphertexts with nothing but the published bounds: every entry of T is taken for its mean, as |e - (T - mean) A c*| < w/2 with all published
@@ -131,7 +134,14 @@ fn draw_range(draw: Draw) -> (i64, i64) {
 }
 
 /// T from `targets` = T `regressors` - e: m and k rows, one column per equation. e lies in `ranges`; its means are `means`, or one unknown mean.
-fn recover(parameters: &Parameters, regressors: &[i64], targets: &[i64], ranges: &[(i64, i64)], means: Option<&[f64]>) -> Result<Recovered> {
+fn recover(
+    parameters: &Parameters,
+    regressors: &[i64],
+    targets: &[i64],
+    ranges: &[(i64, i64)],
+    means: Option<&[f64]>,
+    control: &Control,
+) -> Result<Recovered> {
     let (k, equations) = (parameters.key_columns, ranges.len());
     if equations < k + 2 {
         return Err(Error::OutOfRange {
@@ -141,15 +151,21 @@ fn recover(parameters: &Parameters, regressors: &[i64], targets: &[i64], ranges:
         });
     }
     let regression = Regression::new(regressors, k, equations, 0.0)?;
+    // Operations of about the size of a modular product.
+    let work = |rows: usize| rows * k * equations / 1000;
+    control.advance(work(k))?;
     let estimates = regression.solve(targets, means);
+    control.advance(work(parameters.dimension))?;
     let rounded: Vec<i64> = estimates.iter().map(|&t| t.round() as i64).collect();
     let mut residuals = product(&rounded, k, regressors, equations);
+    control.advance(work(parameters.dimension))?;
     residuals.par_iter_mut().zip(targets).for_each(|(r, &y)| *r = parameters.reduce(r.wrapping_sub(y)));
     let corrected: Vec<(Vec<i64>, bool)> = residuals
         .par_chunks_exact_mut(equations)
         .zip(rounded.par_chunks_exact(k).zip(estimates.par_chunks_exact(k)))
-        .map(|(residuals, (rounded, estimates))| correct(regressors, residuals, ranges, rounded, estimates))
+        .map(|(residuals, (rounded, estimates))| correct(regressors, residuals, ranges, rounded, estimates, control))
         .collect();
+    control.check()?;
     let consistent = corrected.iter().map(|(_, consistent)| *consistent).collect();
     Ok(Recovered { rows: corrected.into_iter().flat_map(|(row, _)| row).collect(), rounded, consistent })
 }
@@ -169,8 +185,16 @@ fn outside(residuals: impl Iterator<Item = i64>, ranges: &[(i64, i64)], limit: i
 }
 
 /// Corrects a row by steps of one towards residuals within their ranges: the sum outside is convex in the row, and 0 for the true one. Entries whose estimate was
-/// farthest from an integer come first. Gives up where most residuals are outside from the start: there the regression has found nothing.
-fn correct(regressors: &[i64], residuals: &mut [i64], ranges: &[(i64, i64)], rounded: &[i64], estimates: &[f64]) -> (Vec<i64>, bool) {
+/// farthest from an integer come first. Gives up where most residuals are outside from the start: there the regression has found nothing; and once `control` was
+/// stopped.
+fn correct(
+    regressors: &[i64],
+    residuals: &mut [i64],
+    ranges: &[(i64, i64)],
+    rounded: &[i64],
+    estimates: &[f64],
+    control: &Control,
+) -> (Vec<i64>, bool) {
     let mut row = rounded.to_vec();
     let count = residuals.iter().zip(ranges).filter(|&(r, (least, most))| r < least || r > most).count();
     if count * 2 > ranges.len() {
@@ -187,6 +211,9 @@ fn correct(regressors: &[i64], residuals: &mut [i64], ranges: &[(i64, i64)], rou
     while sum > 0 {
         let mut moved = false;
         for &j in &order {
+            if control.advance(1).is_err() {
+                return (row, false);
+            }
             for step in [towards(j), -towards(j)] {
                 let tried = outside(residuals.iter().zip(of(j)).map(|(r, a)| r.wrapping_add(step * a)), ranges, sum);
                 if tried < sum {
@@ -294,7 +321,7 @@ pub fn run(case: &Case, messages: Option<&[i64]>, tape: &Tape) -> Result<Outcome
     let parameters = case.parameters;
     let secret = Secret::generate(parameters, tape, 0)?;
     let public = PublicMatrix::generate(&secret, tape, case.digits)?;
-    let found = recover_key(&public)?;
+    let found = recover_key(&public, &Control::default())?;
     let (rounded, exact) = found.exact(&secret.rows());
     let random = random_messages(&parameters, 100, tape);
     let messages = messages.unwrap_or(&random);
@@ -348,15 +375,19 @@ pub fn run_known(parameters: &Parameters, messages: Option<&[i64]>, pairs: &[usi
     }
     let ciphertexts = Encryptor::new(&secret)?.encrypt(&messages[..needed], tape, 0)?;
     let truth = secret.rows();
-    let known =
-        |&count: &usize| match known_plaintext(parameters, &messages[..count * parameters.dimension], &ciphertexts[..count * parameters.width()]) {
-            Ok(found) => {
-                let (rounded, exact) = found.exact(&truth);
-                Ok(Known { pairs: count, rounded, exact, consistent: found.consistent_share() })
-            }
-            Err(Error::OutOfRange { .. }) => Ok(Known { pairs: count, rounded: 0.0, exact: 0.0, consistent: 0.0 }),
-            Err(other) => Err(other),
-        };
+    let known = |&count: &usize| match known_plaintext(
+        parameters,
+        &messages[..count * parameters.dimension],
+        &ciphertexts[..count * parameters.width()],
+        &Control::default(),
+    ) {
+        Ok(found) => {
+            let (rounded, exact) = found.exact(&truth);
+            Ok(Known { pairs: count, rounded, exact, consistent: found.consistent_share() })
+        }
+        Err(Error::OutOfRange { .. }) => Ok(Known { pairs: count, rounded: 0.0, exact: 0.0, consistent: 0.0 }),
+        Err(other) => Err(other),
+    };
     pairs.iter().map(known).collect()
 }
 

@@ -11,7 +11,7 @@ mod folder;
 
 pub use bounded::{BULK, RESULTS, WRITTEN_BY_HAND, open, read, read_secret, read_text};
 pub use charter::Charter;
-pub use folder::{Claim, check_free, entries, lock, open_lock, remove_temporary};
+pub use folder::{Claim, check_free, entries, give_up_claims, lock, open_lock, remove_temporary};
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -51,14 +51,15 @@ impl Drop for Writing {
     }
 }
 
-/// Waits until nobody writes. From then on nobody begins to, for the rest of this process: for whoever
-/// ends it from another thread.
+/// Waits until nobody writes, and gives up all claims. From then on nobody begins to write, for the
+/// rest of this process: for whoever ends it from another thread.
 pub fn stop_writing() {
     let mut count = writers();
     while *count > 0 {
         count = ENDED.wait(count).unwrap_or_else(PoisonError::into_inner);
     }
     std::mem::forget(count);
+    give_up_claims();
 }
 
 /// Writes `bytes` to `path` by way of a temporary file beside it, so that the file is never half there. When this returns, the file is on the disk under its

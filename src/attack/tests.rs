@@ -41,7 +41,7 @@ fn a_wrong_key_is_not_called_verified() {
     let tape = Tape::replayable(4);
     let secret = Secret::generate(parameters, &tape, 0).unwrap();
     let public = PublicMatrix::generate(&secret, &tape, None).unwrap();
-    let found = recover_key(&public).unwrap();
+    let found = recover_key(&public, &Control::default()).unwrap();
     let truth = secret.rows();
     assert_eq!(found.rows, **truth);
     // A planted entry lowers the share, and its residuals show it.
@@ -111,7 +111,7 @@ fn pairs_needed() {
 #[test]
 #[ignore = "minutes, needs MNIST: cargo test --lib attack::tests::every_test_image -- --ignored --nocapture"]
 fn every_test_image_is_read() {
-    let dataset = "mnist".parse::<crate::dataset::DatasetChoice>().unwrap().open(true, &|_| (), &crate::control::Control::default()).unwrap();
+    let dataset = "mnist".parse::<crate::dataset::DatasetChoice>().unwrap().open(true, &|_| (), &Control::default()).unwrap();
     let messages: Vec<i64> = dataset.test.pixels.iter().map(|&p| i64::from(p)).collect();
     let watch = crate::stopwatch::Stopwatch::start();
     let outcome = run(&table()[0], Some(&messages), &Tape::replayable(1)).unwrap();

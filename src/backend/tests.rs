@@ -12,7 +12,7 @@ use crate::plan::{Op, Program};
 /// Every item is a chain of `length` squares.
 fn chain(length: u32) -> Program {
     let ops = (0..length).map(|at| Op::Sqr { dst: at + 1, a: at }).collect();
-    Program::new(1, ops, vec![1; length as usize], vec![length], 0, 0).unwrap()
+    Program::new(1, ops, (1..=length as usize).collect(), vec![length], 0, 0).unwrap()
 }
 
 type Step = (&'static str, Box<dyn Fn(&dyn Ring, &Resident) -> Result<()>>);

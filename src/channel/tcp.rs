@@ -237,6 +237,23 @@ impl Secure {
     }
 }
 
+/// Does what the system may take long for on a thread of its own, and leaves it there once `control`
+/// was stopped.
+fn heard<T: Send + 'static>(control: &Control, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let (tell, told) = mpsc::channel();
+    // Nobody listens any more once the control was stopped.
+    let spawned = thread::Builder::new().spawn(move || drop(tell.send(work())));
+    spawned.map_err(|e| lost(format!("no thread to connect on: {e}")))?;
+    loop {
+        control.check()?;
+        match told.recv_timeout(TICK) {
+            Ok(done) => return Ok(done),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(lost("the attempt to connect ended without a reason")),
+        }
+    }
+}
+
 /// P1's way to P2.
 pub struct Dialer<'a> {
     address: String,
@@ -278,14 +295,16 @@ impl<'a> Dialer<'a> {
     }
 
     fn connect(&self) -> Result<Secure> {
-        let addresses = self.address.to_socket_addrs().map_err(|e| match e.kind() {
+        let name = self.address.clone();
+        let addresses = heard(&self.control, move || name.to_socket_addrs())?.map_err(|e| match e.kind() {
             ErrorKind::InvalidInput => Error::OutOfRange { what: "address", value: self.address.clone(), allowed: "HOST:PORT".into() },
             _ => lost(format!("{}: {e}", self.address)),
         })?;
         let mut problem = lost(format!("{} is no address", self.address));
         for address in addresses {
             self.control.check()?;
-            match TcpStream::connect_timeout(&address, self.times.handshake) {
+            let limit = self.times.handshake;
+            match heard(&self.control, move || TcpStream::connect_timeout(&address, limit))? {
                 Ok(socket) => {
                     let name = ServerName::try_from("cipherlane").map_err(|e| lost(e.to_string()))?;
                     let tls = ClientConnection::new(self.config.clone(), name).map_err(|e| of_tls(&e))?;

@@ -10,7 +10,7 @@ use super::inference::{Models, models_for, open_dataset};
 use super::sweep::{Benches, Job, check_sweep_folder, duration, show, speeds};
 use super::{check_stop, note, out, out_json, shown};
 use crate::dataset::{Dataset, DatasetChoice};
-use crate::durable::{Charter, Claim, RESULTS, read_text, write_whole};
+use crate::durable::{Charter, Claim, RESULTS, read_text, write_whole, writing};
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::paper::cells::{Cells, tables};
@@ -309,6 +309,7 @@ fn draw(parts: &mut [Part], dir: &Path, command: &str, quoted: &[quoted::Quoted]
 
 /// Writes the report, its tables and the verdicts, each file whole or not at all.
 fn write(document: &Document, verdicts: &[Verdict], dir: &Path) -> Result<()> {
+    let _writing = writing();
     let folder = dir.join(TABLES);
     std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
     for (exhibit, table) in document.tables() {

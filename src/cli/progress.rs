@@ -104,11 +104,11 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 impl State {
     /// Operations within the step, time so far and time left: only one estimate, and none before there is something to rest it on.
-    fn times(&self, now: Instant, operations: u64) -> String {
+    fn times(&self, now: Instant, operations: u64, number: fn(u64) -> String) -> String {
         let elapsed = now.saturating_duration_since(self.start).as_secs_f64();
         let mut text = match operations.saturating_sub(self.operations) {
             0 => String::new(),
-            count => format!("{} operations, ", thousands(count)),
+            count => format!("{} operations, ", number(count)),
         };
         text += &format!("{elapsed:.0} s");
         if let Some(end) = self.end {
@@ -125,7 +125,7 @@ fn line(state: &State, now: Instant, operations: u64) -> String {
     let State { title, step, done, total, unit, .. } = state;
     let step = if step.is_empty() { String::new() } else { format!("{step}, ") };
     let count = if *total == 0 { String::new() } else { format!("{done} of {total} {unit}, ") };
-    format!("{title}: {step}{count}{}", state.times(now, operations))
+    format!("{title}: {step}{count}{}", state.times(now, operations, thousands))
 }
 
 /// One line of a terminal, what matters least last.
@@ -136,7 +136,7 @@ fn short_line(state: &State, now: Instant, operations: u64) -> String {
         None => String::new(),
         Some(full) => format!("[{:<width$}] {done}/{total} ", "=".repeat(full.min(BAR) as usize), width = BAR as usize),
     };
-    format!("{bar}{step}{}  {title}", state.times(now, operations))
+    format!("{bar}{step}{}  {title}", state.times(now, operations, rounded))
 }
 
 /// A number with commas.
@@ -144,6 +144,16 @@ fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
     groups.collect::<Vec<_>>().join(",")
+}
+
+/// A number of at most four digits and a unit, rounded down.
+fn rounded(number: u64) -> String {
+    match number {
+        0..=9_999 => number.to_string(),
+        10_000..=9_999_999 => format!("{}k", number / 1_000),
+        10_000_000..=9_999_999_999 => format!("{}M", number / 1_000_000),
+        _ => format!("{}G", number / 1_000_000_000),
+    }
 }
 
 /// Seconds, or whole minutes where there are many.
@@ -182,6 +192,7 @@ mod tests {
         assert_eq!(line(part, 10, 100), "gmp: encrypt, 25 of 100 images, 10 s, about 120 min left in all");
         assert_eq!([20, 299, 300, 20_000].map(|s| minutes(Duration::from_secs(s))), ["20 s", "299 s", "5 min", "5 h 33 min"]);
         assert_eq!([0, 999, 1000, 1_002_003].map(thousands), ["0", "999", "1,000", "1,002,003"]);
+        assert_eq!([7, 9_999, 10_999, 10_000_000, 10_000_000_000].map(rounded), ["7", "9999", "10k", "10M", "10G"]);
     }
 
     #[test]
@@ -193,6 +204,6 @@ mod tests {
         let title = "[117/140] paillier 4096 ifma pairs owner, gradients, 8 threads, 1 image at a time";
         let long = line(State { title: title.into(), ..state(2500, 10_000) }, 1000, 123_456_789_112);
         let end = long.find(title).unwrap();
-        assert!(end < 78 && long[..end].ends_with("123,456,789,012 operations, 1000 s, about 3000 s left  "), "{long}");
+        assert!(end < 78 && long[..end].ends_with(" encrypt, 123G operations, 1000 s, about 3000 s left  "), "{long}");
     }
 }

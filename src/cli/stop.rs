@@ -49,6 +49,7 @@ pub(super) fn listen() {
 
 fn stop() {
     if CONTROL.stop() {
+        durable::give_up_claims();
         process::exit(INTERRUPTED.into());
     }
     note("stopping; press Ctrl-C again to stop at once");

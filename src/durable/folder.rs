@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Charter, TEMPORARY};
 use crate::error::{Error, Result};
@@ -109,8 +110,32 @@ pub struct Claim {
     path: PathBuf,
     lock: PathBuf,
     _locked: File,
+}
+
+/// What a claim leaves behind if nobody removes it.
+struct Trace {
+    lock: PathBuf,
     /// Folders that were made for it, the outermost first.
     made: Vec<PathBuf>,
+}
+
+impl Trace {
+    fn remove(&self) {
+        // While it is still locked: see `take_lock`. Nobody is left to hear of an error.
+        let _ = fs::remove_file(&self.lock);
+        remove_empty(&self.made);
+    }
+}
+
+/// The traces of all claims of this process.
+fn traces() -> MutexGuard<'static, Vec<Trace>> {
+    static TRACES: Mutex<Vec<Trace>> = Mutex::new(Vec::new());
+    TRACES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives up all claims of this process, for whoever ends it from another thread.
+pub fn give_up_claims() {
+    std::mem::take(&mut *traces()).iter().for_each(Trace::remove);
 }
 
 impl Claim {
@@ -183,7 +208,8 @@ impl Claim {
 
     fn locked(path: &Path, lock_path: PathBuf, made: Vec<PathBuf>) -> Result<Self> {
         let locked = take_lock(&lock_path, path, false).inspect_err(|_| remove_empty(&made))?;
-        Ok(Self { path: path.into(), lock: lock_path, _locked: locked, made })
+        traces().push(Trace { lock: lock_path.clone(), made });
+        Ok(Self { path: path.into(), lock: lock_path, _locked: locked })
     }
 
     /// What was taken.
@@ -195,9 +221,10 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // While it is still locked: see `take_lock`. Nobody is left to hear of an error.
-        let _ = fs::remove_file(&self.lock);
-        remove_empty(&self.made);
+        let mut traces = traces();
+        if let Some(at) = traces.iter().position(|trace| trace.lock == self.lock) {
+            traces.swap_remove(at).remove();
+        }
     }
 }
 

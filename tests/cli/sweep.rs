@@ -381,7 +381,7 @@ fn the_smoke_sweep_passes() {
 fn the_harness_costs_less_than_a_hundredth() {
     let place = Place::new();
     let mut least: BTreeMap<String, f64> = BTreeMap::new();
-    for run in 0..4 {
+    for run in 0..12 {
         let options = "--dataset digits --features pixels --key-bits 2048 --backend gmp --images 20 --min-samples 10 --scenario offline,single";
         place.does(&format!("run {options} --out r{run}"));
         let rows = place.json(&format!("report r{run}"));

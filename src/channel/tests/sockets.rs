@@ -331,6 +331,11 @@ fn an_interrupt_ends_every_wait_soon() {
     controls[1].stop();
     assert!(matches!(end.join().unwrap(), Err(Error::Interrupted)));
     assert!(start.elapsed() < EARLY, "{:?}", start.elapsed());
+    // An address that answers nothing: the system would try for minutes.
+    let stopped = Control::stopping_at(5);
+    let mut nowhere = Dialer::new("192.0.2.1:9", &two.asker, two.answerer.fingerprint(), times(), LONG, &stopped, |_| {}).unwrap();
+    assert!(matches!(nowhere.dial(None).map(drop), Err(Error::Interrupted | Error::Connection { .. })));
+    assert!(start.elapsed() < EARLY, "{:?}", start.elapsed());
     let mut channel = Remote::new(waiting, [1; 16], two.terms(b"a test"), None);
     assert!(matches!(channel.exchange(1, &[0; 16]), Err(Error::Interrupted)));
 }

@@ -194,8 +194,8 @@ pub fn attack(protected: &Protected, known: &Images, test: &Images, control: &Co
     control.check()?;
     let watch = Stopwatch::start();
     let found = match &protected.public {
-        Some(public) => recover_key(public),
-        None => known_plaintext(&parameters, &pixels(known, 0, known.len()), &protected.training.values),
+        Some(public) => recover_key(public, control),
+        None => known_plaintext(&parameters, &pixels(known, 0, known.len()), &protected.training.values, control),
     };
     let attack_ns = watch.elapsed().wall_ns;
     let samples = protected.public.as_ref().map_or(protected.training.count, PublicMatrix::columns);
@@ -224,11 +224,12 @@ fn counted(found: Result<Recovered>, secret: &Secret, samples: usize, attack_ns:
 pub fn attack_matrix(parameters: Parameters, digits: Option<usize>, seed: u64, control: &Control, report: &mut Report<'_>) -> Result<Attacked> {
     let tape = Tape::replayable(seed);
     let secret = Secret::generate(parameters, &tape, 0)?;
+    control.check()?;
     let public = PublicMatrix::generate(&secret, &tape, digits)?;
     report(Progress::Attacking);
     control.check()?;
     let watch = Stopwatch::start();
-    let found = recover_key(&public);
+    let found = recover_key(&public, control);
     let attack_ns = watch.elapsed().wall_ns;
     Ok(counted(found, &secret, public.columns(), attack_ns)?.0)
 }
