@@ -590,6 +590,31 @@ mod tests {
         stray("samples.csv: expected a file, found a folder", &Records::read(dir.path()).unwrap_err().to_string());
     }
 
+    fn folders(dir: &Path, found: &mut Vec<std::path::PathBuf>) {
+        for path in crate::durable::entries(dir).unwrap().into_iter().filter(|path| path.is_dir()) {
+            folders(&path, found);
+            found.push(path);
+        }
+    }
+
+    #[test]
+    fn every_folder_of_earlier_versions_is_read() {
+        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+        let mut all = Vec::new();
+        folders(&results, &mut all);
+        let mut rows = 0;
+        let is_packed = all.is_empty();
+        for dir in all {
+            if dir.join(OUTCOMES).exists() {
+                rows += Records::read(&dir).unwrap().outcomes.len();
+            }
+            for experiment in leakage::Experiment::ALL {
+                rows += leakage::read(&dir, experiment).unwrap().len();
+            }
+        }
+        assert!(is_packed || rows > 100, "{rows}");
+    }
+
     #[test]
     fn rows_survive_the_round_trip() {
         let dir = tempfile::tempdir().unwrap();

@@ -4,6 +4,8 @@ use super::table::Layout;
 
 /// Columns of `outcomes.csv` that every version has, and one among them that came later.
 const FIRST_OUTCOMES: (usize, &str) = (33, "inputs_per_ciphertext");
+/// Columns of the files on leakage that every version has.
+const FIRST_LEAKAGE: usize = 36;
 
 /// `samples.csv`.
 pub const SAMPLES_LAYOUT: Layout = Layout::of(&SAMPLES);
@@ -14,7 +16,7 @@ pub const CURVE_LAYOUT: Layout = Layout::of(&CURVE);
 /// `operations.csv`.
 pub const OPERATIONS_LAYOUT: Layout = Layout::of(&OPERATIONS);
 /// The files of experiments on leakage.
-pub const LEAKAGE_LAYOUT: Layout = Layout::of(&LEAKAGE);
+pub const LEAKAGE_LAYOUT: Layout = Layout::since(&LEAKAGE, FIRST_LEAKAGE, "");
 
 /// A column of a CSV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
