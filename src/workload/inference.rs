@@ -12,6 +12,7 @@ use super::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec};
 use crate::backend::{self, Backend, BackendId, Device};
 use crate::control::Control;
 use crate::dataset::Images;
+use crate::description::Description;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::machine::energy;
@@ -235,15 +236,20 @@ impl Bench {
     /// The quantised model of a feature map.
     ///
     /// # Errors
-    /// When there is no model or the precision is out of range.
+    /// When there is no model, it is for images of another kind, or the precision is out of range.
     pub fn integer_model(&self, features: FeatureMap, precision: Precision) -> Result<IntegerModel> {
         IntegerModel::new(&self.model(features)?.network.collapse(), precision, precision.default_clip(features))
     }
 
     fn model(&self, features: FeatureMap) -> Result<&TrainedModel> {
-        self.models
+        let model = self
+            .models
             .get(&features)
-            .ok_or_else(|| Error::Unsupported { subject: "this run".into(), feature: format!("{} without a trained model", features.name()) })
+            .ok_or_else(|| Error::Unsupported { subject: "this run".into(), feature: format!("{} without a trained model", features.name()) })?;
+        let Images { rows, cols, max_pixel: white, .. } = self.images;
+        let images = Description { rows, cols, white, ..Description::default() };
+        model.origin.data().check_pixels(&format!("the model for {features}"), &images, "the test set")?;
+        Ok(model)
     }
 
     /// Runs one spec.
@@ -695,6 +701,19 @@ mod tests {
             assert_eq!(pace.end(watch, images), kept);
         }
         assert_eq!((pace.kept.samples, pace.kept.images), (2, 744));
+    }
+
+    #[test]
+    fn a_model_for_other_images_is_refused() {
+        let features = FeatureMap::Pixels;
+        let models = HashMap::from([(features, crate::model::embedded("digits", features).unwrap())]);
+        let digits = crate::dataset::digits::test().unwrap();
+        for (images, fits) in [(digits.clone(), true), (Images { max_pixel: 255, ..digits }, false)] {
+            let bench = Bench::new(images, models.clone(), true, Control::default());
+            let model = bench.integer_model(features, Precision::default_for(features));
+            assert_eq!(model.is_ok(), fits);
+            assert!(fits || matches!(model, Err(Error::OtherData { .. })));
+        }
     }
 
     #[test]
