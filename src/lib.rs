@@ -60,9 +60,11 @@
 //!
 //! # What is not promised
 //!
-//! Security against servers that do not follow the protocol, authenticity of ciphertexts, hiding a linear model from a client with many queries, constant time
-//! outside the powers with secret exponents. Of a foreign n it is proven that gcd(n, phi(n)) = 1, which is what hides a server's weights from the key's owner
-//! ([`scheme::paillier::SoundKey`]); not that it has two factors or that they are large. See the README.
+//! Security against servers that do not follow the protocol, authenticity of ciphertexts, hiding a
+//! linear model from a client with many queries, constant time outside the powers with secret
+//! exponents. Of a foreign n it is proven that gcd(n, phi(n)) = 1, which is what hides a server's
+//! weights from the key's owner ([`scheme::paillier::SoundKey`]); not that it has two factors or that
+//! they are large. See the README.
 
 pub mod attack;
 pub mod backend;

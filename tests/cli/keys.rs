@@ -68,14 +68,15 @@ fn who_computes_on_ciphertexts_asks_for_a_proof_of_the_key_or_for_trust() {
         place.refuses(&p1(key), &words);
     }
     // A wrong proof is refused, trust or not: roots swapped, changed, dropped, another key's.
-    let with_roots = |key: &Value, change: &dyn Fn(&mut Vec<Value>)| {
+    type Change<'a> = &'a dyn Fn(&mut Vec<Value>);
+    let with_roots = |key: &Value, change: Change<'_>| {
         let mut key = key.clone();
         let mut roots = good["nth_roots"].as_array().unwrap().clone();
         change(&mut roots);
         key["nth_roots"] = Value::Array(roots);
         place.write_key("wrong.json", &key);
     };
-    let changes: [(&Value, &dyn Fn(&mut Vec<Value>), &str); 5] = [
+    let changes: [(&Value, Change<'_>, &str); 5] = [
         (&good, &|roots| roots.swap(1, 3), "root 1 of its proof is wrong"),
         (&good, &|roots| roots[6] = roots[0].clone(), "root 6 of its proof is wrong"),
         (&good, &|roots| drop(roots.pop()), "its proof has 6 roots, 7 are needed"),

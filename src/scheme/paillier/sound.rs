@@ -247,6 +247,9 @@ mod tests {
     fn who_knows_the_factors_of_a_bad_modulus_has_no_proof() {
         let key = toy(256, 4);
         let [p, q] = key.primes();
+        // The largest prime of trial division: no PublicKey, so no proof is looked at.
+        let small = Integer::from(1_048_573) * (Integer::from(3) << 234u32).next_prime();
+        assert!(PublicKey::new(small, None, true).unwrap_err().to_string().contains("prime factor below 1048576"));
         // p^2 q: units without a root are 1 - 1/p of all.
         let coset = Integer::from(p.square_ref()) * q;
         // p r with p dividing r - 1: likewise.

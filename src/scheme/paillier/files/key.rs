@@ -1,9 +1,12 @@
 //! Key files: the JWK form that python-paillier 1.5.0 writes and reads, with additions that it ignores.
 //!
-//! Public: `kty` "DAJ", `alg` "PAI-GN1", `key_ops` \["encrypt"\], `n`, `kid`; ours also `hs`, the base of DJN randomisers, with `hs_digest`, the SHA-256 of n and
-//! hs, because a damaged hs gives ciphertexts of other messages, and `nth_roots`, the owner's [`Proof`] that gcd(n, phi(n)) = 1, as a list of integers. Secret: `kty`, `key_ops` \["decrypt"\], `p`, `q`, `pub`, `kid`; ours also `p1`, `q1`, the large
-//! prime factors of p - 1 and q - 1, both or none. A `kid` of ours is `cipherlane` and the fingerprint of n; another program's is free text. Members of other
-//! names pass, whatever they hold.
+//! Public: `kty` "DAJ", `alg` "PAI-GN1", `key_ops` \["encrypt"\], `n`, `kid`; ours also `hs`, the base
+//! of DJN randomisers, with `hs_digest`, the SHA-256 of n and hs, because a damaged hs gives
+//! ciphertexts of other messages, and `nth_roots`, the owner's [`Proof`] that gcd(n, phi(n)) = 1, as a
+//! list of integers. Secret: `kty`, `key_ops` \["decrypt"\], `p`, `q`, `pub`, `kid`; ours also `p1`,
+//! `q1`, the large prime factors of p - 1 and q - 1, both or none. A `kid` of ours is `cipherlane` and
+//! the fingerprint of n; another program's is free text. Members of other names pass, whatever they
+//! hold.
 
 use std::path::Path;
 
