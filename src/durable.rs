@@ -9,7 +9,7 @@ mod bounded;
 mod charter;
 mod folder;
 
-pub use bounded::{BULK, RESULTS, WRITTEN_BY_HAND, open, read, read_secret, read_text};
+pub use bounded::{BULK, RESULTS, WRITTEN_BY_HAND, foreign_encoding, open, read, read_secret, read_text};
 pub use charter::Charter;
 pub use folder::{Claim, check_free, entries, give_up_claims, lock, open_lock, remove_temporary};
 

@@ -46,15 +46,36 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// As [`read`], as text.
+/// As [`read`], as text, without the byte order mark that some editors put before it.
 ///
 /// # Errors
 /// As [`read`], and [`Error::File`] when it is not UTF-8.
 pub fn read_text(path: &Path, most: u64) -> Result<String> {
-    String::from_utf8(read(path, most)?).map_err(|e| {
+    let bytes = read(path, most)?;
+    if let Some(encoding) = foreign_encoding(&bytes) {
+        return Err(Error::file(path, "text in UTF-8", encoding));
+    }
+    let mut text = String::from_utf8(bytes).map_err(|e| {
         let actual = format!("another byte at offset {}", e.utf8_error().valid_up_to());
         Error::file(path, "text in UTF-8", actual)
-    })
+    })?;
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.drain(..BYTE_ORDER_MARK.len_utf8());
+    }
+    Ok(text)
+}
+
+/// What marks a text as Unicode where it is put first.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The encoding of a text that begins with ASCII and is not UTF-8: it shows by its byte order mark,
+/// or by zeros beside letters.
+#[must_use]
+pub fn foreign_encoding(bytes: &[u8]) -> Option<&'static str> {
+    let start = &bytes[..bytes.len().min(4)];
+    let zeros = start.iter().filter(|&&byte| byte == 0).count();
+    let marked = [[0xff, 0xfe], [0xfe, 0xff]].iter().any(|mark| bytes.starts_with(mark));
+    (marked || zeros > 0 && zeros < start.len()).then_some("text in UTF-16 or UTF-32; save it as UTF-8")
 }
 
 /// As [`read`], of a secret: `most` bytes are allocated at once, so that no copy is left behind.
@@ -96,6 +117,13 @@ mod tests {
         fs::write(&path, b"a\xff").unwrap();
         assert!(read_text(&path, 9).unwrap_err().to_string().contains("UTF-8, found another byte at offset 1"));
         assert!(matches!(read(&dir.path().join("none"), 9), Err(Error::Io { .. })));
+        fs::write(&path, "\u{feff}a").unwrap();
+        assert_eq!(read_text(&path, 9).unwrap(), "a");
+        for wide in [&b"\xff\xfea\0b\0"[..], b"\xfe\xff\0a", b"a\0b\0", b"\0a\0b", b"a\0\0\0", b"\0\0\0a"] {
+            fs::write(&path, wide).unwrap();
+            assert!(read_text(&path, 9).unwrap_err().to_string().contains("found text in UTF-16"));
+        }
+        assert!([&b""[..], b"a", b"ab\xff\xfe", b"\0\0\0\0"].iter().all(|bytes| foreign_encoding(bytes).is_none()));
         #[cfg(unix)]
         {
             assert!(message(read(Path::new("/dev/zero"), 9)).contains("found a device or a pipe"));

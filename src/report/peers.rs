@@ -71,9 +71,7 @@ impl Peer {
 /// The file of peers that belongs to a folder: its own `samples.csv` when it is one, or the one in its folder `peers`.
 #[must_use]
 pub fn find(dir: &Path) -> Option<PathBuf> {
-    [dir.join(SAMPLES), dir.join("peers").join(SAMPLES)]
-        .into_iter()
-        .find(|path| read_text(path, RESULTS).is_ok_and(|text| text.trim_start_matches('\u{feff}').starts_with("peer,")))
+    [dir.join(SAMPLES), dir.join("peers").join(SAMPLES)].into_iter().find(|path| read_text(path, RESULTS).is_ok_and(|text| text.starts_with("peer,")))
 }
 
 /// Medians of everything in the file that was checked; a system with an error on a job is left out of that job.

@@ -161,3 +161,35 @@ fn texts_of_keys_are_read_or_named_as_what_they_are() {
     refused(fs::read(place.path("k.secret.json")).unwrap(), "found a secret key");
     place.refuses("encrypt --toy --secret k.public.json --dataset digits --out x", &["k.public.json", "found a public key"]);
 }
+
+#[cfg(unix)]
+#[test]
+fn files_have_the_mode_that_the_users_mask_gives_and_private_ones_0600() {
+    use std::os::unix::fs::PermissionsExt;
+    for (mask, open) in [("022", 0o644), ("027", 0o640), ("077", 0o600), ("000", 0o666)] {
+        let place = Place::new();
+        let masked = |line: &str| {
+            let plain = place.command(line);
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", "umask $0; exec \"$@\"", mask]).arg(plain.get_program()).args(plain.get_args()).current_dir(place.path(""));
+            plain.get_envs().for_each(|(name, value)| drop(value.map(|value| command.env(name, value))));
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
+        };
+        let modes = |names: &[&str], expected: u32| {
+            for name in names {
+                let mode = fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
+                assert_eq!(format!("{mode:o}"), format!("{expected:o}"), "{name} under umask {mask}");
+            }
+        };
+        masked("keygen --bits 512 --toy --out k");
+        masked("encrypt --toy --secret k.secret.json --dataset digits --images 1 --out q");
+        masked("evaluate --toy --public k.public.json --query q --out a");
+        masked("decrypt --toy --secret k.secret.json --answer a --out classes.csv");
+        masked("train --dataset digits --epochs 1 --hidden none --out m");
+        masked("smlp user key --out pad");
+        masked("smlp identity --out id");
+        modes(&["k.secret.json", "classes.csv", "pad", "id"], 0o600);
+        modes(&["k.public.json", "q", "a", "m"], open);
+    }
+}

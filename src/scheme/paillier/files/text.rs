@@ -10,6 +10,8 @@ use rug::integer::Order;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::durable::foreign_encoding;
+
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// What was read, or what was found instead.
@@ -72,10 +74,8 @@ impl Object {
         if bytes.starts_with(b"\xef\xbb\xbf") {
             return Err("a byte order mark before the JSON; save it as UTF-8 without one".into());
         }
-        // JSON begins with ASCII: UTF-16 and UTF-32 show by their mark, or by a zero beside a letter.
-        let (zeros, letters) = bytes.iter().take(4).partition::<Vec<u8>, _>(|&&byte| byte == 0);
-        if [b"\xff\xfe", b"\xfe\xff"].iter().any(|&mark| bytes.starts_with(mark)) || !zeros.is_empty() && !letters.is_empty() {
-            return Err("text in UTF-16 or UTF-32; save it as UTF-8".into());
+        if let Some(encoding) = foreign_encoding(bytes) {
+            return Err(encoding.into());
         }
         match serde_json::from_slice(bytes) {
             Ok(Json::Object(object)) => Ok(object),
