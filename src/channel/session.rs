@@ -309,6 +309,8 @@ impl<'a, K: Keep> Answerer<'a, K> {
         });
         match result {
             Ok((frame, event)) => Ok(Reply { frame, event, error: None }),
+            // To the asker this is a lost connection: it asks again once this party is back.
+            Err(Error::Interrupted) => Err(Error::Interrupted),
             Err(error) => self.refusal(error),
         }
     }

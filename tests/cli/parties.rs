@@ -136,7 +136,10 @@ fn killed_parties_go_on_and_end_with_the_parameters_of_the_simulator() {
 
     // Nothing but the same work goes on there, and nobody gets its results under another name.
     place.does(&format!("smlp user encrypt --toy --public k.public.json --data xor --batch 4 --steps {STEPS} --comparison blinded --out others"));
-    place.refuses(&line.replace("--data records", "--data others"), &["p1: begun with", "records", "given"]);
+    place.refuses(
+        &line.replace("--data records", "--data others").replace("--out result", "--out elsewhere"),
+        &["p1: begun with", "records", "given"],
+    );
     place.refuses(&line.replace("--data records", "--data others").replace("--state p1", "--state q1"), &["result: begun with", "records"]);
 
     // The same command again has nothing to do and needs no P2.
@@ -182,7 +185,11 @@ fn wrong_parties_and_wrong_keys_are_refused_in_one_line() {
         Running::start(&place, &p2(&place, "127.0.0.1:0", "one").replace("k.secret", "other.secret").replace("--state p2", "--state q2"), "two.log");
     fails(&place, &p1(&place, &two.address()).replace("--state p1", "--state q1"), &["the other party refused: wrong key"]);
     // One process at a time in a folder.
-    fails(&place, &p2(&place, "127.0.0.1:0", "one").replace("--state p2", "--state q2"), &["in use by another process"]);
+    fails(
+        &place,
+        &p2(&place, "127.0.0.1:0", "one").replace("k.secret", "other.secret").replace("--state p2", "--state q2"),
+        &["in use by another process"],
+    );
     two.kill();
 
     let gone = line.replace("--patience 300", "--patience 0").replace("--state p1", "--state r1");
