@@ -1,9 +1,12 @@
 //! Figures for papers and READMEs: [`draw`] writes each as SVG, PNG and PDF, one column (8.5 cm) wide, no text below 7 pt.
 //!
-//! Every figure is first laid out as a `Sheet`, a list of lines, boxes, markers and texts in pixels at 300 dpi; all three files come from that one list.
-//! A hue is a backend and a shape a feature map in every figure (`palette`); what is computed in the clear, and what is quoted from publications, is hollow,
-//! and quoted names carry a dagger. A figure of fewer than three values, or with a line of fewer than three points, is left out, and [`Drawn`] says why.
-//! Runs, revisions and machines take one line below a figure, cut where they are many; the metadata of the files names them all.
+//! Every figure is first laid out as a `Sheet`, a list of lines, boxes, markers and texts in pixels
+//! at 300 dpi; all three files come from that one list. A hue is a backend and a shape a feature
+//! map in every figure (`palette`); what is computed in the clear, and what is quoted from
+//! publications, is hollow, and quoted names carry a dagger. A figure of fewer than three values,
+//! or with a line of fewer than three points, is left out, and [`Drawn`] says why. Runs, revisions
+//! and machines take one line below a figure, cut where they are many; the metadata of the files
+//! names them all.
 
 mod accuracy;
 mod axis;
@@ -81,16 +84,20 @@ pub struct Drawn {
     pub files: Vec<PathBuf>,
     /// How many figures they show.
     pub figures: usize,
-    /// Figures that the records cannot fill, with the reason.
+    /// Figures that the records cannot fill or that would show too little, with the reason.
     pub left_out: Vec<(&'static str, String)>,
 }
 
 /// Draws what the records can show into `dir`/figures.
 ///
-/// `stages`: shares of the online stages, one bar per spec. `throughput`, `latency`: by key size, or by spec where there is one key size only, with 95 % bootstrap
-/// intervals. `threads`, `packing`, `batch`: throughput against one size. `speedup-naive`, `peers`: how many times faster. `accuracy`: by dataset and feature map
-/// with its sampling error. `slots`: accuracy against the width of a slot. `front`: accuracy against throughput. `bound`: share of what the multipliers allow. `convergence`, `loss`: courses of trainings.
-/// `operations`: what a mini-batch spends its time on. `growth-key`, `growth-batch`, `growth-width`: its time against one size. Files are written whole or not at all.
+/// `stages`: shares of the online stages, one bar per spec. `throughput`, `latency`: by key size
+/// where three are there, else by spec, with 95 % bootstrap intervals. `threads`, `packing`,
+/// `batch`: throughput against one size. `speedup-naive`, `peers`: how many times faster.
+/// `accuracy`: by dataset and feature map with its sampling error. `slots`: accuracy against the
+/// width of a slot. `front`: accuracy against throughput. `bound`: share of what the multipliers
+/// allow. `convergence`, `loss`: courses of trainings. `operations`: what a mini-batch spends its
+/// time on. `growth-key`, `growth-batch`, `growth-width`: its time against one size. Files are
+/// written whole or not at all.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder cannot be written, [`Error::Figure`] when a drawing library fails.
@@ -239,7 +246,8 @@ fn footer(records: &Records, rows: &[Row], others: usize) -> Footer {
     footer.with(failed).with(if others > 0 { format!("{others} of other workloads not shown") } else { String::new() })
 }
 
-/// A footer that names machines, runs and revisions: the first of each in its line, all of them in the metadata.
+/// A footer that names machines, runs and revisions: the first of each in its line, all of them in
+/// the metadata.
 fn source<'a>(runs: impl Iterator<Item = &'a str>, revisions: impl Iterator<Item = &'a str>, machines: impl Iterator<Item = &'a str>) -> Footer {
     let distinct = |values: &mut dyn Iterator<Item = &'a str>| -> Vec<&'a str> {
         let mut seen = BTreeSet::new();

@@ -108,7 +108,8 @@ impl Axis {
         axis
     }
 
-    /// An axis of percentages from 0 to 100 where the values fill it anyway; else one that shows their differences. [`Self::start`] says so.
+    /// An axis of percentages from 0 to 100 where the values fill it anyway; else one that shows
+    /// their differences. [`Self::start`] says so.
     pub(super) fn percent(name: impl Into<String>, (least, most): (f64, f64), room: Room) -> Self {
         if least < 40.0 {
             return Self::linear(name, (0.0, 100.0), room);
@@ -123,8 +124,9 @@ impl Axis {
         (self.range.0 > 0.0).then(|| format!("axis from {} %", trimmed(self.range.0)))
     }
 
-    /// A logarithmic axis with air around the values. It names powers of ten, or their doubles and fivefolds as well, or round numbers: the first of these that
-    /// has three to name and room for them. What it does not name has no grid line.
+    /// A logarithmic axis with air around the values. It names powers of ten, or their doubles and
+    /// fivefolds as well, or round numbers: the first of these that has three to name and room for
+    /// them. What it does not name has no grid line.
     pub(super) fn log(name: impl Into<String>, values: impl Iterator<Item = f64>, room: Room) -> Self {
         let ends = |(low, high): (f64, f64), v: f64| (low.min(v), high.max(v));
         let (low, high) = values.filter(|v| *v > 0.0 && v.is_finite()).fold((f64::INFINITY, 0.0_f64), ends);
@@ -217,7 +219,8 @@ fn trimmed(value: f64) -> String {
     format!("{}", (value * 1e6).round() / 1e6)
 }
 
-/// The distance between two round numbers of a range: 1, 2 or 5 times a power of ten, at least `parts` of which fill the range, nearly.
+/// The distance between two round numbers of a range: 1, 2 or 5 times a power of ten, at least
+/// `parts` of which fill the range, nearly.
 fn step(low: f64, high: f64, parts: u32) -> f64 {
     let rough = ((high - low) / f64::from(parts)).max(1e-9);
     let power = 10_f64.powf(rough.log10().floor());

@@ -25,7 +25,8 @@ impl Dot {
     }
 }
 
-/// Points that belong together, in the order of x. The line goes through all of them; markers stand at every `every`-th.
+/// Points that belong together, in the order of x. The line goes through all of them; markers stand
+/// at every `every`-th.
 pub(super) struct Line {
     pub name: String,
     pub colour: RGBColor,
@@ -139,7 +140,8 @@ pub(super) fn chart(name: &'static str, (x_axis, y_axis): Axes<'_>, lines: &[Lin
     sheet.finish(foot, footer)
 }
 
-/// Draws lines, then intervals, then markers. Markers that would hide each other stand side by side.
+/// Draws lines, then intervals, then markers. Markers that would hide each other stand side by
+/// side.
 fn draw(sheet: &mut Sheet, lines: &[Line], x: &Scale, y: &Scale) {
     let at = |dot: &Dot| (x.at(dot.x), y.at(dot.y));
     for line in lines {
@@ -182,7 +184,8 @@ fn name_ends(sheet: &mut Sheet, ends: &mut [(String, Point, Swatch)], right: i32
     }
 }
 
-/// Writes names below the figure, two in a line where they are short; returns the lowest pixel used.
+/// Writes names below the figure, two in a line where they are short; returns the lowest pixel
+/// used.
 fn legend(sheet: &mut Sheet, foot: i32, ends: &[(String, Point, Swatch)]) -> i32 {
     let half = (WIDTH - 2 * MARGIN) / 2;
     let (mut x, mut y) = (MARGIN, foot + LEADING / 2 + 8);

@@ -1,7 +1,9 @@
-//! The identities of figures: a hue for what does the arithmetic, a shape for the features. Both are fixed, so no figure gives a colour another meaning.
+//! The identities of figures: a hue for what does the arithmetic, a shape for the features. Both
+//! are fixed, so no figure gives a colour another meaning.
 //!
-//! Lines and points take the hues of Okabe and Ito, which colour-blind readers tell apart. Parts of bars take the light scheme of Tol, made for areas with
-//! words on them, so that no part looks like a backend.
+//! Lines and points take the hues of Okabe and Ito, which colour-blind readers tell apart. Parts of
+//! bars take the light scheme of Tol, made for areas with words on them, so that no part looks like
+//! a backend.
 
 use plotters::style::RGBColor;
 

@@ -85,8 +85,9 @@ impl Quantity {
     }
 }
 
-/// Lines over a size: one for all rows that differ in nothing else. Where several rows share a point, the fastest is drawn. Lines of fewer than three
-/// points are left out; the number counts rows that are not drawn.
+/// Lines over a size: one for all rows that differ in nothing else. Where several rows share a
+/// point, the fastest is drawn. Lines of fewer than three points are left out; the number counts
+/// rows that are not drawn.
 pub(super) fn lines(rows: &[&Row], over: Over, quantity: Quantity) -> (Vec<Line>, usize) {
     let mut groups: Vec<(String, Row, BTreeMap<u32, &Row>)> = Vec::new();
     let mut candidates = 0;
@@ -126,7 +127,8 @@ pub(super) fn lines(rows: &[&Row], over: Over, quantity: Quantity) -> (Vec<Line>
 fn styled(groups: &[(String, Row, BTreeMap<u32, &Row>)], over: Over, quantity: Quantity) -> Vec<Line> {
     let rows: Vec<&Row> = groups.iter().map(|(_, row, _)| row).collect();
     let names = names(&rows, if over == Over::Key { Naming::OverKeys } else { Naming::Whole });
-    // Hue says the backend, shape the features. Lines that agree in both are hollow in turn, then take shapes that no features have.
+    // Hue says the backend, shape the features. Lines that agree in both are hollow in turn, then
+    // take shapes that no features have.
     let mut twins: HashMap<(&str, &str), usize> = HashMap::new();
     let all = groups.iter().zip(&rows).zip(names).map(|(((.., dots), row), name)| {
         let twin = twins.entry((row.outcome.backend.as_str(), row.outcome.features.as_str())).or_default();
@@ -142,7 +144,8 @@ fn styled(groups: &[(String, Row, BTreeMap<u32, &Row>)], over: Over, quantity: Q
 /// Marks rows whose features are computed before anything is encrypted.
 const OPEN: &str = "\u{2021}";
 
-/// Names for rows of a figure: the labels that tables have, with a mark where the division is open. [`open`] explains it.
+/// Names for rows of a figure: the labels that tables have, with a mark where the division is open.
+/// [`open`] explains it.
 pub(super) fn names(rows: &[&Row], naming: Naming) -> Vec<String> {
     unmarked(rows, naming).into_iter().zip(rows).map(|(name, row)| format!("{name}{}", mark(row))).collect()
 }
@@ -176,8 +179,9 @@ pub(super) fn subject(rows: &[&Row]) -> String {
 /// Rows under a heading, each with its name inside it.
 pub(super) type Group<'a> = (String, Vec<(String, &'a Row)>);
 
-/// Rows in groups of equal features, of equal keys, or of both where these differ: what a heading says leaves the names, so that they stand beside their row. The
-/// order stays but for that. Groups that few rows share make no heading.
+/// Rows in groups of equal features, of equal keys, or of both where these differ: what a heading
+/// says leaves the names, so that they stand beside their row. The order stays but for that. Groups
+/// that few rows share make no heading.
 pub(super) fn grouped<'a>(rows: &[&'a Row]) -> Vec<Group<'a>> {
     let ways = [(true, false), (false, true), (true, true)].into_iter().filter_map(|way| groups(rows, way));
     let all: Vec<Vec<Group<'a>>> = ways.collect();
@@ -187,7 +191,8 @@ pub(super) fn grouped<'a>(rows: &[&'a Row]) -> Vec<Group<'a>> {
     short.map_or_else(plain, |at| all.into_iter().nth(at).unwrap_or_else(plain))
 }
 
-/// The groups of one way: by features, by key; none where rows do not differ in it or most would stand alone.
+/// The groups of one way: by features, by key; none where rows do not differ in it or most would
+/// stand alone.
 fn groups<'a>(rows: &[&'a Row], (by_features, by_key): (bool, bool)) -> Option<Vec<Group<'a>>> {
     let features = |row: &Row| by_features.then(|| (row.outcome.dataset.clone(), row.outcome.features.clone()));
     let key = |row: &Row| by_key.then_some(row.outcome.key_bits).flatten();

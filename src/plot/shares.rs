@@ -1,4 +1,5 @@
-//! Bars of shares: what the parts of a whole take, one bar per spec, with the whole in words beside it.
+//! Bars of shares: what the parts of a whole take, one bar per spec, with the whole in words beside
+//! it.
 
 use plotters::style::RGBColor;
 
@@ -6,7 +7,8 @@ use super::axis::Axis;
 use super::rows::{Entry, HALF, base, draw_axis, lay_out};
 use super::sheet::{Align, BLACK, Footer, LEADING, MARGIN, Sheet, WIDTH, text_width};
 
-/// A part that is less than this many percent of every bar is neither drawn nor named, as it could not be seen.
+/// A part that is less than this many percent of every bar is neither drawn nor named, as it could
+/// not be seen.
 const LEAST: f64 = 0.5;
 
 /// A part of the whole.
@@ -15,7 +17,8 @@ pub(super) struct Part {
     pub fill: RGBColor,
 }
 
-/// The chart of rows whose parts are given in the order of `parts`, in any unit. `column` heads the wholes, which the entries have in words.
+/// The chart of rows whose parts are given in the order of `parts`, in any unit. `column` heads the
+/// wholes, which the entries have in words.
 pub(super) fn chart(
     name: &'static str,
     parts: &[Part],

@@ -79,7 +79,8 @@ enum Mark {
 
 /// What stands below a figure: remarks for its reader, and where the numbers come from.
 ///
-/// The source takes one line and is cut where it is longer; all of it stands in the metadata of the files.
+/// The source takes one line and is cut where it is longer; all of it stands in the metadata of the
+/// files.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Footer {
     notes: Vec<String>,
@@ -132,7 +133,8 @@ pub(super) fn load_font() -> Result<()> {
     if loaded { Ok(()) } else { Err(failed("text", "the font is not valid")) }
 }
 
-/// Width of a letter in pixels, in the largest of the three files; the drawing library takes its size as the height of a line there.
+/// Width of a letter in pixels, in the largest of the three files; the drawing library takes its
+/// size as the height of a line there.
 fn advance(c: char) -> f64 {
     face().map_or(0.0, |face| {
         let glyph = face.glyph_index(c).or_else(|| face.glyph_index('?')).unwrap_or(GlyphId(0));
@@ -147,7 +149,8 @@ pub(super) fn text_width(text: &str) -> i32 {
     text.chars().map(advance).sum::<f64>().ceil() as i32
 }
 
-/// A text of at most `width` pixels: the end of a longer one gives way to an ellipsis. Reads no more of it than that takes.
+/// A text of at most `width` pixels: the end of a longer one gives way to an ellipsis. Reads no
+/// more of it than that takes.
 pub(super) fn clip(text: &str, width: i32) -> String {
     let (width, dots) = (f64::from(width), advance(ELLIPSIS));
     let (mut used, mut kept) = (0.0, 0);
@@ -166,7 +169,8 @@ pub(super) fn clip(text: &str, width: i32) -> String {
 /// A space that [`wrap`] does not break at.
 const TIED: char = '\u{a0}';
 
-/// Breaks a text between words into lines of at most `width` pixels. A word that is longer, and what follows the last line, is cut.
+/// Breaks a text between words into lines of at most `width` pixels. A word that is longer, and
+/// what follows the last line, is cut.
 pub(super) fn wrap(text: &str, width: i32) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(|c: char| c.is_whitespace() && c != TIED).filter(|word| !word.is_empty()) {
@@ -249,7 +253,8 @@ impl Sheet {
         self.marks.push(Mark::Marker { shape, at, colour, filled });
     }
 
-    /// The interval of the value at a marker, level or plumb. An end that the marker would hide has no cap.
+    /// The interval of the value at a marker, level or plumb. An end that the marker would hide has
+    /// no cap.
     pub(super) fn interval(&mut self, at: Point, (from, to): (Point, Point), colour: RGBColor) {
         self.line(vec![from, to], colour, 3);
         for end in [from, to] {
@@ -288,7 +293,8 @@ impl Sheet {
         self.marks.push(Mark::Text { text: clip(&text.into(), WIDTH - 2 * MARGIN), at, align, colour, upright: false });
     }
 
-    /// A line of text that reads upwards, centred at `at`, and cut where it is longer than `room` pixels.
+    /// A line of text that reads upwards, centred at `at`, and cut where it is longer than `room`
+    /// pixels.
     pub(super) fn upright(&mut self, text: &str, at: Point, room: i32, colour: RGBColor) {
         self.marks.push(Mark::Text { text: clip(text, room), at, align: Align::Centre, colour, upright: true });
     }

@@ -18,7 +18,8 @@ pub(super) fn sheet(rows: &[&Row], footer: &Footer) -> Result<Sheet, String> {
     let Some(unit) = shown.first().map(|row| row.unit()) else { return Err("no row has online times".into()) };
     let parts = Stage::ALL.map(|stage| Part { name: stage.name(), fill: palette::stage(stage) });
     let (entries, ordered) = entries(grouped(&shown), |row| row.online_ns.map_or_else(String::new, |s| duration(s.median)));
-    // The medians of the stages need not add up to the median of the sums; shares are of their own sum.
+    // The medians of the stages need not add up to the median of the sums; shares are of their own
+    // sum.
     let wholes: Vec<Vec<f64>> = ordered.iter().map(|row| Stage::ALL.map(|stage| row.online_stage_ns(stage).unwrap_or(0.0)).to_vec()).collect();
     let footer = with_hidden(hidden, "slower than another of their kind", footer).with(open(&shown));
     Ok(chart("stages", &parts, (&entries, &wholes), (&format!("per {unit}"), "share of online time (%)"), &footer))

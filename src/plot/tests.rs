@@ -453,7 +453,8 @@ fn no_text_meets_another_or_the_edge() {
     }
 }
 
-/// Holds a sheet to the rules of every figure: texts apart and inside, names distinct, markers inside their frame, enough to show.
+/// Holds a sheet to the rules of every figure: texts apart and inside, names distinct, markers
+/// inside their frame, enough to show.
 fn assert_apart(name: &str, sheet: &Sheet) {
     let boxes = sheet.text_boxes();
     let distinct = |words: &[String]| words.iter().collect::<BTreeSet<_>>().len() == words.len();

@@ -29,7 +29,8 @@ pub(super) fn scaling(name: &'static str, rows: &[&Row], over: Over, footer: &Fo
         return Err(format!("no three rows of full batches differ in {} alone", over.name()));
     }
     let unit = rows.first().map_or("image", |r| r.unit());
-    // What would be twice as fast on twice as many threads is what the fastest line is compared with.
+    // What would be twice as fast on twice as many threads is what the fastest line is compared
+    // with.
     let slope = |line: &Line| {
         let (first, last) = (line.dots.first()?, line.dots.last()?);
         let points = vec![(first.x, first.y), (last.x, first.y * last.x / first.x)];

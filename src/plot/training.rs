@@ -61,7 +61,8 @@ fn chosen<'a>(rows: &[&'a Row], records: &'a Records) -> (Vec<(&'a Row, Vec<&'a 
     (best, hidden)
 }
 
-/// Names of trainings that went the same way: words that a name shares with the one before it are said once.
+/// Names of trainings that went the same way: words that a name shares with the one before it are
+/// said once.
 fn joined(names: &[String]) -> String {
     let mut out = String::new();
     let mut last: Vec<&str> = Vec::new();

@@ -438,7 +438,8 @@ fn clip(text: &mut String, most: usize) {
     }
 }
 
-/// A text among as many spaces as make it `width` characters wide; a wider one as it is. The width that `format!` takes ends at 65,535 with a panic.
+/// A text among as many spaces as make it `width` characters wide; a wider one as it is. The width
+/// that `format!` takes ends at 65,535 with a panic.
 pub(super) fn pad(text: &str, width: usize, right: bool) -> String {
     let spaces = " ".repeat(width.saturating_sub(text.chars().count()));
     if right { spaces + text } else { format!("{text}{spaces}") }
