@@ -198,7 +198,7 @@ fn wrong_parties_and_wrong_keys_are_refused_in_one_line() {
     fails(&place, &line.replace("one.id", "records"), &["expected an identity"]);
     place.tampered("records", 4000, || fails(&place, &line, &["expected content that fits its SHA-256"]));
     fails(&place, &p2(&place, "nonsense", "one"), &["cannot listen on nonsense"]);
-    fails(&place, &line.replace("--patience 60", "--patience 0"), &["no connection to the other party"]);
+    fails(&place, &line.replace("--patience 300", "--patience 0"), &["no connection to the other party"]);
     fs::write(place.path("p1/checkpoint"), "damaged").unwrap();
     fails(&place, &line, &["expected a checkpoint"]);
     fails(&place, "smlp user key --out pad", &["a key is not replaced"]);
@@ -229,7 +229,7 @@ fn a_state_folder_serves_no_other_work_than_its_own() {
     place.does(&format!("{records} --batch 4 --steps {STEPS} --queries --images 2 --out queries-again"));
     place.does(&format!("{records} --batch 4 --steps 5 --out shorter"));
     // Nobody listens there: the work is begun and nothing of it done.
-    let line = p1(&place, "127.0.0.1:1").replace("--patience 60", "--patience 0");
+    let line = p1(&place, "127.0.0.1:1").replace("--patience 300", "--patience 0");
     fails(&place, &line, &["no connection to the other party"]);
     let (two, three) = (fingerprint(&place, "two"), fingerprint(&place, "three"));
     for (from, to, words) in [
