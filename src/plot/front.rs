@@ -150,7 +150,11 @@ pub(super) fn front(rows: &[&Row], quoted: &[Quoted], footer: &Footer) -> Result
     }
     let foot = key(&mut sheet, &ours, bottom + 12 + LEADING * 2);
     let foot = list(&mut sheet, theirs.iter().map(|(name, _)| name.as_str()), foot);
-    let keys = if ours.iter().any(|(row, _)| row.outcome.key_bits.is_some()) { "numbers: bits of the key" } else { "" };
+    let keys = match ours.iter().find(|(row, _)| row.outcome.key_bits.is_some()) {
+        Some(_) if ours.iter().any(|(_, spot)| spot.tag.contains('/')) => "numbers: bits of the key, of features and weights",
+        Some(_) => "numbers: bits of the key",
+        None => "",
+    };
     let quoted =
         if theirs.is_empty() { String::new() } else { format!("{MARK} quoted: other machines, networks and batch sizes, not measured here") };
     let shown: Vec<&Row> = ours.iter().map(|(row, _)| *row).collect();
@@ -190,13 +194,18 @@ fn fastest<'a>(rows: &[&'a Row]) -> (Vec<(&'a Row, Spot)>, String, usize) {
             None => kept.push((row, rate, accuracy)),
         }
     }
-    let spot = |(row, per_second, accuracy): (&'a Row, f64, f64)| {
+    // Where a system stands there in several precisions, its tags say which.
+    let system = |r: &Row| (r.outcome.scheme.clone(), r.outcome.backend.clone(), r.software, r.outcome.features.clone(), r.outcome.key_bits);
+    let precise: Vec<bool> = kept.iter().map(|(row, ..)| kept.iter().filter(|(other, ..)| system(other) == system(row)).count() > 1).collect();
+    let spot = |((row, per_second, accuracy), precise): ((&'a Row, f64, f64), bool)| {
         let o = &row.outcome;
         let key = o.key_bits.map_or_else(|| o.method.clone(), |bits| format!("{bits}{}", if row.toy { " toy" } else { "" }));
-        let tag = if row.is_clear() { String::new() } else { key };
+        let bits = |bits: Option<u32>| bits.map_or_else(|| "?".into(), |bits| bits.to_string());
+        let precision = if precise { format!(" {}/{}", bits(o.feature_bits), bits(o.weight_bits)) } else { String::new() };
+        let tag = if row.is_clear() { String::new() } else { key + &precision };
         (row, Spot { tag, per_second, accuracy: 100.0 * accuracy, colour: hue(row), shape: shape(&o.features), filled: !row.is_clear() })
     };
-    (kept.into_iter().map(spot).collect(), format!("accuracy on {images} images of {dataset}"), hidden)
+    (kept.into_iter().zip(precise).map(spot).collect(), format!("accuracy on {images} images of {dataset}"), hidden)
 }
 
 /// Finds a place for every tag that meets no marker and no other tag; none where there is no room, and for tags without words.
