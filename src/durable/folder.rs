@@ -190,6 +190,7 @@ impl Claim {
     }
 
     fn checked(dir: &Path, check: &dyn Fn(&Path) -> Result<()>) -> Result<Self> {
+        missing(dir)?;
         // What is refused is not even locked; once more under the lock, for whoever was faster.
         check(dir)?;
         let mut claim = Self::locked(dir, dir.join(LOCK), make(dir)?);
@@ -245,15 +246,19 @@ pub fn check_free(dir: &Path, files: &[&str]) -> Result<()> {
     }
 }
 
+/// Folders that are to be made for a folder, itself among them, the innermost first.
+fn missing(dir: &Path) -> Result<Vec<&Path>> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    match dir.ancestors().nth(missing.len()).filter(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()) {
+        Some(around) => Err(Error::file(around, "a folder", "a file")),
+        None => Ok(missing),
+    }
+}
+
 /// Makes a folder with those above it; gives those that were not there, the outermost first.
 fn make(dir: &Path) -> Result<Vec<PathBuf>> {
-    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
-    let around = dir.ancestors().nth(missing.len()).filter(|dir| !dir.as_os_str().is_empty() && !dir.is_dir());
-    if let Some(around) = around {
-        return Err(Error::file(around, "a folder", "a file"));
-    }
     let mut made = Vec::new();
-    for dir in missing.into_iter().rev() {
+    for dir in missing(dir)?.into_iter().rev() {
         match fs::create_dir(dir) {
             Ok(()) => made.push(dir.to_path_buf()),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}

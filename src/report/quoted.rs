@@ -289,7 +289,7 @@ mod tests {
             ("A,2020,HE,101,,1,1,1,,,s,c", "accuracy"),
             ("A,2020,HE,99,,0,1,1,,,s,c", "positive"),
             ("A,2020,HE,99,,1,1,1,,,,c", "source"),
-            ("A,x,HE,99,,1,1,1,,,s,c", "invalid digit"),
+            ("A,x,HE,99,,1,1,1,,,s,c", "an integer under year in line 2, found `x`"),
         ] {
             std::fs::write(&path, format!("{header}\n{row}\n")).unwrap();
             let message = read(Some(&path)).unwrap_err().to_string();

@@ -195,7 +195,7 @@ fn wrong_parties_and_wrong_keys_are_refused_in_one_line() {
     let gone = line.replace("--patience 300", "--patience 0").replace("--state p1", "--state r1");
     fails(&place, &gone, &["no connection to the other party", "gave up after 0s"]);
     fails(&place, &line.replace("--data records", "--data queries"), &["expected training, found queries"]);
-    fails(&place, &line.replace("one.id", "records"), &["expected an identity"]);
+    fails(&place, &line.replace("one.id", "k.public.json"), &["expected an identity"]);
     place.tampered("records", 4000, || fails(&place, &line, &["expected content that fits its SHA-256"]));
     fails(&place, &p2(&place, "nonsense", "one"), &["cannot listen on nonsense"]);
     fails(&place, &line.replace("--patience 300", "--patience 0"), &["no connection to the other party"]);

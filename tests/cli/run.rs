@@ -116,6 +116,8 @@ fn reports_have_every_form() {
     place.refuses("report nowhere", &["nowhere"]);
     place.refuses("plot nowhere", &["nowhere"]);
     fs::write(place.path("r/outcomes.csv"), OUTCOMES).unwrap();
+    place.refuses("report r", &["outcomes.csv: expected a row for all that is in samples.csv"]);
+    fs::write(place.path("r/samples.csv"), SAMPLES).unwrap();
     assert!(place.ends("report r", 1).out.contains("no results"));
     fs::write(place.path("r/outcomes.csv"), format!("{OUTCOMES}\n1,2,3\n")).unwrap();
     place.refuses("report r", &["outcomes.csv", "3 fields"]);
