@@ -451,7 +451,7 @@ impl Records {
         })
     }
 
-    /// Reads the files from `dir` and checks that they belong together: see [`Self::mistake`].
+    /// Reads the files from `dir` and checks that they belong together.
     ///
     /// # Errors
     /// [`Error::Io`] when one of the first two is missing or any cannot be read, [`Error::File`] naming line, column and value of what is malformed, or the row
@@ -580,7 +580,7 @@ mod tests {
         stray("operations.csv: expected operations of a/b", &read(&Records { outcomes: vec![classified], ..good.clone() }).unwrap_err());
         let (spec, run_id, revision) = (String::from("another"), String::from("r"), String::new());
         let point = CurvePoint { spec, epoch: 0.0, step: 0, loss: 0.0, train_accuracy: 0.0, test_accuracy: 0.0, run_id, revision };
-        stray("a row for all that is in curve.csv, found none of another", &read(&Records { curve: vec![point], ..good.clone() }).unwrap_err());
+        stray("a row for all that is in curve.csv, found none of another", &read(&Records { curve: vec![point], ..good }).unwrap_err());
         // What an earlier version wrote where every row failed.
         failed.write(dir.path(), "run").unwrap();
         std::fs::write(dir.path().join(SAMPLES), "").unwrap();

@@ -133,7 +133,7 @@ fn styled(groups: &[(String, Row, BTreeMap<u32, &Row>)], over: Over, quantity: Q
     let all = groups.iter().zip(&rows).zip(names).map(|(((.., dots), row), name)| {
         let twin = twins.entry((row.outcome.backend.as_str(), row.outcome.features.as_str())).or_default();
         let shapes = [shape(&row.outcome.features), Shape::Diamond, Shape::Wedge];
-        let (shape, filled) = (shapes[*twin / 2 % shapes.len()], *twin % 2 == 0);
+        let (shape, filled) = (shapes[*twin / 2 % shapes.len()], twin.is_multiple_of(2));
         *twin += 1;
         let dots = dots.iter().filter_map(|(size, row)| quantity.of(row).map(|(y, range)| Dot { x: f64::from(*size), y, range }));
         Line { name, colour: hue(row), shape, filled, dots: dots.collect(), every: 1 }

@@ -88,7 +88,8 @@ fn course(
         return Err(format!("no training has {LEAST_COURSE} points of its course"));
     };
     // Equal parameters give equal courses, to the bit: they are one line.
-    let mut courses: Vec<(Vec<(f64, f64)>, Vec<&Row>)> = Vec::new();
+    type Course<'a> = (Vec<(f64, f64)>, Vec<&'a Row>);
+    let mut courses: Vec<Course<'_>> = Vec::new();
     for (row, points) in chosen {
         let dots: Vec<(f64, f64)> = points.iter().map(|p| (p.epoch, y_of(p))).collect();
         match courses.iter_mut().find(|(known, _)| *known == dots) {
@@ -259,7 +260,7 @@ pub(super) fn growth(over: Growth, rows: &[&Row], footer: &Footer) -> Result<She
             // Hue says the backend; lines of one backend take turns in shape and filling.
             let twin = twins.entry(o.backend.as_str()).or_default();
             let shapes = [Shape::Circle, Shape::Diamond, Shape::Wedge];
-            let (shape, filled) = (shapes[*twin / 2 % shapes.len()], *twin % 2 == 0);
+            let (shape, filled) = (shapes[*twin / 2 % shapes.len()], twin.is_multiple_of(2));
             *twin += 1;
             Line { name, colour: hue(first), shape, filled, dots: dots.collect(), every: 1 }
         })

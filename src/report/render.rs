@@ -124,6 +124,9 @@ fn bits_column() -> Column {
     Column { drop: 4, ..words("bits", "x/w/slot", "bits of a feature, of a weight and of a slot, sign included") }
 }
 
+/// The text of a row in a column; nothing where there is none.
+type Cell = Box<dyn Fn(&Row) -> Option<String>>;
+
 /// A measured column of the main table with its cell; nothing where it was not measured.
 struct Measure {
     column: Column,
@@ -200,7 +203,7 @@ pub(super) fn main_table(rows: &[Row], format: Format) -> Table {
     let is_shown = |d: &Dimension| FIXED.contains(&d.name) || varies(d.name) || USUAL.contains(&d.name) && (rows.len() == 1 || values(d).len() > 1);
     let is_heading = |d: &&Dimension| GROUPED.contains(&d.name);
     let mut columns = Vec::new();
-    let mut cells: Vec<Box<dyn Fn(&Row) -> Option<String>>> = Vec::new();
+    let mut cells: Vec<Cell> = Vec::new();
     for d in DIMENSIONS.iter().filter(|d| !is_heading(d)) {
         if BITS.contains(&d.name) {
             if d.name == BITS[0] && BITS.into_iter().any(varies) {

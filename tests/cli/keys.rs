@@ -172,7 +172,7 @@ fn files_have_the_mode_that_the_users_mask_gives_and_private_ones_0600() {
             let plain = place.command(line);
             let mut command = std::process::Command::new("sh");
             command.args(["-c", "umask $0; exec \"$@\"", mask]).arg(plain.get_program()).args(plain.get_args()).current_dir(place.path(""));
-            plain.get_envs().for_each(|(name, value)| drop(value.map(|value| command.env(name, value))));
+            command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
             let output = command.output().unwrap();
             assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
         };
