@@ -72,6 +72,12 @@ impl Control {
         control
     }
 
+    /// Has this control stop itself some looks from here, the next is 1.
+    #[cfg(test)]
+    pub(crate) fn stop_after(&self, looks: u64) {
+        self.0.last.store(self.looks() + looks, Ordering::SeqCst);
+    }
+
     /// Looks so far.
     #[cfg(test)]
     pub(crate) fn looks(&self) -> u64 {

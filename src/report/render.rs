@@ -202,6 +202,9 @@ pub(super) fn main_table(rows: &[Row], format: Format) -> Table {
     // With one row nothing is shared, it is just said: the usual columns stay.
     let is_shown = |d: &Dimension| FIXED.contains(&d.name) || varies(d.name) || USUAL.contains(&d.name) && (rows.len() == 1 || values(d).len() > 1);
     let is_heading = |d: &&Dimension| GROUPED.contains(&d.name);
+    // Also what follows from another heading, as the division from the features: a caption that said
+    // it would say it of all rows.
+    let differs = |d: &Dimension| values(d).len() > 1;
     let mut columns = Vec::new();
     let mut cells: Vec<Cell> = Vec::new();
     for d in DIMENSIONS.iter().filter(|d| !is_heading(d)) {
@@ -222,7 +225,8 @@ pub(super) fn main_table(rows: &[Row], format: Format) -> Table {
         }
     }
     let title = |row: &Row| {
-        let parts = varying.iter().map(|v| v.dimension).filter(is_heading).filter_map(|d| (d.value)(row)).filter(|part| !part.is_empty());
+        let headings = DIMENSIONS.iter().filter(|d| is_heading(d) && differs(d));
+        let parts = headings.filter_map(|d| (d.value)(row)).filter(|part| !part.is_empty());
         parts.collect::<Vec<_>>().join(", ")
     };
     let mut notes = Vec::new();
@@ -243,7 +247,7 @@ pub(super) fn main_table(rows: &[Row], format: Format) -> Table {
             None => groups.push((title, vec![cells])),
         }
     }
-    let said = DIMENSIONS.iter().filter(|d| if is_heading(d) { !varies(d.name) } else { rows.len() > 1 && !is_shown(d) });
+    let said = DIMENSIONS.iter().filter(|d| if is_heading(d) { !differs(d) } else { rows.len() > 1 && !is_shown(d) });
     let caption: Vec<String> = said
         .filter_map(|d| {
             let values = values(d);

@@ -222,6 +222,12 @@ fn no_two_rows_of_a_committed_folder_look_alike() {
         let networks: std::collections::BTreeSet<String> =
             rows.iter().filter_map(|r| r.outcome.spec.split('/').find(|p| p.starts_with("2-"))).map(Into::into).collect();
         assert!(networks.len() < 2 || networks.iter().all(|network| !table.caption.contains(network)), "{}", table.caption);
+        let of_headings: [fn(&Outcome) -> &str; 5] = [|o| &o.workload, |o| &o.dataset, |o| &o.features, |o| &o.scenario, |o| &o.division];
+        for of in of_headings {
+            let values: std::collections::BTreeSet<&str> = rows.iter().map(|r| of(&r.outcome)).collect();
+            let is_said = |value: &&str| table.caption.split(", ").any(|part| part == *value);
+            assert!(values.len() < 2 || !values.iter().any(is_said), "{}: {}", dir.display(), table.caption);
+        }
         for row in &rows {
             let own = |s: &&Sample| s.spec == row.outcome.spec && s.run_id == row.outcome.run_id && s.phase == Phase::Online;
             let online = || records.samples.iter().filter(own);
