@@ -7,7 +7,7 @@
 
 pub mod eivhe;
 
-mod several;
+mod multi_modulus;
 
 use std::sync::Arc;
 
@@ -68,10 +68,10 @@ pub fn suite(backend: &dyn Backend, effort: Effort, control: &Control, report: &
             report(&Check { cases: check(&pair, effort, &mut stream)?, name: format!("{what}, {}", pair.name) })?;
         }
     }
-    for moduli in several::families(effort, &mut stream)? {
+    for moduli in multi_modulus::families(effort, &mut stream)? {
         let bits = moduli.iter().map(|modulus| modulus.bits().to_string()).collect::<Vec<_>>().join(", ");
         let squares = if moduli.iter().all(|modulus| modulus.root().is_some()) { ", squares" } else { "" };
-        let cases = several::together(oracle.as_ref(), backend, &moduli, &mut stream)?;
+        let cases = multi_modulus::together(oracle.as_ref(), backend, &moduli, &mut stream)?;
         report(&Check { cases, name: format!("moduli at once, {bits} bits{squares}") })?;
     }
     for (bits, count) in if effort == Effort::Long { vec![(512, 3), (2048, 1)] } else { vec![(512, 1)] } {

@@ -7,31 +7,31 @@ use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
 mod adapter;
 #[cfg(feature = "gpu")]
-mod bound;
-#[cfg(feature = "gpu")]
-mod check;
+mod bytecode;
 #[cfg(feature = "gpu")]
 mod clock;
-#[cfg(feature = "gpu")]
-mod code;
 #[cfg(feature = "gpu")]
 mod device;
 #[cfg(feature = "gpu")]
 mod engine;
 #[cfg(feature = "gpu")]
-mod form;
-#[cfg(feature = "gpu")]
-mod fused;
+mod fma_selftest;
 #[cfg(feature = "gpu")]
 mod generate;
 #[cfg(feature = "gpu")]
-mod issue;
+mod limb_rate;
 #[cfg(feature = "gpu")]
-mod ring;
+mod montgomery_form;
 #[cfg(feature = "gpu")]
-mod settled;
+mod multipliers;
+#[cfg(feature = "gpu")]
+mod residues;
 #[cfg(feature = "gpu")]
 mod shape;
+#[cfg(feature = "gpu")]
+mod spot_check;
+#[cfg(feature = "gpu")]
+mod steady_rate;
 
 #[cfg(all(test, feature = "gpu"))]
 mod mirror;

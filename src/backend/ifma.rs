@@ -9,15 +9,17 @@ mod engine;
 #[cfg(target_arch = "x86_64")]
 mod exact;
 #[cfg(target_arch = "x86_64")]
-mod form;
-#[cfg(target_arch = "x86_64")]
 mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod limb52;
 #[cfg(target_arch = "x86_64")]
 mod memory;
 #[cfg(target_arch = "x86_64")]
+mod montgomery_form;
+#[cfg(target_arch = "x86_64")]
 mod power;
 #[cfg(target_arch = "x86_64")]
-mod ring;
+mod residues;
 #[cfg(target_arch = "x86_64")]
 mod runner;
 #[cfg(target_arch = "x86_64")]
@@ -45,7 +47,7 @@ fn detect(disabled: bool, control: &Control) -> Result<Box<dyn Backend>> {
         return Err(unavailable(format!("{DISABLE} is set")));
     }
     match kernel::Token::detect() {
-        Some(token) => Ok(Box::new(ring::Ifma::new(token, control.clone()))),
+        Some(token) => Ok(Box::new(residues::Ifma::new(token, control.clone()))),
         None => Err(unavailable("this processor lacks AVX-512 IFMA (avx512f, avx512ifma)".into())),
     }
 }

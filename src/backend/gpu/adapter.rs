@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rug::Integer;
 
-use super::bound::Multipliers;
-use super::code::{Code, Kind, Place, Step};
+use super::bytecode::{Code, Kind, Place, Step};
 use super::device::{Adapter, Context, adapters, choose};
 use super::engine::{Check, Engine, Job, Picks, Rows};
-use super::form::Form;
 use super::generate::GROUP;
-use super::ring::{GpuRing, GpuRings};
-use super::settled::{Rate, settled};
+use super::montgomery_form::MontgomeryForm;
+use super::multipliers::Multipliers;
+use super::residues::{GpuRing, GpuRings};
 use super::shape::{Arithmetic, Communication, Shape, Variant};
-use super::{fused, issue, unavailable};
+use super::steady_rate::{Rate, steady_rate};
+use super::{fma_selftest, limb_rate, unavailable};
 use crate::backend::{Backend, BackendId, Device, DeviceKind, KernelRate, Ring, Rings};
 use crate::control::Control;
 use crate::error::{Error, Result};
@@ -78,7 +78,7 @@ impl Gpu {
     /// A device with some variants; kernels in doubles need the self-test. One that was asked for by name and fails it is an error.
     pub(super) fn with(context: Context, mut variants: Vec<Variant>, named: bool, control: &Control) -> Result<Self> {
         let doubles = variants.iter().any(|v| v.arithmetic == Arithmetic::F64);
-        let refused = doubles && !fused::is_fused(&context, control)?;
+        let refused = doubles && !fma_selftest::is_fused(&context, control)?;
         if refused {
             variants.retain(|v| v.arithmetic != Arithmetic::F64);
         }
@@ -131,7 +131,7 @@ impl Gpu {
     /// Products per second of shapes, in chains that fill the device, each compiled and checked before anything is timed.
     pub(super) fn rates(&self, modulus: &Modulus, shapes: &[Shape], control: &Control) -> Result<Vec<Rate>> {
         let runs = shapes.iter().map(|&shape| Timed::new(&self.context, modulus, shape, control)).collect::<Result<Vec<_>>>()?;
-        settled(self.context.adapter.is_software(), || runs.iter().map(|run| run.rate(&self.context)).collect())
+        steady_rate(self.context.adapter.is_software(), || runs.iter().map(|run| run.rate(&self.context)).collect())
     }
 
     /// Adapter, driver, what it can do and which kernels it gets.
@@ -151,7 +151,7 @@ impl Gpu {
             return Err(Error::Unsupported { subject: BackendId::Gpu.name().into(), feature: "squares together with other moduli".into() });
         }
         let shape = self.shape(largest, control)?;
-        let forms = moduli.into_iter().map(|modulus| Form::new(modulus, shape)).collect();
+        let forms = moduli.into_iter().map(|modulus| MontgomeryForm::new(modulus, shape)).collect();
         Ok(Engine::new(Arc::clone(&self.context), forms, control.clone())?)
     }
 }
@@ -166,7 +166,7 @@ struct Timed {
 
 impl Timed {
     fn new(context: &Arc<Context>, modulus: &Modulus, shape: Shape, control: &Control) -> Result<Self> {
-        let engine = Engine::new(Arc::clone(context), vec![Form::new(modulus.clone(), shape)], control.clone())?;
+        let engine = Engine::new(Arc::clone(context), vec![MontgomeryForm::new(modulus.clone(), shape)], control.clone())?;
         let items = 2 * context.limits.lanes.div_ceil(shape.lanes as usize);
         let values = Limbs::from_integers(&vec![modulus.value() - Integer::from(3); items], modulus.width())?;
         let inputs = engine.enter(&[values])?;
@@ -228,7 +228,7 @@ pub(super) fn rates(key_bits: &[u32], control: &Control, report: &mut dyn FnMut(
     let mut issue: HashMap<Arithmetic, f64> = HashMap::new();
     for &variant in &gpu.variants {
         if let hash_map::Entry::Vacant(unknown) = issue.entry(variant.arithmetic) {
-            unknown.insert(issue::limb_products_per_second(&gpu.context, variant, control)?);
+            unknown.insert(limb_rate::limb_products_per_second(&gpu.context, variant, control)?);
         }
     }
     for &bits in key_bits {

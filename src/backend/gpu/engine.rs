@@ -8,10 +8,10 @@ use rayon::prelude::*;
 use rug::Integer;
 use zeroize::Zeroizing;
 
-use super::code::{Code, Kind, Piece, Place, Step, pieces};
+use super::bytecode::{Code, Kind, Piece, Place, Step, pieces};
 use super::device::{Bindings, Context, Dispatch, Fault, Params, Pending, View, Work};
-use super::form::{ENTER, ENTER_SECOND, Form, PLAIN_ONE};
 use super::generate::Entry;
+use super::montgomery_form::{ENTER, ENTER_SECOND, MontgomeryForm, PLAIN_ONE};
 use super::shape::Shape;
 use crate::control::Control;
 use crate::limbs::Limbs;
@@ -106,7 +106,7 @@ pub(super) struct Job<'a> {
 /// One modulus on a device, or several of one shape: every batch then has equally many residues of each, those of the first modulus first.
 pub(super) struct Engine {
     context: Arc<Context>,
-    forms: Vec<Form>,
+    forms: Vec<MontgomeryForm>,
     /// For each modulus its limbs and -1/n, then for each the residues that are constants.
     constants: wgpu::Buffer,
     /// Numbers samples, so that they are taken here and there.
@@ -126,29 +126,29 @@ impl Drop for Engine {
 
 impl Engine {
     /// Input: one form or more, all of one shape.
-    pub(super) fn new(context: Arc<Context>, forms: Vec<Form>, control: Control) -> Result<Self> {
+    pub(super) fn new(context: Arc<Context>, forms: Vec<MontgomeryForm>, control: Control) -> Result<Self> {
         let words = Self::constants(&forms);
         Self::with_constants(context, forms, &words, control)
     }
 
     /// An engine whose modulus on the device is another one: every product is wrong.
     #[cfg(test)]
-    pub(super) fn with_fault(context: Arc<Context>, forms: Vec<Form>) -> Result<Self> {
+    pub(super) fn with_fault(context: Arc<Context>, forms: Vec<MontgomeryForm>) -> Result<Self> {
         let mut words = Self::constants(&forms);
         words[1] ^= 2;
         Self::with_constants(context, forms, &words, Control::default())
     }
 
-    fn constants(forms: &[Form]) -> Zeroizing<Vec<u32>> {
+    fn constants(forms: &[MontgomeryForm]) -> Zeroizing<Vec<u32>> {
         // Nothing is left behind by a list that grows.
         let row_words: usize = forms.iter().map(|form| form.shape().row_bytes() as usize / 4).sum();
-        let mut words = Zeroizing::new(Vec::with_capacity(row_words * (2 + forms.first().map_or(0, Form::constant_rows))));
+        let mut words = Zeroizing::new(Vec::with_capacity(row_words * (2 + forms.first().map_or(0, MontgomeryForm::constant_rows))));
         forms.iter().for_each(|form| form.put_modulus(&mut words));
         forms.iter().for_each(|form| form.put_constants(&mut words));
         words
     }
 
-    fn with_constants(context: Arc<Context>, forms: Vec<Form>, words: &[u32], control: Control) -> Result<Self> {
+    fn with_constants(context: Arc<Context>, forms: Vec<MontgomeryForm>, words: &[u32], control: Control) -> Result<Self> {
         let constants = context.filled(words)?;
         Ok(Self {
             context,
@@ -162,12 +162,12 @@ impl Engine {
     }
 
     /// The forms of all moduli.
-    pub(super) fn forms(&self) -> &[Form] {
+    pub(super) fn forms(&self) -> &[MontgomeryForm] {
         &self.forms
     }
 
     /// The form of the first modulus, or the only one.
-    pub(super) fn form(&self) -> &Form {
+    pub(super) fn form(&self) -> &MontgomeryForm {
         &self.forms[0]
     }
 
@@ -560,7 +560,7 @@ impl Engine {
     }
 
     /// Canonical residues of joined limbs, over threads where it pays; whether all were in range.
-    fn canonical(&self, form: &Form, limbs: &[u32], words: &mut [u64]) -> bool {
+    fn canonical(&self, form: &MontgomeryForm, limbs: &[u32], words: &mut [u64]) -> bool {
         let (row, width) = (self.row_bytes() as usize / 4, form.modulus().width());
         let one = |(limbs, words): (&[u32], &mut [u64])| form.canonical(limbs, words);
         // Below that the threads cost more than they save.

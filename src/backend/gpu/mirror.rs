@@ -2,7 +2,7 @@
 //! device and not here has found a fault of the shader or the driver; one that fails here too, a fault of the algorithm. Sums are checked for overflow.
 
 use super::device::Params;
-use super::fused::split;
+use super::fma_selftest::split;
 use super::generate::Entry;
 use super::shape::{Arithmetic, Shape};
 

@@ -8,18 +8,18 @@ use std::sync::{Arc, OnceLock};
 use rug::Integer;
 
 use super::adapter::{Gpu, variants};
-use super::bound::Multipliers;
-use super::check::times;
+use super::bytecode::{Code, Kind, Piece, Place, Step, pieces};
 use super::clock::Busy;
-use super::code::{Code, Kind, Piece, Place, Step, pieces};
 use super::device::{Adapter, Bindings, Context, Dispatch, Params, View, Work, adapters, choose};
 use super::engine::Engine;
-use super::form::Form;
-use super::fused::{is_fused, split};
+use super::fma_selftest::{is_fused, split};
 use super::generate::{Entry, GROUP, module};
 use super::mirror::{self, Memory};
-use super::ring::{GpuRing, GpuRings};
+use super::montgomery_form::MontgomeryForm;
+use super::multipliers::Multipliers;
+use super::residues::{GpuRing, GpuRings};
 use super::shape::{Arithmetic, Communication, MAX_LIMBS, ROOM_BITS, Shape, Variant};
+use super::spot_check::times;
 use crate::backend::{BackendId, Digits, Exponents, Lookup, Ring, Rings, Secrecy, open};
 use crate::control::Control;
 use crate::error::Error;
@@ -136,7 +136,7 @@ fn shapes_have_room_for_every_modulus() {
 }
 
 /// The moduli as the kernels read them.
-fn constants(forms: &[&Form]) -> Vec<u32> {
+fn constants(forms: &[&MontgomeryForm]) -> Vec<u32> {
     let mut words = Vec::new();
     forms.iter().for_each(|form| form.put_modulus(&mut words));
     words
@@ -144,7 +144,7 @@ fn constants(forms: &[&Form]) -> Vec<u32> {
 
 /// Two-factor products of edge operands, as the machine takes them.
 struct Products {
-    form: Form,
+    form: MontgomeryForm,
     memory: Memory,
     pairs: usize,
 }
@@ -169,7 +169,7 @@ impl Products {
     /// All pairs of operands at the ends of their ranges, x0 < 2n and x1 < 3n, with redundant limbs among them.
     fn edges(n: &Integer, shape: Shape, stream: &mut Stream) -> Self {
         let modulus = if shape.halves == 2 { Modulus::square(n.clone()) } else { Modulus::new(n.clone()) }.unwrap();
-        let form = Form::new(modulus, shape);
+        let form = MontgomeryForm::new(modulus, shape);
         let limits = [Integer::from(n * 2u32), Integer::from(n * 3u32)];
         // Every limb all ones and each lane's lowest one more than that, as far as the range allows.
         let redundant = |limit: &Integer| -> Vec<u32> {
@@ -440,7 +440,7 @@ fn squares_by_their_own_body_give_the_same_bits() {
 fn squares_equal_the_oracle(context: &Arc<Context>, shape: Shape, n: Integer) {
     let modulus = Modulus::square(n).unwrap();
     let values = residues(&modulus, 11);
-    let ring = GpuRing::new(Engine::new(Arc::clone(context), vec![Form::new(modulus.clone(), shape)], Control::default()).unwrap());
+    let ring = GpuRing::new(Engine::new(Arc::clone(context), vec![MontgomeryForm::new(modulus.clone(), shape)], Control::default()).unwrap());
     let oracle = open(BackendId::Gmp).unwrap().ring(modulus).unwrap();
     let ops = (0..40).map(|i: u32| if i % 4 == 3 { Op::Mul { dst: 1, a: 1, b: 0 } } else { Op::Sqr { dst: 1, a: i.min(1) } }).collect();
     let chain = Program::new(1, ops, (1..=40).collect(), vec![1], 0, 0).unwrap();
@@ -688,7 +688,7 @@ fn a_device_that_computes_wrong_is_found_out() {
     let values = residues(&modulus, 20);
     let batch = good.upload(&values).unwrap();
     let shape = *gpu.engine(vec![modulus.clone()], &Control::default()).unwrap().shape();
-    let faulty = GpuRing::new(Engine::with_fault(Arc::clone(&gpu.context), vec![Form::new(modulus, shape)]).unwrap());
+    let faulty = GpuRing::new(Engine::with_fault(Arc::clone(&gpu.context), vec![MontgomeryForm::new(modulus, shape)]).unwrap());
     let is_caught = |what: &str, result: Result<(), Error>| assert!(matches!(result, Err(Error::Disagreement { .. })), "{what}: {result:?}");
     is_caught("upload", faulty.upload(&values).map(drop));
     is_caught("run", faulty.run(&Program::single_product().unwrap(), &batch, None).map(drop));

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 use zeroize::Zeroize;
 
-use super::form::{Form, Workspace};
 use super::kernel::{LANES, Line};
+use super::montgomery_form::{MontgomeryForm, Workspace};
 use super::transpose::{gather, scatter};
 use crate::control::Control;
 
@@ -44,17 +44,17 @@ impl Drop for Scratch {
 
 /// A form and the scratch memory of the threads that use it. Once the control was stopped, all results are unfinished.
 pub(super) struct Engine {
-    form: Form,
+    form: MontgomeryForm,
     control: Control,
     idle: Mutex<Vec<Scratch>>,
 }
 
 impl Engine {
-    pub(super) fn new(form: Form, control: Control) -> Self {
+    pub(super) fn new(form: MontgomeryForm, control: Control) -> Self {
         Self { form, control, idle: Mutex::new(Vec::new()) }
     }
 
-    pub(super) fn form(&self) -> &Form {
+    pub(super) fn form(&self) -> &MontgomeryForm {
         &self.form
     }
 
@@ -94,7 +94,7 @@ impl Engine {
 
     /// Row i of `products` = a b / R for the rows (a, b) that `factors(i)` names. Time depends on the number of rows only.
     ///
-    /// Input: rows in the lazy range of [`Form::mul`]. Output: the same range.
+    /// Input: rows in the lazy range of [`MontgomeryForm::mul`]. Output: the same range.
     pub(super) fn products<'a>(&self, products: &mut [Line], factors: impl Fn(usize) -> [&'a [Line]; 2] + Sync) {
         let (row, token) = (self.form.lines(), self.form.token());
         self.batches(products, LANES * row, |number, rows, Scratch { work, left, right, out, .. }| {

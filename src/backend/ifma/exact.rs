@@ -6,8 +6,8 @@
 use rug::Integer;
 use zeroize::Zeroize;
 
-use super::form::{MAX_LIMBS, limbs_in_all_lanes, limbs_of, size_of_number, to_limbs};
 use super::kernel::{self, LANES, LIMB_MASK, Line, Reduction, Shared, TILE, Token};
+use super::limb52::{MAX_LIMBS, limbs_in_all_lanes, limbs_of, size_of_number, to_limbs};
 
 /// Products of numbers of one length.
 pub(super) struct Exact {

@@ -57,7 +57,7 @@ fn bits_at(words: &[u64], at: u32, count: u32) -> u64 {
 impl Engine {
     /// Row i of `results` = row i of `bases` to its exponent, everything in Montgomery form; `powers` is not empty.
     ///
-    /// Input and output: the lazy range of [`super::form::Form::mul`]. Time: for secret exponents it depends on the length of the longest one only; for public
+    /// Input and output: the lazy range of [`super::montgomery_form::MontgomeryForm::mul`]. Time: for secret exponents it depends on the length of the longest one only; for public
     /// ones also on their digits. Source: fixed windows, Handbook of Applied Cryptography 14.82; tested, not proven.
     pub(super) fn powers(&self, bases: &[Line], powers: &Powers, results: &mut [Line]) {
         let share = LANES * self.form().lines();

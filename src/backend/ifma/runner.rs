@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use zeroize::Zeroize;
 
 use super::engine::{Engine, SERIAL_BATCHES, Scratch, starts};
-use super::form::Workspace;
 use super::kernel::{Ahead, LANES, Line};
+use super::montgomery_form::Workspace;
 use super::transpose::{add, gather, prefetch, scatter};
 use crate::backend::Digits;
 use crate::plan::{Op, Operand, Program};

@@ -6,9 +6,10 @@ use rug::Integer;
 use rug::integer::Order;
 
 use super::engine::{Engine, starts};
-use super::form::{Form, from_limbs};
 use super::kernel::{Ahead, LANES, Line, Token};
-use super::ring::Ifma;
+use super::limb52::{from_limbs, to_limbs};
+use super::montgomery_form::MontgomeryForm;
+use super::residues::Ifma;
 use super::transpose::{gather, pick_vartime, scan, scatter};
 use crate::backend::{Backend, BackendId, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
 use crate::control::Control;
@@ -58,7 +59,7 @@ impl Random {
 }
 
 /// The canonical residue of digits that are not in Montgomery form.
-fn residue(form: &Form, limb: impl Fn(usize) -> u64) -> Integer {
+fn residue(form: &MontgomeryForm, limb: impl Fn(usize) -> u64) -> Integer {
     let h = form.size();
     let digit = |first: usize| {
         let mut words = vec![0; h + 1];
@@ -190,7 +191,7 @@ fn the_lazy_range_is_closed() {
             for modulus in [Modulus::new(n.clone()).unwrap(), Modulus::square(n.clone()).unwrap()] {
                 let m = modulus.value().clone();
                 let halves = if modulus.root().is_some() { 2 } else { 1 };
-                let form = Form::new(token, modulus).unwrap();
+                let form = MontgomeryForm::new(token, modulus).unwrap();
                 let mut choices = [0u32, 1].map(Integer::from).to_vec();
                 choices.extend([1u32, 2].map(|v| Integer::from(&n * 3u32) - v));
                 choices.extend([Integer::from(&n - 1u32), n.clone(), Integer::from(&n + 1u32), random.residue(&n) + &n]);
@@ -229,7 +230,7 @@ fn the_range_of_log_form_is_closed() {
     let mut random = Random(14);
     for bits in [512, 516, 1024, 1036, 2048, 2076, 4096] {
         for n in roots(&mut random, bits) {
-            let form = Form::new(token, Modulus::square(n.clone()).unwrap()).unwrap();
+            let form = MontgomeryForm::new(token, Modulus::square(n.clone()).unwrap()).unwrap();
             let m = form.modulus().value().clone();
             let r = Integer::from(1) << (52 * form.size()) as u32;
             let mut lows: Vec<Integer> = [1u32, 2].iter().map(|v| Integer::from(&n * 3u32) - v).collect();
@@ -272,7 +273,7 @@ fn the_range_of_log_form_is_closed() {
 }
 
 /// Halves, one list for each lane, as limb-major vectors.
-fn lanes(form: &Form, digits: &[Vec<Integer>; LANES]) -> Vec<Line> {
+fn lanes(form: &MontgomeryForm, digits: &[Vec<Integer>; LANES]) -> Vec<Line> {
     let mut vectors = vec![Line::default(); form.width()];
     for (lane, halves) in digits.iter().enumerate() {
         for (half, value) in halves.iter().enumerate() {
@@ -284,7 +285,7 @@ fn lanes(form: &Form, digits: &[Vec<Integer>; LANES]) -> Vec<Line> {
     vectors
 }
 
-fn digits_of(form: &Form, vectors: &[Line], lane: usize, halves: usize) -> Vec<Integer> {
+fn digits_of(form: &MontgomeryForm, vectors: &[Line], lane: usize, halves: usize) -> Vec<Integer> {
     let half = |half: usize| {
         let limbs = (0..form.size()).map(|limb| Integer::from(vectors[half * form.size() + limb].0[lane]) << (52 * limb) as u32);
         assert!(vectors.iter().all(|line| line.0[lane] < 1 << 52), "a limb is too wide");
@@ -408,7 +409,7 @@ fn chains_of_lookups_agree_with_gmp() {
         for n in roots(&mut random, bits) {
             let ring = ring(token, Modulus::square(n.clone()).unwrap());
             let (ring, m) = (&*ring, ring.modulus().value());
-            let longest = Form::new(token, ring.modulus().clone()).unwrap().longest_chain();
+            let longest = MontgomeryForm::new(token, ring.modulus().clone()).unwrap().longest_chain();
             assert!(longest >= 8, "{bits} bits: {longest}");
             for windows in [1, 2, 3, 8, 9, 33] {
                 let ops: Vec<Op> = (0..windows as u32)
@@ -567,7 +568,7 @@ fn the_backend_can_be_disabled() {
 fn one_wrong_limb_is_seen() {
     let token = token!();
     let mut random = Random(10);
-    let engine = Engine::new(Form::new(token, Modulus::square(random.odd(512)).unwrap()).unwrap(), Control::default());
+    let engine = Engine::new(MontgomeryForm::new(token, Modulus::square(random.odd(512)).unwrap()).unwrap(), Control::default());
     let form = engine.form();
     let m = form.modulus().value();
     let value = random.residue(m);
@@ -591,7 +592,7 @@ fn what_leaves_is_canonical() {
     for bits in [64, 256, 512, 1024] {
         for n in roots(&mut random, bits) {
             for modulus in [Modulus::square(n.clone()).unwrap(), Modulus::new(n.clone()).unwrap()] {
-                let form = Form::new(token, modulus).unwrap();
+                let form = MontgomeryForm::new(token, modulus).unwrap();
                 let (h, m, mut work) = (form.size(), form.modulus().value(), form.workspace());
                 let r = Integer::from(1) << (52 * h) as u32;
                 let three = Integer::from(&n * 3u32);
@@ -607,10 +608,7 @@ fn what_leaves_is_canonical() {
                     let digits = |lane: usize| [&corners[lane], &corners[(lane + turn) % LANES]];
                     for lane in 0..LANES {
                         for (half, digit) in digits(lane).into_iter().enumerate().take(form.limbs() / h) {
-                            super::form::to_limbs(
-                                &digit.to_digits(Order::Lsf),
-                                vectors[half * h..(half + 1) * h].iter_mut().map(|line| &mut line.0[lane]),
-                            );
+                            to_limbs(&digit.to_digits(Order::Lsf), vectors[half * h..(half + 1) * h].iter_mut().map(|line| &mut line.0[lane]));
                         }
                     }
                     form.leave(&mut out, &vectors, &mut work);

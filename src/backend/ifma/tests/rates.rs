@@ -33,7 +33,7 @@ fn kernels() {
     println!("per result, one core, thread CPU time; bound = issue rate of independent multiply-adds, measured next to each sample");
     for bits in [1024, 1536, 2048, 3072, 4096] {
         for (name, modulus) in [("n^2", Modulus::square(random.odd(bits)).unwrap()), ("n", Modulus::new(random.odd(bits)).unwrap())] {
-            let form = Form::new(token, modulus).unwrap();
+            let form = MontgomeryForm::new(token, modulus).unwrap();
             let mut work = form.workspace();
             let row = form.row(&random.residue(form.modulus().value()));
             let (mut a, mut b, mut out) =

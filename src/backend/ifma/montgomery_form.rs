@@ -7,19 +7,18 @@ use zeroize::Zeroize;
 
 use super::exact::Exact;
 use super::kernel::{self, Ahead, LANES, LIMB_MASK, Line, RADIX_BITS, Reduction, Shared, TILE, Token};
+use super::limb52::{MAX_LIMBS, from_limbs, in_all_lanes, limbs_in_all_lanes, limbs_of, size_of_number, to_limbs};
 use crate::error::{Error, Result};
 use crate::modulus::{Modulus, minus_inverse, wipe};
 
 /// Bits above the reduced modulus that the lazy ranges need: R >= 16 N.
 const SPARE_BITS: u32 = 4;
-/// Limbs of the widest modulus (root) for which the columns provably fit; see `ifma.md`.
-pub(super) const MAX_LIMBS: usize = 320;
 
 /// Most terms of a sum of limbs: 2^10 of them, below 2^52 each, leave a word room.
 const MAX_CHAIN: usize = 1 << 10;
 
 /// The constants of one modulus and how its residues are laid out.
-pub(super) struct Form {
+pub(super) struct MontgomeryForm {
     token: Token,
     modulus: Modulus,
     /// Limbs of what the kernels reduce by: the root where it is known, the modulus elsewhere.
@@ -42,14 +41,14 @@ pub(super) struct Form {
     canonical: Option<Canonical>,
 }
 
-/// Constants of [`Form::leave`] in base n: exact products, n in all lanes, limbs of 2n.
+/// Constants of [`MontgomeryForm::leave`] in base n: exact products, n in all lanes, limbs of 2n.
 struct Canonical {
     exact: Exact,
     root: Vec<Line>,
     twice_root: Vec<u64>,
 }
 
-impl Drop for Form {
+impl Drop for MontgomeryForm {
     fn drop(&mut self) {
         self.limbs.as_flattened_mut().zeroize();
         self.one.zeroize();
@@ -63,7 +62,7 @@ impl Drop for Form {
     }
 }
 
-/// Constants of [`Form::one_plus`] for one factor f, in all lanes: x0, and -f R^2, -f R^3 and x1 R mod n, where x0 - x1 n = R.
+/// Constants of [`MontgomeryForm::one_plus`] for one factor f, in all lanes: x0, and -f R^2, -f R^3 and x1 R mod n, where x0 - x1 n = R.
 pub(super) struct OnePlus([Vec<Line>; 4]);
 
 impl Drop for OnePlus {
@@ -90,7 +89,7 @@ impl Drop for Workspace {
     }
 }
 
-impl Form {
+impl MontgomeryForm {
     pub(super) fn new(token: Token, modulus: Modulus) -> Result<Self> {
         let halves = if modulus.root().is_some() { 2 } else { 1 };
         let reduced_by = modulus.root().unwrap_or(modulus.value());
@@ -399,52 +398,4 @@ impl Form {
         }
         row
     }
-}
-
-/// Cuts words of 64 bits into limbs of 52; limbs past the last word are zero.
-pub(super) fn to_limbs<'a>(words: &[u64], limbs: impl Iterator<Item = &'a mut u64>) {
-    let word = |i: usize| words.get(i).copied().unwrap_or(0);
-    for (i, limb) in limbs.enumerate() {
-        let (at, shift) = (i * RADIX_BITS / 64, i * RADIX_BITS % 64);
-        let high = if shift == 0 { 0 } else { word(at + 1) << (64 - shift) };
-        *limb = (word(at) >> shift | high) & LIMB_MASK;
-    }
-}
-
-/// Joins limbs of 52 bits into words of 64. Limbs that reach past the last word are cut off.
-pub(super) fn from_limbs(limb: impl Fn(usize) -> u64, words: &mut [u64]) {
-    for (i, word) in words.iter_mut().enumerate() {
-        let (at, shift) = (i * 64 / RADIX_BITS, i * 64 % RADIX_BITS);
-        *word = limb(at) >> shift | limb(at + 1) << (RADIX_BITS - shift);
-        if 2 * RADIX_BITS - shift < 64 {
-            *word |= limb(at + 2) << (2 * RADIX_BITS - shift);
-        }
-    }
-}
-
-/// Limbs, a multiple of [`TILE`], that hold a number of `bits` bits.
-pub(super) fn size_of_number(bits: u32) -> usize {
-    (bits as usize).div_ceil(RADIX_BITS).next_multiple_of(TILE)
-}
-
-/// The limbs of a number that fits `size` of them.
-pub(super) fn limbs_of(value: &Integer, size: usize) -> Vec<u64> {
-    let mut limbs = vec![0; size];
-    let mut words = value.to_digits(Order::Lsf);
-    to_limbs(&words, limbs.iter_mut());
-    words.zeroize();
-    limbs
-}
-
-/// The limbs of a number that fits `size` of them, in every lane.
-pub(super) fn limbs_in_all_lanes(value: &Integer, size: usize) -> Vec<Line> {
-    let mut limbs = limbs_of(value, size);
-    let lanes = in_all_lanes(&limbs);
-    limbs.zeroize();
-    lanes
-}
-
-/// The same limbs in every lane.
-fn in_all_lanes(limbs: &[u64]) -> Vec<Line> {
-    limbs.iter().map(|&limb| Line([limb; LANES])).collect()
 }

@@ -17,7 +17,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use rug::Integer;
 
-use super::code::{Code, Kind, Place, Step};
+use super::bytecode::{Code, Kind, Place, Step};
 use super::device::Fault;
 use super::engine::{Check, Engine, Job, Picks, Rows, Values};
 use crate::modulus::wipe;

@@ -2,8 +2,8 @@
 
 use super::device::{Context, Dispatch, Fault, Params, View, Work};
 use super::generate::Entry;
-use super::settled::{Rate, settled};
 use super::shape::{Shape, Variant};
+use super::steady_rate::{Rate, steady_rate};
 use crate::control::Control;
 use crate::stopwatch::Stopwatch;
 
@@ -34,7 +34,7 @@ pub(super) fn limb_products_per_second(context: &Context, variant: Variant, cont
     while 2 * steps <= most && Stopwatch::time(|| run(steps)).1.wall_ns < 50_000_000 {
         steps *= 2;
     }
-    let rates = settled(context.adapter.is_software(), || {
+    let rates = steady_rate(context.adapter.is_software(), || {
         let before = context.device_ns();
         let (result, elapsed) = Stopwatch::time(|| run(steps));
         result?;

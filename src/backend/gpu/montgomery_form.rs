@@ -16,7 +16,7 @@ pub(super) const ENTER: u32 = 2;
 pub(super) const ENTER_SECOND: u32 = 3;
 
 /// Constants of a modulus. Wiped when dropped: the modulus may be secret.
-pub(super) struct Form {
+pub(super) struct MontgomeryForm {
     modulus: Modulus,
     shape: Shape,
     /// The modulus of the digits: the root, or the modulus itself.
@@ -26,7 +26,7 @@ pub(super) struct Form {
     minus_inverse: u64,
 }
 
-impl Drop for Form {
+impl Drop for MontgomeryForm {
     fn drop(&mut self) {
         crate::modulus::wipe(&mut self.digit_modulus);
         crate::modulus::wipe(&mut self.r_inverse);
@@ -34,7 +34,7 @@ impl Drop for Form {
     }
 }
 
-impl Form {
+impl MontgomeryForm {
     /// Input: a shape of [`Shape::candidates`] for this modulus, so that R = 2^(W T L) is at least 16 n.
     pub(super) fn new(modulus: Modulus, shape: Shape) -> Self {
         let digit_modulus = modulus.root().unwrap_or_else(|| modulus.value()).clone();

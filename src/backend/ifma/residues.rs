@@ -7,9 +7,10 @@ use zeroize::Zeroize;
 
 use super::engine::{Engine, Scratch, starts};
 use super::exact::Join;
-use super::form::{Form, from_limbs};
 use super::kernel::{LANES, Line, RADIX_BITS, Token, multiply_adds};
+use super::limb52::from_limbs;
 use super::memory::Lines;
+use super::montgomery_form::MontgomeryForm;
 use super::power::Powers;
 use super::runner::Job;
 use super::transpose::{gather, scatter};
@@ -49,7 +50,7 @@ impl Backend for Ifma {
     }
 
     fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
-        Ok(Arc::new(IfmaRing { engine: Engine::new(Form::new(self.token, modulus)?, self.control.clone()) }))
+        Ok(Arc::new(IfmaRing { engine: Engine::new(MontgomeryForm::new(self.token, modulus)?, self.control.clone()) }))
     }
 }
 
@@ -90,7 +91,7 @@ struct IfmaRing {
 }
 
 impl IfmaRing {
-    fn form(&self) -> &Form {
+    fn form(&self) -> &MontgomeryForm {
         self.engine.form()
     }
 
@@ -127,7 +128,7 @@ impl IfmaRing {
     /// inverse. Time depends on the number of entries only, but for the inversions.
     fn to_logs(&self, lines: &mut [Line]) -> Result<bool> {
         let Some(root) = self.modulus().root() else { return Ok(false) };
-        let form = Form::new(self.form().token(), Modulus::new(root.clone())?)?;
+        let form = MontgomeryForm::new(self.form().token(), Modulus::new(root.clone())?)?;
         let plain = Self { engine: Engine::new(form, self.engine.control().clone()) };
         let (row, plain_row) = (self.form().lines(), plain.form().lines());
         let (token, h) = (self.form().token(), self.form().size());

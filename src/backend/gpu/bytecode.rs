@@ -121,7 +121,7 @@ impl Code {
     /// Slots: the table of 2^window powers, then the result. Source: fixed windows, Handbook of Applied Cryptography 14.82.
     pub(super) fn power(digits: u32, window: u32, scanned: bool) -> Self {
         let entries = 1u32 << window;
-        let (one, result) = (Place::Constant(super::form::ONE), entries);
+        let (one, result) = (Place::Constant(super::montgomery_form::ONE), entries);
         let product = |a, b, to| Step { kind: Kind::Product, a, b, to };
         let pick = |a, number| {
             let kind = if scanned { Kind::Scan(number) } else { Kind::Digit(number) };
@@ -161,7 +161,7 @@ impl Code {
             level_ends: Vec::new(),
             inputs: 0,
             slots: 0,
-            outputs: vec![Place::Constant(super::form::ONE)],
+            outputs: vec![Place::Constant(super::montgomery_form::ONE)],
             windows: 0,
             entries: 0,
         }

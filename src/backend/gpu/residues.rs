@@ -4,10 +4,10 @@ use rug::Integer;
 use rug::integer::Order;
 use zeroize::Zeroizing;
 
-use super::code::{Code, Kind, Place, Step};
+use super::bytecode::{Code, Kind, Place, Step};
 use super::device::Fault;
 use super::engine::{Check, Engine, Job, Picks, Rows};
-use super::form::Form;
+use super::montgomery_form::MontgomeryForm;
 use crate::backend::rings::{check_batches, check_count};
 use crate::backend::{BackendId, Exponents, Lookup, Lookups, Resident, Ring, Rings, Secrecy, check_picks, check_reduced, items_of, one_plus};
 use crate::error::{Error, Result};
@@ -45,7 +45,7 @@ impl GpuRing {
     }
 
     fn moduli(&self) -> impl ExactSizeIterator<Item = &Modulus> {
-        self.engine.forms().iter().map(Form::modulus)
+        self.engine.forms().iter().map(MontgomeryForm::modulus)
     }
 
     fn resident(&self, rows: Rows) -> Resident {

@@ -17,13 +17,13 @@ pub(super) struct Rate {
 }
 
 /// The best rates of what `round` measures in turns: it is repeated until nothing gets faster, and for a while in any case. A device in `software` keeps its clock: one round.
-pub(super) fn settled<E>(software: bool, round: impl FnMut() -> Result<Vec<Rate>, E>) -> Result<Vec<Rate>, E> {
+pub(super) fn steady_rate<E>(software: bool, round: impl FnMut() -> Result<Vec<Rate>, E>) -> Result<Vec<Rate>, E> {
     let watch = Stopwatch::start();
-    settled_by(|| watch.elapsed().wall_ns, software, round)
+    steady_rate_by(|| watch.elapsed().wall_ns, software, round)
 }
 
-/// As [`settled`], by any clock.
-fn settled_by<E>(clock: impl Fn() -> u64, software: bool, mut round: impl FnMut() -> Result<Vec<Rate>, E>) -> Result<Vec<Rate>, E> {
+/// As [`steady_rate`], by any clock.
+fn steady_rate_by<E>(clock: impl Fn() -> u64, software: bool, mut round: impl FnMut() -> Result<Vec<Rate>, E>) -> Result<Vec<Rate>, E> {
     let mut best = round()?;
     while !software && clock() < MOST_NS {
         let next = round()?;
@@ -53,10 +53,10 @@ mod tests {
             Ok::<_, ()>(vec![Rate { wall: clock, device: None }, Rate { wall: 10.0 - clock, device: Some(clock) }])
         };
         // A round takes a tenth of a second.
-        let best = settled_by(|| u64::from(rounds.get()) * LEAST_NS / 10, false, round).unwrap();
+        let best = steady_rate_by(|| u64::from(rounds.get()) * LEAST_NS / 10, false, round).unwrap();
         assert_eq!(best, [Rate { wall: 5.0, device: None }, Rate { wall: 9.0, device: Some(1.0) }]);
         assert_eq!(rounds.get(), 10);
-        assert_eq!(settled(true, || Ok::<_, ()>(vec![Rate { wall: 1.0, device: None }])).unwrap().len(), 1);
-        assert_eq!(settled(false, || Err::<Vec<Rate>, _>("lost")), Err("lost"));
+        assert_eq!(steady_rate(true, || Ok::<_, ()>(vec![Rate { wall: 1.0, device: None }])).unwrap().len(), 1);
+        assert_eq!(steady_rate(false, || Err::<Vec<Rate>, _>("lost")), Err("lost"));
     }
 }
