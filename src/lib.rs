@@ -42,7 +42,7 @@
 //! | a backend | `backend/<name>.rs` | a variant and an arm in `backend.rs` | `cipherlane verify --backend <name>` passes |
 //! | a plan | a function in `plan/matvec.rs` or a file beside it | a variant of `Method` | the planner's tests and `verify` pass |
 //! | a scheme | `scheme/<name>.rs` | a variant in `scheme.rs`, an arm in `workload/inference.rs` | its results equal the integers in the clear |
-//! | a protection of training | an arithmetic (`scheme::smlp::Arithmetic`) | an arm of `training::Protection` and of `training::Bench` | its parameters equal the simulator's |
+//! | a protection of training | an arithmetic (`scheme::private_training::Arithmetic`) | an arm of `training::Protection` and of `training::Bench` | its parameters equal the simulator's |
 //! | a feature map | a variant in `features.rs`, its division in `workload.rs` | nothing | a trained model is committed |
 //! | a measurement | `benches/sweeps/<name>.toml` | nothing | `cipherlane sweep` runs it |
 //! | a question of the report | `benches/sweeps/<name>.toml` and its small form in `benches/sweeps/quick/` | nothing; `paper/sections.rs` for columns and figures of its own | `cipherlane paper` shows it |

@@ -3,6 +3,7 @@
 pub mod clear;
 pub mod eivhe;
 pub mod paillier;
+pub mod private_training;
 pub mod smlp;
 
 use std::collections::HashMap;

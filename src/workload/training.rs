@@ -15,6 +15,7 @@
 //! | `metered` | an arithmetic that times and counts what another does |
 //! | `bench`, `encrypted` | run a spec and check it |
 //! | `classify` | encrypted records, classified by an encrypted network |
+//! | `smlp` | the same with each party in a process of its own |
 
 mod algorithm;
 mod bench;
@@ -23,8 +24,8 @@ mod data;
 mod encrypted;
 mod float;
 mod metered;
-pub mod party;
 mod recipe;
+pub mod smlp;
 
 use std::fmt;
 use std::str::FromStr;

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::randomness::{Purpose, Tape};
 use crate::scheme::paillier::{Encryptor, Tables, files};
 use crate::scheme::smlp::{Comparison, KeyServer, Operation, UserKey};
-use crate::workload::training::party::{self, Bundle, Kind, Task, Trainer};
+use crate::workload::training::smlp::{self as party, Bundle, Kind, Task, Trainer};
 use crate::workload::training::{Data, Loaded, Protection, Recipe, Records, Spec, Widths};
 
 /// Options of `smlp identity`.

@@ -17,11 +17,11 @@ use rug::Integer;
 
 use super::comparison::shuffled;
 use super::encrypted::{Encrypted, EncryptedMatrix};
-use super::{Arithmetic, Shape, ceil_log2};
 use crate::backend::{Exponents, Secrecy};
 use crate::channel::Channel;
 use crate::error::Result;
 use crate::randomness::Purpose;
+use crate::scheme::private_training::{Arithmetic, Shape, ceil_log2};
 
 impl<C: Channel> Encrypted<C> {
     /// The columns of the largest entries, as a matrix of one row.

@@ -32,16 +32,18 @@
 use rug::Integer;
 use zeroize::Zeroizing;
 
+use super::Comparison;
 use super::encrypted::{Encrypted, EncryptedMatrix};
+use super::powers::sequence;
 use super::rounding::below;
 use super::server::{KeyServer, Operation, Request};
 use super::slots::{KAPPA, Slots};
-use super::{Comparison, ceil_log2};
 use crate::backend::Resident;
 use crate::channel::Channel;
 use crate::error::{Error, Result};
 use crate::plan::{Op, Operand, Program};
 use crate::randomness::{Purpose, Stream};
+use crate::scheme::private_training::ceil_log2;
 
 /// What P1 has of a comparison: its coins, the masks U of the numbers, and P2's answer: for every entry beta (x - R), then (1 - beta)(x - R), then beta.
 pub(super) struct Compared {
@@ -227,7 +229,7 @@ fn tests_program(l: usize) -> Result<Program> {
         outputs.push(op(&|dst| Op::Mul { dst, a: triple, b: 2 * bit }));
         sum = op(&|dst| Op::Mul { dst, a: sum, b: 2 * bit + 1 });
     }
-    super::powers::sequence(2 * l, ops, outputs)
+    sequence(2 * l, ops, outputs)
 }
 
 pub(super) fn respond_signs(server: &mut KeyServer, request: &mut Request<'_>) -> Result<Vec<u8>> {

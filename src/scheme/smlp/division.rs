@@ -19,10 +19,10 @@ use rug::Integer;
 use super::encrypted::{Encrypted, EncryptedMatrix};
 use super::server::{KeyServer, Operation, Request};
 use super::slots::KAPPA;
-use super::{Shape, check_division};
 use crate::channel::Channel;
 use crate::error::Result;
 use crate::randomness::Purpose;
+use crate::scheme::private_training::{Shape, check_division};
 
 impl<C: Channel> Encrypted<C> {
     /// See the module's documentation.

@@ -6,10 +6,13 @@ use rayon::prelude::*;
 use rug::Integer;
 use zeroize::Zeroizing;
 
+use super::Comparison;
 use super::powers::Powers;
+use super::rounding::Rounding;
+use super::server::Operation;
 use super::slots::{Dense, KAPPA, Slots};
+use super::user::{Sealed, UserKey};
 use super::wire::{Reader, Writer};
-use super::{Arithmetic, Comparison, Operation, Product, Rounding, Sealed, Shape, UserKey, ceil_log2};
 use crate::backend::{Backend, Resident};
 use crate::channel::Channel;
 use crate::error::{Error, Result};
@@ -17,6 +20,7 @@ use crate::limbs::{Limbs, words_for_bits};
 use crate::modulus::wipe;
 use crate::randomness::{Purpose, Stream, Tape};
 use crate::scheme::paillier::{Ciphertexts, Encryptor, PublicKey, Rerandomisation, Sendable, SoundKey, Tables};
+use crate::scheme::private_training::{Arithmetic, Product, Shape, ceil_log2};
 
 /// Bits of a slot for products of magnitudes below 2^`left_bits` and 2^`right_bits` with `inner` terms, taken `scale` times: see the module's derivation.
 #[must_use]
@@ -126,6 +130,17 @@ impl<C: Channel> Encrypted<C> {
     #[must_use]
     pub fn slots(&self) -> (u32, usize) {
         (self.slots.bits, self.slots.count)
+    }
+
+    /// Divisions so far: the place on the rounding tape, which a resumed run continues.
+    #[must_use]
+    pub fn operation(&self) -> u64 {
+        self.rounding.operation()
+    }
+
+    /// Goes to a place on the rounding tape.
+    pub fn seek(&mut self, operation: u64) {
+        self.rounding.seek(operation);
     }
 
     /// The channel to P2.
@@ -413,14 +428,6 @@ impl<C: Channel> Arithmetic for Encrypted<C> {
         let user =
             self.user.as_ref().ok_or_else(|| Error::Unsupported { subject: "P1 without the user".into(), feature: "reading answers".into() })?;
         user.open(answer)
-    }
-
-    fn operation(&self) -> u64 {
-        self.rounding.operation()
-    }
-
-    fn seek(&mut self, operation: u64) {
-        self.rounding.seek(operation);
     }
 }
 

@@ -3,9 +3,11 @@
 
 use super::Comparison;
 use super::comparison::{Factor, blinded_width};
+use super::rounding::below;
 use super::slots::KAPPA;
 use crate::error::{Error, Result};
-use crate::randomness::{Purpose, Tape};
+use crate::randomness::{Purpose, Stream, Tape};
+use crate::scheme::private_training::MAXIMUM_BITS;
 
 /// Joint counts of a compared number and of what P2 reads of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +61,8 @@ impl Leak {
 /// # Errors
 /// [`Error::OutOfRange`] for bits beyond 40 or a number that leaves them.
 pub fn readings(comparison: Comparison, values: &[i64], bits: u32, tape: &Tape) -> Result<Vec<i128>> {
-    if bits == 0 || bits > super::MAXIMUM_BITS {
-        return Err(Error::OutOfRange { what: "magnitude", value: format!("{bits} bits"), allowed: format!("1 to {} bits", super::MAXIMUM_BITS) });
+    if bits == 0 || bits > MAXIMUM_BITS {
+        return Err(Error::OutOfRange { what: "magnitude", value: format!("{bits} bits"), allowed: format!("1 to {MAXIMUM_BITS} bits") });
     }
     if let Some(value) = values.iter().find(|v| v.unsigned_abs() >> bits != 0) {
         return Err(Error::OutOfRange { what: "number", value: value.to_string(), allowed: format!("magnitude below 2^{bits}") });
@@ -89,8 +91,8 @@ pub fn leak(comparison: Comparison, bits: u32, samples: usize, tape: &Tape) -> R
 }
 
 /// A number of a uniform bit length from 0 to `bits` and a random sign.
-pub(super) fn of_random_length(bits: u32, stream: &mut crate::randomness::Stream) -> i64 {
-    let length = super::rounding::below(u64::from(bits) + 1, stream) as u32;
+pub(super) fn of_random_length(bits: u32, stream: &mut Stream) -> i64 {
+    let length = below(u64::from(bits) + 1, stream) as u32;
     let word = stream.word();
     let magnitude = if length == 0 { 0 } else { (1i64 << (length - 1)) | (word >> 1 & ((1 << (length - 1)) - 1)) as i64 };
     if word & 1 == 1 { -magnitude } else { magnitude }

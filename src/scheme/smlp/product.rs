@@ -32,12 +32,12 @@ use zeroize::Zeroizing;
 use super::encrypted::{Encrypted, EncryptedMatrix, matrix_product, transposed};
 use super::server::{Header, KeyServer, Operation, Request};
 use super::slots::{KAPPA, Slots};
-use super::{MAXIMUM_BITS, Product, ceil_log2, check_division};
 use crate::backend::{Exponents, Secrecy};
 use crate::channel::Channel;
 use crate::error::{Error, Result};
 use crate::modulus::wipe;
 use crate::randomness::Purpose;
+use crate::scheme::private_training::{MAXIMUM_BITS, Product, ceil_log2, check_division};
 
 /// Bits that hold the corrections, and what is added to them to make them positive; checks that V fits a slot.
 fn correction_bits(slots: Slots, a: u32, b: u32, inner: usize, scale: u32) -> Result<u32> {

@@ -15,7 +15,6 @@
 
 use rug::Integer;
 
-use super::Shape;
 use super::comparison::Compared;
 use super::encrypted::{Encrypted, EncryptedBits, EncryptedMatrix};
 use super::server::{Header, KeyServer, Operation, Request};
@@ -23,6 +22,7 @@ use super::slots::KAPPA;
 use crate::backend::Resident;
 use crate::channel::Channel;
 use crate::error::Result;
+use crate::scheme::private_training::Shape;
 
 impl<C: Channel> Encrypted<C> {
     /// max(x, 0) and [x >= 0].

@@ -7,14 +7,14 @@
 use rug::Integer;
 
 use super::slots::{Dense, KAPPA, Slots};
+use super::user::UserKey;
 use super::wire::{Reader, Sent, Writer, ciphertext_bytes};
-use super::{MAXIMUM_BITS, UserKey, answer, comparison, division, product, relu, repack};
 use crate::backend::Backend;
-use crate::channel::Responder;
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
 use crate::randomness::{Purpose, Tape};
 use crate::scheme::paillier::{Decryptor, Encryption, Encryptor, PublicKey, SecretKey, Tables};
+use crate::scheme::private_training::MAXIMUM_BITS;
 
 /// What P1 asks of P2. The numbers are those of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -173,7 +173,12 @@ pub(super) struct Request<'a> {
     ciphertext_bytes: usize,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// The request of some bytes to this party, whose answer has at most `longest` bytes.
+    pub(super) fn new(bytes: &'a [u8], server: &KeyServer, longest: usize) -> Self {
+        Self { reader: Reader::new(bytes), longest, ciphertext_bytes: ciphertext_bytes(&server.public) }
+    }
+
     /// The request was read to its end, and its answer has `answer` ciphertexts.
     ///
     /// # Errors
@@ -216,22 +221,5 @@ impl Header {
     /// x - R for a masked entry x + 2^a + U: the masks are two ways to say the same, R = 2^(a+1+kappa) - 1 - U.
     pub(super) fn unshift(self, masked: u128) -> i128 {
         masked as i128 - ((1 << self.bits) + (1 << (self.bits + 1 + KAPPA)) - 1)
-    }
-}
-
-impl Responder for KeyServer {
-    fn respond(&mut self, operation: u16, bytes: &[u8], longest: usize) -> Result<Vec<u8>> {
-        let request = &mut Request { reader: Reader::new(bytes), longest, ciphertext_bytes: ciphertext_bytes(&self.public) };
-        match Operation::from_number(operation)? {
-            Operation::Repack => repack::respond(self, request),
-            Operation::Product => product::respond(self, request),
-            Operation::Division => division::respond(self, request),
-            Operation::Scatter => repack::respond_scattered(self, request),
-            Operation::Signs => comparison::respond_signs(self, request),
-            Operation::Bits => comparison::respond_bits(self, request),
-            Operation::Tests => comparison::respond_tests(self, request),
-            Operation::Select => relu::respond(self, request),
-            Operation::Answer => answer::respond(self, request, bytes),
-        }
     }
 }

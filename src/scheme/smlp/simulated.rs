@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Arithmetic, Product, Rounding, Shape, check_division};
+use super::rounding::Rounding;
 use crate::error::{Error, Result};
 use crate::randomness::Tape;
+use crate::scheme::private_training::{Arithmetic, Product, Shape, check_division};
 
 /// Plain integers with the roundings of an encrypted run, and bounds that are watched.
 pub struct Simulated {
@@ -185,14 +186,6 @@ impl Arithmetic for Simulated {
     fn open(&mut self, answer: &Vec<i64>) -> Result<Vec<i64>> {
         Ok(answer.clone())
     }
-
-    fn operation(&self) -> u64 {
-        self.rounding.operation()
-    }
-
-    fn seek(&mut self, operation: u64) {
-        self.rounding.seek(operation);
-    }
 }
 
 #[cfg(test)]
@@ -216,7 +209,7 @@ mod tests {
         let c = s.upload(&[1, 10, -1, -10], 2, 2, 4).unwrap();
         assert_eq!(s.product(&Product::new(&a, &b, 1, 10).scaled(3).plus(&c, 2)).unwrap().values(), [95, 65, -89, 37]);
         assert_eq!(s.product(&Product::new(&a, &b, 1, 10).scaled(2).plus(&c, 4)).unwrap().values(), [66, 70, -62, -2]);
-        assert_eq!(s.operation(), 6);
+        assert_eq!(s.rounding.operation(), 6);
     }
 
     #[test]
@@ -277,7 +270,7 @@ mod tests {
         let first: Vec<_> = (0..3).map(|_| s.divide(&m, 7, 7).unwrap()).collect();
         assert_ne!(first[0], first[1]);
         let mut other = simulator();
-        other.seek(2);
+        other.rounding.seek(2);
         assert_eq!(other.divide(&m, 7, 7).unwrap(), first[2]);
     }
 

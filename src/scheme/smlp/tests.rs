@@ -8,6 +8,7 @@ use crate::channel::{Channel, Counted, Local, Responder};
 use crate::control::Control;
 use crate::randomness::{Purpose, Tape};
 use crate::scheme::paillier::{Encryption, Rerandomisation, SecretKey, Tables};
+use crate::scheme::private_training::*;
 
 type Pair = Encrypted<Counted<Local<KeyServer>>>;
 

@@ -19,7 +19,8 @@ use super::data::{Use, stream};
 use super::recipe::Recipe;
 use super::{Ratio, Widths};
 use crate::error::{Error, Result};
-use crate::scheme::smlp::{self, Arithmetic, Product};
+use crate::scheme::private_training::{Arithmetic, Product};
+use crate::scheme::smlp;
 
 /// Bits before the point that magnitudes may have, declared for every matrix. A run that leaves them stops with an error in the simulator, which comes first.
 mod headroom {

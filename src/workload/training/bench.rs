@@ -22,7 +22,8 @@ use crate::model::argmax;
 use crate::randomness::Tape;
 use crate::record::{Phase, Stage};
 use crate::scheme::paillier::SecretKey;
-use crate::scheme::smlp::{Arithmetic, Simulated, SimulatedMatrix};
+use crate::scheme::private_training::Arithmetic;
+use crate::scheme::smlp::{Simulated, SimulatedMatrix};
 use crate::stopwatch::{Elapsed, Stopwatch};
 use crate::workload::inference::{Kept, StageTime, thread_pool};
 
@@ -150,7 +151,7 @@ impl Bench {
         let job = Job { spec, training: &training, test: &test };
         let mut trained = match spec.protection {
             Protection::Float => {
-                let mut twin = Metered::new(Float::default(), Ledger::default());
+                let mut twin = Metered::new(Float, Ledger::default());
                 let driven = job.drive(&mut twin, "float", report)?;
                 let snapshots = driven.points.iter().map(|(step, weights)| (*step, weights.iter().map(|m| m.values().to_vec()).collect())).collect();
                 job.trained(snapshots, driven.times, driven.kept, clear_device("f64 in the clear"))

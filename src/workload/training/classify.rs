@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 use crate::model::count_equal;
 use crate::randomness::Tape;
 use crate::record::{Phase, Stage};
-use crate::scheme::smlp::{Arithmetic, Simulated};
+use crate::scheme::private_training::Arithmetic;
+use crate::scheme::smlp::Simulated;
 use crate::stopwatch::{Elapsed, Stopwatch};
 use crate::workload::inference::{Kept, StageTime, thread_pool};
 

@@ -11,7 +11,8 @@ use crate::model::count_equal;
 use crate::randomness::Tape;
 use crate::record::{Phase, Stage};
 use crate::scheme::paillier::{Encryption, SecretKey, Tables};
-use crate::scheme::smlp::{Arithmetic, Comparison, Encrypted, KeyServer, Options, UserKey};
+use crate::scheme::private_training::Arithmetic;
+use crate::scheme::smlp::{Comparison, Encrypted, KeyServer, Options, UserKey};
 use crate::stopwatch::{Elapsed, Stopwatch};
 use crate::workload::inference::StageTime;
 

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::scheme::smlp::{Arithmetic, Product, Shape};
+use crate::scheme::private_training::{Arithmetic, Product, Shape};
 
 /// Numbers at scale Q without rounding. Declared magnitudes are not watched: the twin shows what training would do without bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Float {
-    operation: u64,
-}
+pub struct Float;
 
 /// A matrix of numbers at scale Q.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,26 +99,23 @@ impl Arithmetic for Float {
     }
 
     fn product(&mut self, product: &Product<'_, FloatMatrix>) -> Result<FloatMatrix> {
-        self.operation += 1;
         let flip = |m: &FloatMatrix, really| if really { m.transposed() } else { m.clone() };
-        let [left, right] = product.factors();
-        let (left, right) = (flip(left, product.transposed()[0]), flip(right, product.transposed()[1]));
+        let (left, right) = (flip(product.left, product.transposed[0]), flip(product.right, product.transposed[1]));
         if left.shape.cols != right.shape.rows {
             return Err(Error::Size { what: "rows of the right factor", expected: left.shape.cols, actual: right.shape.rows });
         }
-        let (scale, divisor) = (f64::from(product.scale()), product.divisor() as f64);
+        let (scale, divisor) = (f64::from(product.scale), product.divisor as f64);
         let mut values = multiply(&left, &right);
         values.iter_mut().for_each(|value| *value *= scale);
-        let shape = Shape { rows: left.shape.rows, cols: right.shape.cols, bits: product.bits() };
+        let shape = Shape { rows: left.shape.rows, cols: right.shape.cols, bits: product.bits };
         let mut sums = FloatMatrix { shape, values: values.into() };
-        if let Some((addend, factor)) = product.addend() {
-            sums = sums.combined(addend, product.bits(), |sum, addend| sum + addend * f64::from(factor))?;
+        if let Some((addend, factor)) = product.addend {
+            sums = sums.combined(addend, product.bits, |sum, addend| sum + addend * f64::from(factor))?;
         }
         Ok(FloatMatrix { shape, values: sums.values.iter().map(|sum| sum / divisor).collect() })
     }
 
     fn divide(&mut self, m: &FloatMatrix, divisor: u64, bits: u32) -> Result<FloatMatrix> {
-        self.operation += 1;
         Ok(FloatMatrix { shape: Shape { bits, ..m.shape }, values: m.values.iter().map(|value| value / divisor as f64).collect() })
     }
 
@@ -144,13 +139,5 @@ impl Arithmetic for Float {
     /// Rounded to the nearest integers.
     fn open(&mut self, answer: &Vec<f64>) -> Result<Vec<i64>> {
         Ok(answer.iter().map(|value| value.round() as i64).collect())
-    }
-
-    fn operation(&self) -> u64 {
-        self.operation
-    }
-
-    fn seek(&mut self, operation: u64) {
-        self.operation = operation;
     }
 }

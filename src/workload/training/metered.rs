@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::channel::Channel;
 use crate::error::Result;
-use crate::scheme::smlp::{Arithmetic, Product, Shape};
+use crate::scheme::private_training::{Arithmetic, Product, Shape};
 use crate::stopwatch::{Elapsed, Stopwatch};
 
 /// What one operation cost both parties.
@@ -189,7 +189,7 @@ impl<A: Arithmetic> Arithmetic for Metered<A> {
     }
 
     fn product(&mut self, product: &Product<'_, A::Matrix>) -> Result<A::Matrix> {
-        let name = match product.transposed() {
+        let name = match product.transposed {
             [true, _] => "gradient product",
             [_, true] => "backward product",
             _ => "forward product",
@@ -229,14 +229,6 @@ impl<A: Arithmetic> Arithmetic for Metered<A> {
     fn open(&mut self, answer: &A::Answer) -> Result<Vec<i64>> {
         self.inner.open(answer)
     }
-
-    fn operation(&self) -> u64 {
-        self.inner.operation()
-    }
-
-    fn seek(&mut self, operation: u64) {
-        self.inner.seek(operation);
-    }
 }
 
 #[cfg(test)]
@@ -257,7 +249,7 @@ mod tests {
     #[test]
     fn operations_and_messages_are_entered_where_they_belong() {
         let ledger = Ledger::default();
-        let mut a = Metered::new(Float::default(), ledger.clone());
+        let mut a = Metered::new(Float, ledger.clone());
         let mut channel = MeteredChannel::new(Local(Twice), ledger.clone());
         let m = a.upload(&[1, 2, 3, 4, 5, 6], 2, 3, 4).unwrap();
         let p = a.product(&Product::new(&m, &m, 1, 10).transpose_right()).unwrap();
