@@ -9,7 +9,7 @@ use serde_json::json;
 use super::inference::{open_dataset, training_of};
 use super::progress::Meter;
 use super::{check_stop, claim_results, control, note, out, out_json, shown};
-use crate::attack::table;
+use crate::attack::eivhe::table;
 use crate::dataset::{Dataset, DatasetChoice, Images};
 use crate::durable::Claim;
 use crate::error::{Error, Result};
@@ -18,8 +18,9 @@ use crate::plot::{self as figures, FileKind};
 use crate::record::leakage::{Experiment, Leak};
 use crate::report::{Format, leakage as leakage_tables};
 use crate::scheme::eivhe::Encryption;
-use crate::workload::leakage::{
-    Learner, Progress, Protected, Protection, Setting, Sizes, Sweep, attack, attack_matrix, attack_row, learn, protect, row, sizes_row,
+use crate::workload::leakage::Learner;
+use crate::workload::leakage::eivhe::{
+    Progress, Protected, Protection, Setting, Sizes, Sweep, attack, attack_matrix, attack_row, learn, protect, row, sizes_row,
 };
 
 /// Options of `eivhe`.

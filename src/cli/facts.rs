@@ -24,7 +24,8 @@ use crate::scheme::eivhe::Setting;
 use crate::scheme::paillier::Encryption;
 use crate::scheme::smlp::Comparison;
 use crate::workload::inference::linear_map;
-use crate::workload::leakage::{Learner, Setting as LeakSetting, Sweep as LeakSweep};
+use crate::workload::leakage::Learner;
+use crate::workload::leakage::eivhe::{Setting as LeakSetting, Sweep as LeakSweep};
 use crate::{machine, stopwatch::Stopwatch};
 
 /// Options of `verify`.

@@ -1,5 +1,5 @@
 //! Integer-vector encryption after Zhou and Wornell (2014), as EIVHE (Xie and Li, ICONIP 2018) takes it for learning on ciphertexts. **Over the integers, as in all
-//! public programs, it is broken**: the public matrix gives the key away by least squares ([`crate::attack`]), and a ciphertext is a noisy linear image of
+//! public programs, it is broken**: the public matrix gives the key away by least squares ([`crate::attack::eivhe`]), and a ciphertext is a noisy linear image of
 //! the plaintext. Modulo q, with A uniform and fresh for every message, it is learning with errors.
 //!
 //! A ciphertext of an integer vector x is a vector c with S c = w x + e, where w is a large power of two and the noise |e| < w/2. S = \[I, T\] with m x k secret

@@ -1,13 +1,7 @@
-#![doc = include_str!("leakage/leakage.md")]
+//! Leakage: what ciphertexts give away to a learner and to an attack. A folder for each scheme;
+//! the learner is the same for all of them.
 
+pub mod eivhe;
 mod learn;
-mod run;
-mod setting;
-mod sweep;
-#[cfg(test)]
-mod tests;
 
 pub use learn::{Coordinates, Learner, Scaling};
-pub use run::{Attacked, Learnt, Progress, Protected, Report, attack, attack_matrix, attack_row, learn, protect, row, sizes_row};
-pub use setting::{Protection, Setting, Sizes};
-pub use sweep::{Point, Sweep};

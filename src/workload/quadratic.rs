@@ -2,10 +2,10 @@
 //!
 //! Every output is a weighted inner product x^T H_j x of the encrypted vector with itself, which is what a hidden layer with squares as activation and a linear layer
 //! after it come to. The vector is public sums of 2 x 2 pixels, and a constant. Weights come from ridge regression of the classes on all products of two entries, in
-//! the clear. Over the integers with published bounds, so **it protects nothing** ([`crate::attack`]); modulo q the scheme has no inner product here
+//! the clear. Over the integers with published bounds, so **it protects nothing** ([`crate::attack::eivhe`]); modulo q the scheme has no inner product here
 //! ([`crate::scheme::eivhe::InnerProduct`]).
 
-use crate::attack::least_squares;
+use crate::attack::eivhe::least_squares;
 use crate::dataset::Images;
 use crate::error::{Error, Result};
 use crate::model::argmax;

@@ -17,7 +17,7 @@ const KEY_COLUMNS: usize = 16;
 /// A choice of parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Setting {
-    /// Over the integers with published bounds. Unsound: see [`crate::attack`].
+    /// Over the integers with published bounds. Unsound: see [`crate::attack::eivhe`].
     Integers(Published),
     /// Modulo q with fresh uniform randomness: [`Parameters::lwe`].
     Lwe,

@@ -4,6 +4,7 @@ use crate::dataset::Images;
 use crate::error::Error;
 use crate::model::testdata::digits;
 use crate::scheme::eivhe::Draw;
+use crate::workload::leakage::{Coordinates, Learner, Scaling};
 
 fn go(_: Progress) {}
 

@@ -1,6 +1,7 @@
 //! One experiment: images protected, a network trained on what comes of it, the key attacked.
 
-use crate::attack::{Recovered, known_plaintext, recover_key, without_key};
+use super::setting::{Protection, Setting};
+use crate::attack::eivhe::{Recovered, known_plaintext, recover_key, without_key};
 use crate::control::Control;
 use crate::dataset::Images;
 use crate::error::{Error, Result};
@@ -10,9 +11,7 @@ use crate::randomness::Tape;
 use crate::record::leakage::Leak;
 use crate::scheme::eivhe::{Draw, Encryption, Encryptor, Parameters, PublicMatrix, Secret};
 use crate::stopwatch::Stopwatch;
-
-use super::learn::{Coordinates, Learner, Scaling};
-use super::setting::{Protection, Setting};
+use crate::workload::leakage::{Coordinates, Learner, Scaling};
 
 /// Images encrypted between two reports.
 const BATCH: usize = 4096;
