@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cipherlane::backend::{self, BackendId, DeviceKind, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
 use cipherlane::conformance::compare;
+use cipherlane::integer::Integer;
 use cipherlane::limbs::Limbs;
 use cipherlane::modulus::Modulus;
 use cipherlane::plan::fixed_base::FixedBase;
@@ -18,7 +19,6 @@ use cipherlane::plan::matvec::{MatVec, Method};
 use cipherlane::plan::{Counts, Op, Program, Weights};
 use cipherlane::randomness::{Purpose, Stream, Tape};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use rug::Integer;
 
 /// Items of a batch: whole lanes for every backend.
 const ITEMS: usize = 64;

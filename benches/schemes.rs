@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use cipherlane::backend::{self, BackendId, DeviceKind};
 use cipherlane::control::Control;
+use cipherlane::integer::Integer;
 use cipherlane::plan::Weights;
 use cipherlane::randomness::{Purpose, Tape};
 use cipherlane::scheme::LinearMap;
 use cipherlane::scheme::paillier::{Decryptor, Encryption, Encryptor, Evaluator, Packing, SecretKey, Tables};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use rug::Integer;
 
 fn stages(c: &mut Criterion) {
     // The thread that criterion times is one of rayon's: a call does not wait for another one to wake up.

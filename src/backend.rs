@@ -18,10 +18,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use rug::Integer;
 
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::limbs::{Limbs, words_for_bits};
 use crate::modulus::{Modulus, wipe};
 use crate::plan::{Counts, Program};

@@ -11,11 +11,10 @@ mod multi_modulus;
 
 use std::sync::Arc;
 
-use rug::Integer;
-
 use crate::backend::{self, Backend, BackendId, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::plan::fixed_base::FixedBase;

@@ -15,10 +15,11 @@
 //! | [`error`], [`control`], [`durable`], [`description`], [`stopwatch`], [`record`], [`machine`], [`randomness`], [`statistics`], [`toml_file`] | the one error type; the handle that stops work and shows that it moves; files written whole, folders locked; what data is known by, and whether two sets go together; the only clock; rows and files of results, and the journal of a sweep; facts about the machine; random streams; medians, intervals and tests; mistakes in files that people write | `error`, `durable` |
 //! | [`dataset`], [`features`], [`model`], [`quantise`] | images; public feature maps; networks in f32, with and without activations, and their training; integers | each other to the left, `control`, `durable`, `description` |
 //! | [`plan`] | programs of products and the planners that write them | nothing |
-//! | [`limbs`], [`modulus`] | batches of integers; odd moduli | `limbs` |
-//! | [`backend`] | what does the arithmetic: `reference` (textbook, the oracle), `gmp`, `ifma` (AVX-512), `gpu` (compute shaders, `shaders/`) | `plan`, `limbs`, `modulus`, `machine`, `control`; `stopwatch` to keep dispatches short |
+//! | [`integer`] | integers of any length | nothing |
+//! | [`limbs`], [`modulus`] | batches of integers; odd moduli | `integer`, `limbs` |
+//! | [`backend`] | what does the arithmetic: `reference` (textbook, the oracle), `gmp`, `ifma` (AVX-512), `gpu` (compute shaders, `shaders/`) | `plan`, `integer`, `limbs`, `modulus`, `machine`, `control`; `stopwatch` to keep dispatches short |
 //! | [`channel`] | the wire between two parties: requests and answers, counted; frames, sessions, TLS | `control`, `durable` |
-//! | [`scheme`] | how the data is protected: `clear`, `paillier`, `smlp` (two servers over Paillier), `eivhe`. Integers only: no floats, no clocks | `plan`, `limbs`, `modulus`, `backend`, `randomness`, `channel`, `control`, `durable`, `description` |
+//! | [`scheme`] | how the data is protected: `clear`, `paillier`, `smlp` (two servers over Paillier), `eivhe`. Integers only: no floats, no clocks | `plan`, `integer`, `limbs`, `modulus`, `backend`, `randomness`, `channel`, `control`, `durable`, `description` |
 //! | [`attack`] | what is broken: keys of integer-vector encryption from public matrices and from pairs of message and ciphertext | `scheme`, `randomness`, `control` |
 //! | [`workload`] | what is computed: `inference`, `training` (and classification by what was trained); what ciphertexts give away to a learner and to an attack: `leakage` | all of the above but the harness |
 //! | [`conformance`] | the equivalence suite: backends against the oracle, schemes against exact integers | the arithmetic side, `scheme`, `control` |
@@ -77,6 +78,7 @@ pub mod description;
 pub mod durable;
 pub mod error;
 pub mod features;
+pub mod integer;
 pub mod limbs;
 pub mod machine;
 pub mod measure;

@@ -2,11 +2,10 @@
 //!
 //! [`Limbs`] is what crosses the border of a backend: plain words of one width, item after item. A backend repacks them into its own radix.
 
-use rug::Integer;
-use rug::integer::Order;
 use zeroize::Zeroize;
 
 use crate::error::{Error, Result};
+use crate::integer::{Integer, Order};
 
 /// Number of 64-bit words that hold `bits` bits.
 #[must_use]

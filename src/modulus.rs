@@ -1,9 +1,7 @@
 //! Odd moduli with the constants that Montgomery arithmetic needs.
 
-use rug::Integer;
-use rug::integer::Order;
-
 use crate::error::{Error, Result};
+use crate::integer::{Integer, Order};
 use crate::limbs::words_for_bits;
 
 /// An odd modulus greater than 1.

@@ -5,12 +5,11 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use rug::Integer;
-use rug::integer::Order;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Error, Result};
+use crate::integer::{Integer, Order};
 
 /// What randomness is used for. No two purposes share a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,11 +7,10 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use rug::Integer;
-
 use super::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_picks, check_reduced, items_of};
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::limbs::Limbs;
 use crate::machine;
 use crate::modulus::Modulus;
@@ -314,8 +313,8 @@ fn subtract_mod(a: &mut [u64], b: &[u64], modulus: &[u64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::integer::Order;
     use proptest::prelude::*;
-    use rug::integer::Order;
 
     fn words(value: &Integer, width: usize) -> Vec<u64> {
         let mut words: Vec<u64> = value.to_digits(Order::Lsf);

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use rug::Integer;
 
 use super::{BackendId, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::plan::Program;

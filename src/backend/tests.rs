@@ -1,10 +1,9 @@
 //! What holds for all backends beside their arithmetic, which the suite of `conformance` checks.
 
-use rug::Integer;
-
 use super::{BackendId, DeviceKind, Exponents, Resident, Ring, Secrecy, open_under};
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::plan::{Op, Program};

@@ -5,7 +5,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
-use rug::Integer;
 use serde_json::json;
 
 use super::inference::{check_model, model_for, open_dataset};
@@ -17,6 +16,7 @@ use crate::description::{Description, short};
 use crate::durable::write_private;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
+use crate::integer::Integer;
 use crate::model::{self, TrainedModel, argmax, count_equal};
 use crate::quantise::{IntegerModel, Precision};
 use crate::randomness::{Purpose, Tape};

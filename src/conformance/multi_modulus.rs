@@ -1,10 +1,9 @@
 //! Several moduli at once against one after the other.
 
-use rug::Integer;
-
 use super::{Effort, all_ones, compare, operands};
 use crate::backend::{Backend, Digits, Exponents, Lookup, Lookups, Resident, Ring, Rings, Secrecy};
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::plan::fixed_base::FixedBase;

@@ -165,9 +165,9 @@ fn chain(graph: &mut Graph, mut terms: Vec<(u32, Value)>) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::integer::Integer;
     use crate::plan::{Op, Program};
     use proptest::prelude::*;
-    use rug::Integer;
 
     /// Runs a program on exponents instead of residues, with numbers in place of ciphertexts.
     fn run(program: &Program, inputs: &[Integer]) -> Vec<Integer> {

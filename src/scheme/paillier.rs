@@ -39,11 +39,10 @@ pub use packing::{Packing, pack_columns, unpack_rows};
 pub use single::{Convolution, MASK_BITS};
 pub use sound::{Proof, SoundKey};
 
-use rug::Integer;
-
 use super::{Inputs, LinearInference, LinearMap};
 use crate::backend::Backend;
 use crate::error::Result;
+use crate::integer::Integer;
 use crate::plan::matvec::Method;
 use crate::randomness::{Purpose, Tape};
 

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use rug::Integer;
-use rug::integer::Order;
 use serde_json::{Value, json};
+
+use cipherlane::integer::{Integer, Order};
 
 use super::Place;
 

@@ -3,8 +3,6 @@
 use std::collections::{HashMap, hash_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rug::Integer;
-
 use super::bytecode::{Code, Kind, Place, Step};
 use super::device::{Adapter, Context, adapters, choose};
 use super::engine::{Check, Engine, Job, Picks, Rows};
@@ -18,6 +16,7 @@ use super::{fma_selftest, limb_rate, unavailable};
 use crate::backend::{Backend, BackendId, Device, DeviceKind, KernelRate, Ring, Rings};
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::stopwatch::Stopwatch;

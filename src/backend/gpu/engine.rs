@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
-use rug::Integer;
 use zeroize::Zeroizing;
 
 use super::bytecode::{Code, Kind, Piece, Place, Step, pieces};
@@ -14,6 +13,7 @@ use super::generate::Entry;
 use super::montgomery_form::{ENTER, ENTER_SECOND, MontgomeryForm, PLAIN_ONE};
 use super::shape::Shape;
 use crate::control::Control;
+use crate::integer::Integer;
 use crate::limbs::Limbs;
 use crate::modulus::wipe;
 

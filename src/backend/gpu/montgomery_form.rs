@@ -1,10 +1,9 @@
 //! One modulus in one shape: its constants, and the host's part of the conversions.
 
-use rug::Integer;
-use rug::integer::Order;
 use zeroize::Zeroize;
 
 use super::shape::{ROOM_BITS, Shape};
+use crate::integer::{Integer, Order};
 use crate::modulus::{Modulus, minus_inverse};
 
 /// Places of a modulus' constants.

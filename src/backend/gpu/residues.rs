@@ -1,7 +1,5 @@
 //! The verbs of [`Ring`] on the device.
 
-use rug::Integer;
-use rug::integer::Order;
 use zeroize::Zeroizing;
 
 use super::bytecode::{Code, Kind, Place, Step};
@@ -11,6 +9,7 @@ use super::montgomery_form::MontgomeryForm;
 use crate::backend::rings::{check_batches, check_count};
 use crate::backend::{BackendId, Exponents, Lookup, Lookups, Resident, Ring, Rings, Secrecy, check_picks, check_reduced, items_of, one_plus};
 use crate::error::{Error, Result};
+use crate::integer::{Integer, Order};
 use crate::limbs::Limbs;
 use crate::modulus::{Modulus, wipe};
 use crate::plan::Program;

@@ -15,11 +15,11 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use rayon::prelude::*;
-use rug::Integer;
 
 use super::bytecode::{Code, Kind, Place, Step};
 use super::device::Fault;
 use super::engine::{Check, Engine, Job, Picks, Rows, Values};
+use crate::integer::Integer;
 use crate::modulus::wipe;
 
 /// Work of GMP for the check of one chunk, in products.

@@ -5,8 +5,6 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
-use rug::Integer;
-
 use super::adapter::{Gpu, variants};
 use super::bytecode::{Code, Kind, Piece, Place, Step, pieces};
 use super::clock::Busy;
@@ -23,6 +21,7 @@ use super::spot_check::times;
 use crate::backend::{BackendId, Digits, Exponents, Lookup, Ring, Rings, Secrecy, open};
 use crate::control::Control;
 use crate::error::Error;
+use crate::integer::Integer;
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::plan::fixed_base::FixedBase;

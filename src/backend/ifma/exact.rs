@@ -3,11 +3,11 @@
 //! A pass that reduces modulo 1 is an exact product. With N = 1 its quotient is m = -T mod R and its result (T + m)/R, so T = R result - m, and
 //! [`kernel::settle`] makes limbs of that.
 
-use rug::Integer;
 use zeroize::Zeroize;
 
 use super::kernel::{self, LANES, LIMB_MASK, Line, Reduction, Shared, TILE, Token};
 use super::limb52::{MAX_LIMBS, limbs_in_all_lanes, limbs_of, size_of_number, to_limbs};
+use crate::integer::Integer;
 
 /// Products of numbers of one length.
 pub(super) struct Exact {

@@ -1,10 +1,9 @@
 //! Integers cut into limbs of 52 bits, and joined again.
 
-use rug::Integer;
-use rug::integer::Order;
 use zeroize::Zeroize;
 
 use super::kernel::{LANES, LIMB_MASK, Line, RADIX_BITS, TILE};
+use crate::integer::{Integer, Order};
 
 /// Limbs of the widest modulus (root) for which the columns provably fit; see `ifma.md`.
 pub(super) const MAX_LIMBS: usize = 320;

@@ -1,14 +1,12 @@
 //! Residues in the form that the kernels compute with: Montgomery form, in base n where the modulus is a known square, in limbs of 52 bits.
 
-use rug::Integer;
-use rug::integer::Order;
-use rug::ops::SubFrom;
 use zeroize::Zeroize;
 
 use super::exact::Exact;
 use super::kernel::{self, Ahead, LANES, LIMB_MASK, Line, RADIX_BITS, Reduction, Shared, TILE, Token};
 use super::limb52::{MAX_LIMBS, from_limbs, in_all_lanes, limbs_in_all_lanes, limbs_of, size_of_number, to_limbs};
 use crate::error::{Error, Result};
+use crate::integer::{Integer, Order, SubFrom};
 use crate::modulus::{Modulus, minus_inverse, wipe};
 
 /// Bits above the reduced modulus that the lazy ranges need: R >= 16 N.

@@ -1,14 +1,13 @@
 //! Powers: fixed windows, eight bases at a time.
 
 use rayon::prelude::*;
-use rug::Integer;
-use rug::integer::Order;
 use zeroize::Zeroizing;
 
 use super::engine::{Engine, Scratch, starts};
 use super::kernel::{LANES, Line};
 use super::transpose::{gather, pick_vartime, scan, scatter};
 use crate::backend::Secrecy;
+use crate::integer::{Integer, Order};
 
 /// Widest window. 64 entries of eight 4096-bit residues are 320 KiB, which the second-level cache holds.
 const MAX_WINDOW: u32 = 6;

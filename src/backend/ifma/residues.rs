@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use rug::Integer;
 use zeroize::Zeroize;
 
 use super::engine::{Engine, Scratch, starts};
@@ -19,6 +18,7 @@ use crate::backend::{
 };
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::limbs::{Limbs, words_for_bits};
 use crate::machine;
 use crate::modulus::{Modulus, wipe};

@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use rug::Integer;
-use rug::integer::Order;
-
 use super::engine::{Engine, starts};
 use super::kernel::{Ahead, LANES, Line, Token};
 use super::limb52::{from_limbs, to_limbs};
@@ -14,6 +11,7 @@ use super::transpose::{gather, pick_vartime, scan, scatter};
 use crate::backend::{Backend, BackendId, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
 use crate::control::Control;
 use crate::error::Error;
+use crate::integer::{Integer, Order};
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::plan::{Op, Operand, Program};

@@ -2,11 +2,10 @@
 
 use std::marker::PhantomData;
 
-use rug::Integer;
-
 use super::key::PublicKey;
 use crate::backend::Resident;
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::limbs::{Limbs, words_for_bits};
 
 /// A batch of ciphertexts on the device of a ring, in the ring's form.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use rug::Integer;
 
 use super::cipher::{Ciphertexts, State};
 use super::key::{Half, SecretKey};
 use crate::backend::{Backend, Exponents, Ring, Rings, Secrecy};
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::limbs::{Limbs, words_for_bits};
 use crate::modulus::{Modulus, wipe};
 

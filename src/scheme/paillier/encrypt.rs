@@ -29,8 +29,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use rug::Integer;
-use rug::integer::Order;
 use zeroize::Zeroize;
 
 use super::cipher::{Ciphertexts, Sendable};
@@ -38,6 +36,7 @@ use super::key::{PublicKey, SecretKey, teichmueller};
 use super::sound::SoundKey;
 use crate::backend::{Backend, Digits, Exponents, Lookups, Resident, Ring, Rings, Secrecy};
 use crate::error::{Error, Result};
+use crate::integer::{Integer, Order};
 use crate::limbs::{Limbs, words_for_bits};
 use crate::modulus::{Modulus, wipe};
 use crate::plan::Program;

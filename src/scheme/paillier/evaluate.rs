@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use rug::Integer;
 
 use super::cipher::{Ciphertexts, OnDevice, Raw, Sendable, State, check_fingerprint};
 use super::encrypt::{Encryptor, Pool, interleaved};
@@ -12,6 +11,7 @@ use super::single::Message;
 use super::sound::SoundKey;
 use crate::backend::{Backend, Resident, Ring};
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::limbs::Limbs;
 use crate::plan::matvec::{MatVec, Method, RowOutputs};
 use crate::plan::{Counts, Op, Operand, Program};

@@ -6,13 +6,12 @@
 use std::fmt;
 use std::sync::{LazyLock, OnceLock};
 
-use rug::Integer;
-use rug::integer::{IsPrime, Order};
 use sha2::{Digest, Sha256};
 
 use super::sound::SoundKey;
 use crate::control::Control;
 use crate::error::{Error, Result};
+use crate::integer::{Integer, IsPrime, Order};
 use crate::modulus::{Modulus, wipe};
 use crate::randomness::{Purpose, Tape};
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use rug::Integer;
 
 use super::packing::{Packing, pack_columns, unpack_rows};
 use super::single::{Convolution, Message};
 use crate::error::Result;
+use crate::integer::Integer;
 use crate::plan::convolution;
 use crate::plan::matvec::{MatVec, Method};
 use crate::scheme::{Inputs, LinearMap};

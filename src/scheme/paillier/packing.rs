@@ -4,11 +4,10 @@
 //! [-2^(S-1), 2^(S-1)). Overflow cannot be seen afterwards, except in the top slot, so the worst case is checked before anything is encrypted.
 
 use rayon::prelude::*;
-use rug::Integer;
-use rug::integer::Order;
 use zeroize::Zeroize;
 
 use crate::error::{Error, Result};
+use crate::integer::{Integer, Order};
 use crate::limbs::words_for_bits;
 use crate::scheme::Inputs;
 

@@ -23,9 +23,8 @@
 
 use std::ops::Range;
 
-use rug::Integer;
-
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::plan::Weights;
 use crate::plan::convolution::Shape;
 use crate::randomness::Stream;

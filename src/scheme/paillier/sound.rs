@@ -32,12 +32,11 @@
 use std::ops::Deref;
 
 use rayon::prelude::*;
-use rug::Integer;
-use rug::integer::Order;
 use sha2::{Digest, Sha256};
 
 use super::key::{PublicKey, SecretKey, TRIAL_DIVISION_LIMIT, invalid};
 use crate::error::{Error, Result};
+use crate::integer::{Integer, Order};
 use crate::modulus::wipe;
 
 /// Bits of soundness that are asked for.

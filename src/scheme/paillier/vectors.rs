@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use rug::Integer;
 use serde_json::Value;
 
 use super::SecretKey;
 use crate::backend::{self, Backend, BackendId};
+use crate::integer::Integer;
 
 /// Values compared, or the first difference.
 type Checked = Result<usize, String>;

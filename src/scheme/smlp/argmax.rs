@@ -13,13 +13,12 @@
 //! Entries are made different by x C + (C - 1 - column) with C the power of two above, so the winner does not depend on the order. The tournament goes over pairs (value, column):
 //! x = second - first gives max(x, 0) and the bit \[x >= 0\]; the winner is first + max(x, 0), its column first + bit (second - first).
 
-use rug::Integer;
-
 use super::comparison::shuffled;
 use super::encrypted::{Encrypted, EncryptedMatrix};
 use crate::backend::{Exponents, Secrecy};
 use crate::channel::Channel;
 use crate::error::Result;
+use crate::integer::Integer;
 use crate::randomness::Purpose;
 use crate::scheme::private_training::{Arithmetic, Shape, ceil_log2};
 

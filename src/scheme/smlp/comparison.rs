@@ -29,7 +29,6 @@
 //! q > 3 l + 3, rho uniform in 1 to q - 1 and u of kappa bits more than c_i may carry, in an order drawn for each comparison. P2 reduces modulo q: zero, or uniform among
 //! 1 to q - 1. As s is a coin, it sees one zero at a uniform place with probability 1/2, and no zero otherwise, whatever x is.
 
-use rug::Integer;
 use zeroize::Zeroizing;
 
 use super::Comparison;
@@ -41,6 +40,7 @@ use super::slots::{KAPPA, Slots};
 use crate::backend::Resident;
 use crate::channel::Channel;
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::plan::{Op, Operand, Program};
 use crate::randomness::{Purpose, Stream};
 use crate::scheme::private_training::ceil_log2;

@@ -14,13 +14,12 @@
 //! x, too. The published protocol takes what comes as one of floor(x / d) and floor(x / d) + 1; seen as rounding it is exact in expectation, because M mod d is
 //! uniform. Here rho is drawn first, from the [`super::Rounding`] tape, and u after it, so that the simulator rounds alike.
 
-use rug::Integer;
-
 use super::encrypted::{Encrypted, EncryptedMatrix};
 use super::server::{KeyServer, Operation, Request};
 use super::slots::KAPPA;
 use crate::channel::Channel;
 use crate::error::Result;
+use crate::integer::Integer;
 use crate::randomness::Purpose;
 use crate::scheme::private_training::{Shape, check_division};
 

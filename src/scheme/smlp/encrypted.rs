@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
-use rug::Integer;
 use zeroize::Zeroizing;
 
 use super::Comparison;
@@ -16,6 +15,7 @@ use super::wire::{Reader, Writer};
 use crate::backend::{Backend, Resident};
 use crate::channel::Channel;
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::limbs::{Limbs, words_for_bits};
 use crate::modulus::wipe;
 use crate::randomness::{Purpose, Stream, Tape};

@@ -172,9 +172,9 @@ fn small_powers(window: u32) -> Result<Program> {
 mod tests {
     use super::*;
     use crate::backend::{self, BackendId};
+    use crate::integer::Integer;
     use crate::limbs::Limbs;
     use crate::modulus::Modulus;
-    use rug::Integer;
 
     #[test]
     fn products_of_powers_are_those_of_gmp_on_every_backend() {

@@ -24,9 +24,6 @@
 //! **Distance.** What P2 sees can be made from sizes alone: A', B', T1, T2 uniform and independent, each value at distance 2^-kappa. V is computed from these. M2 is
 //! d u + e with e = rho minus what P1 knows, modulo d: rho is uniform and used nowhere else, so e is uniform whatever R, S and M1 are.
 
-use rug::Integer;
-use rug::ops::DivRounding;
-use rug::ops::RemRounding;
 use zeroize::Zeroizing;
 
 use super::encrypted::{Encrypted, EncryptedMatrix, matrix_product, transposed};
@@ -35,6 +32,7 @@ use super::slots::{KAPPA, Slots};
 use crate::backend::{Exponents, Secrecy};
 use crate::channel::Channel;
 use crate::error::{Error, Result};
+use crate::integer::{DivRounding, Integer, RemRounding};
 use crate::modulus::wipe;
 use crate::randomness::Purpose;
 use crate::scheme::private_training::{MAXIMUM_BITS, Product, ceil_log2, check_division};

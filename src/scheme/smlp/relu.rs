@@ -13,8 +13,6 @@
 //! P2 has x - R and beta = b xor t, and returns beta (x - R) and (1 - beta)(x - R), each entry alone at its slot. P1 picks by its coin: b (x - R). It adds R b, a power of
 //! the encrypted bit, and multiplies what belongs into one ciphertext.
 
-use rug::Integer;
-
 use super::comparison::Compared;
 use super::encrypted::{Encrypted, EncryptedBits, EncryptedMatrix};
 use super::server::{Header, KeyServer, Operation, Request};
@@ -22,6 +20,7 @@ use super::slots::KAPPA;
 use crate::backend::Resident;
 use crate::channel::Channel;
 use crate::error::Result;
+use crate::integer::Integer;
 use crate::scheme::private_training::Shape;
 
 impl<C: Channel> Encrypted<C> {

@@ -4,13 +4,12 @@
 //! answer, are checked ([`Request::complete`]); then it is decrypted and computed on. So a request
 //! that ends in an error for its sizes costs nothing.
 
-use rug::Integer;
-
 use super::slots::{Dense, KAPPA, Slots};
 use super::user::UserKey;
 use super::wire::{Reader, Sent, Writer, ciphertext_bytes};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::limbs::Limbs;
 use crate::randomness::{Purpose, Tape};
 use crate::scheme::paillier::{Decryptor, Encryption, Encryptor, PublicKey, SecretKey, Tables};

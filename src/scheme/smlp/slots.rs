@@ -3,9 +3,8 @@
 //! A plaintext is sum v_k 2^(k S). Slots are wide enough for a product of two masked numbers and its mask, so numbers that travel with one mask only would waste
 //! most of them: [`Dense`] lays several ciphertexts into each other, c_0 c_1^(2^s) c_2^(2^2s)..., which costs s squarings each and saves a decryption each.
 
-use rug::Integer;
-
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 
 /// Statistical security: a mask is this many bits longer than what it hides, so each masked number is within 2^-80 of a number that depends on nothing.
 pub const KAPPA: u32 = 80;

@@ -1,10 +1,8 @@
 //! Requests and answers as bytes: numbers little-endian, ciphertexts as the words of their residues. Nothing that comes from the other side is trusted to have a
 //! length or a range.
 
-use rug::Integer;
-use rug::integer::Order;
-
 use crate::error::{Error, Result};
+use crate::integer::{Integer, Order};
 use crate::limbs::{Limbs, words_for_bits};
 use crate::scheme::paillier::{Ciphertexts, PublicKey, Sendable};
 

@@ -13,8 +13,6 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use rug::Integer;
-use rug::integer::Order;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -24,6 +22,7 @@ use super::super::packing::Packing;
 use crate::description::{Description, is_sha256};
 use crate::durable::{open, write_whole};
 use crate::error::{Error, Result};
+use crate::integer::{Integer, Order};
 
 const MAGIC: &str = "cipherlane ciphertexts v2\n";
 /// Longest header line, in bytes.

@@ -10,8 +10,6 @@
 
 use std::path::Path;
 
-use rug::Integer;
-use rug::integer::Order;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -20,6 +18,7 @@ use super::super::sound::{Proof, SoundKey};
 use super::text::{Object, Parsed, push_integer};
 use crate::durable::{Whole, read_secret, write_together};
 use crate::error::{Error, Result};
+use crate::integer::{Integer, Order};
 
 /// Largest key file, in bytes: several times what the largest key needs.
 const LARGEST: usize = 64 << 10;

@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use rug::Integer;
-
 use super::super::{Ciphertexts, Encryption, Encryptor, Packing, PublicKey, SecretKey, Sendable};
 use super::*;
 use crate::backend::{self, BackendId};
 use crate::control::Control;
 use crate::description::Description;
 use crate::error::Error;
+use crate::integer::Integer;
 use crate::randomness::{Purpose, Tape};
 
 fn toy(bits: u32, number: u64) -> SecretKey {
@@ -214,7 +213,7 @@ fn forged_files_with_right_checksums_are_refused() {
         (public.n_squared().clone(), "not in 1 to n^2 - 1"),
         ((Integer::from(1) << 512u32) - 1u32, "not in 1 to n^2 - 1"),
     ] {
-        let digits = value.to_digits::<u8>(rug::integer::Order::Msf);
+        let digits = value.to_digits::<u8>(crate::integer::Order::Msf);
         forge(&path, &line, &[vec![0; 64 - digits.len()], digits].concat());
         let message = read_query(&path, public).unwrap_err().to_string();
         assert!(message.contains(reason), "{message}");

@@ -5,12 +5,11 @@
 
 use std::fmt;
 
-use rug::Integer;
-use rug::integer::Order;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::durable::foreign_encoding;
+use crate::integer::{Integer, Order};
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

@@ -1,12 +1,12 @@
 //! Modular arithmetic at hostile moduli, batch inversion, packing.
 
-use rug::Integer;
 use serde_json::Value;
 
 use super::super::{Encryptor, Packing};
 use super::{Checked, hex, hexes, key, list, load, on_every_backend, plant, same, takes, text};
 use crate::backend::{Backend, BackendId, Exponents, Ring, Secrecy};
 use crate::error::Error;
+use crate::integer::Integer;
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::plan::Program;

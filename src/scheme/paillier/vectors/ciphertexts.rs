@@ -1,12 +1,12 @@
 //! Encryption with known randomness, homomorphic results, decryption, invalid ciphertexts, encrypted matrix-vector products.
 
-use rug::Integer;
 use serde_json::Value;
 
 use super::super::{Ciphertexts, Decryptor, Encryptor, Evaluator, Packing, SecretKey, Tables};
 use super::{Checked, hex, hexes, key, list, load, on_every_backend, plant, same, takes, text};
 use crate::backend::{self, Backend, BackendId, Exponents, Resident, Ring, Secrecy};
 use crate::error::Error;
+use crate::integer::Integer;
 use crate::limbs::{Limbs, words_for_bits};
 use crate::plan::matvec::Method;
 use crate::plan::{Program, Weights};

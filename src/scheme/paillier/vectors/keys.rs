@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rug::Integer;
 use serde_json::Value;
 
 use super::super::files::parse_integer;
@@ -13,6 +12,7 @@ use super::super::{Ciphertexts, Decryptor, PublicKey, SecretKey};
 use super::{hex, key, list, load, on_every_backend, takes, text};
 use crate::backend::{Backend, BackendId, Device, Exponents, Lookup, Resident, Ring, Secrecy};
 use crate::error::{Error, Result};
+use crate::integer::Integer;
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::plan::Program;

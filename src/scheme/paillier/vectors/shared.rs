@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use rug::Integer;
 use serde_json::Value;
 
 use super::super::key::is_prime;
 use super::super::{Ciphertexts, Decryptor, Encryptor, SecretKey};
 use super::{hex, list, on_every_backend, same, text};
+use crate::integer::Integer;
 use crate::plan::Program;
 use crate::randomness::Purpose;
 

@@ -4,6 +4,7 @@ use super::bundle::{Bundle, Kind};
 use super::terms::{comparison, slots};
 use crate::description::Description;
 use crate::error::Result;
+use crate::integer::Integer;
 use crate::scheme::paillier::{Ciphertexts, PublicKey, Sendable};
 use crate::scheme::private_training::Shape;
 use crate::scheme::smlp::{Sealed, UserKey, encrypt_matrix};
@@ -20,7 +21,7 @@ pub fn encrypt_records(
     public: &PublicKey,
     (data, records): (&Description, &Records),
     kind: Kind,
-    mut encrypt: impl FnMut(&[rug::Integer]) -> Result<Ciphertexts<Sendable>>,
+    mut encrypt: impl FnMut(&[Integer]) -> Result<Ciphertexts<Sendable>>,
 ) -> Result<Bundle> {
     spec.check()?;
     comparison(spec)?;
