@@ -13,8 +13,6 @@ mod rings;
 mod tests;
 
 use std::any::Any;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -25,64 +23,21 @@ use crate::integer::Integer;
 use crate::limbs::{Limbs, words_for_bits};
 use crate::modulus::{Modulus, wipe};
 use crate::plan::{Counts, Program};
+use crate::text::named;
 
 pub use rings::{Lookups, Rings};
 
-/// The backends by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum BackendId {
-    /// Textbook arithmetic in plain Rust, one thread: the oracle.
-    Reference,
-    /// GMP through `rug`, parallel with rayon.
-    Gmp,
-    /// AVX-512 IFMA, eight numbers at a time, parallel with rayon.
-    Ifma,
-    /// Compute shaders on whatever adapter there is.
-    Gpu,
-}
-
-impl BackendId {
-    /// All backends that this build knows, the oracle first.
-    pub const ALL: [Self; 4] = [Self::Reference, Self::Gmp, Self::Ifma, Self::Gpu];
-
-    /// The name on the command line and in records.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Reference => "reference",
-            Self::Gmp => "gmp",
-            Self::Ifma => "ifma",
-            Self::Gpu => "gpu",
-        }
-    }
-
-    /// One line on what it is.
-    #[must_use]
-    pub const fn summary(self) -> &'static str {
-        match self {
-            Self::Reference => "textbook arithmetic in plain Rust, one thread: the oracle",
-            Self::Gmp => "GMP through rug, parallel with rayon",
-            Self::Ifma => "AVX-512 IFMA, eight numbers at a time, parallel with rayon",
-            Self::Gpu => "compute shaders through Vulkan, Metal or DirectX 12",
-        }
-    }
-}
-
-impl fmt::Display for BackendId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for BackendId {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|id| id.name() == text).ok_or_else(|| Error::Unknown {
-            what: "backend",
-            value: text.into(),
-            known: Self::ALL.map(Self::name).join(", "),
-        })
+named! {
+    /// The backends by name.
+    pub enum BackendId: "backend" {
+        /// Textbook arithmetic in plain Rust, one thread: the oracle.
+        Reference => "reference": "textbook arithmetic in plain Rust, one thread: the oracle",
+        /// GMP through `rug`, parallel with rayon.
+        Gmp => "gmp": "GMP through rug, parallel with rayon",
+        /// AVX-512 IFMA, eight numbers at a time, parallel with rayon.
+        Ifma => "ifma": "AVX-512 IFMA, eight numbers at a time, parallel with rayon",
+        /// Compute shaders on whatever adapter there is.
+        Gpu => "gpu": "compute shaders through Vulkan, Metal or DirectX 12",
     }
 }
 
@@ -172,26 +127,15 @@ pub struct Device {
     pub detail: String,
 }
 
-/// Kinds of devices. A software adapter is a GPU interface run by the processor, and is never called a GPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceKind {
-    /// The processor.
-    Cpu,
-    /// A GPU.
-    Gpu,
-    /// A GPU's interface run by the processor.
-    Software,
-}
-
-impl DeviceKind {
-    /// The name in records.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Gpu => "gpu",
-            Self::Software => "software",
-        }
+named! {
+    /// Kinds of devices. A software adapter is a GPU interface run by the processor, and is never called a GPU.
+    pub enum DeviceKind {
+        /// The processor.
+        Cpu => "cpu",
+        /// A GPU.
+        Gpu => "gpu",
+        /// A GPU's interface run by the processor.
+        Software => "software",
     }
 }
 

@@ -140,7 +140,7 @@ impl FromStr for DatasetChoice {
             "auto" => Ok(Self::Auto),
             "mnist" => Ok(Self::Mnist),
             "digits" => Ok(Self::Digits),
-            "" => Err(Error::Unknown { what: "dataset", value: String::new(), known: "auto, mnist, digits or a folder".into() }),
+            "" => Err(Error::unknown("dataset", "", "auto, mnist, digits or a folder")),
             dir => Ok(Self::Dir(dir.into())),
         }
     }

@@ -351,6 +351,11 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
+    /// A text that names none of the `known`.
+    pub fn unknown(what: &'static str, value: impl Into<String>, known: impl Into<String>) -> Self {
+        Self::Unknown { what, value: value.into(), known: known.into() }
+    }
+
     /// A malformed file.
     pub fn file(path: &Path, expected: impl Into<String>, actual: impl Into<String>) -> Self {
         Self::File { path: path.to_path_buf(), expected: expected.into(), actual: actual.into() }

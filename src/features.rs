@@ -8,52 +8,31 @@
 //! **Every machine computes the same bits**: only the basic operations and square root of IEEE 754, the arctangent of the pure-Rust `libm`, and one order
 //! of summation whatever the number of threads.
 
-use std::fmt;
-use std::str::FromStr;
-
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Images;
 use crate::error::{Error, Result};
+use crate::text::named;
 
 /// Signed directions that a gradient is shared between.
 const DIRECTIONS: usize = 8;
 /// Added to the sum of squares of a position, so that faint noise is not blown up to full strength.
 const FLOOR: f32 = 0.5;
 
-/// A public map from an image to numbers in \[0, 1\].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FeatureMap {
-    /// Each pixel divided by the largest pixel value.
-    Pixels,
-    /// Oriented gradients: how much edge of each of 8 directions is around each position of a grid.
-    Gradients,
+named! {
+    /// A public map from an image to numbers in \[0, 1\].
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum FeatureMap: "feature map" {
+        /// Each pixel divided by the largest pixel value.
+        Pixels => "pixels": "the pixels themselves",
+        /// Oriented gradients: how much edge of each of 8 directions is around each position of a grid.
+        Gradients => "gradients": "histogram of oriented gradients, nothing learned: 512 numbers for MNIST",
+    }
 }
 
 impl FeatureMap {
-    /// All feature maps.
-    pub const ALL: [Self; 2] = [Self::Pixels, Self::Gradients];
-
-    /// The name on the command line and in records.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pixels => "pixels",
-            Self::Gradients => "gradients",
-        }
-    }
-
-    /// One line on what it is.
-    #[must_use]
-    pub const fn summary(self) -> &'static str {
-        match self {
-            Self::Pixels => "the pixels themselves",
-            Self::Gradients => "histogram of oriented gradients, nothing learned: 512 numbers for MNIST",
-        }
-    }
-
     /// Numbers per image of `rows` by `cols` pixels: 784 and 512 for MNIST, 64 and 200 for 8 by 8 digits.
     #[must_use]
     pub fn width(self, rows: usize, cols: usize) -> usize {
@@ -92,21 +71,6 @@ impl FeatureMap {
             });
         }
         Ok(Features { count: images.len(), width, values })
-    }
-}
-
-impl fmt::Display for FeatureMap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for FeatureMap {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|map| map.name() == text).ok_or_else(|| Error::Unknown { what: "feature map", value: text.into(), known: known() })
     }
 }
 

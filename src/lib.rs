@@ -12,7 +12,7 @@
 //!
 //! | room | what is in it | may import |
 //! |---|---|---|
-//! | [`error`], [`control`], [`durable`], [`description`], [`stopwatch`], [`record`], [`machine`], [`randomness`], [`statistics`], [`toml_file`] | the one error type; the handle that stops work and shows that it moves; files written whole, folders locked; what data is known by, and whether two sets go together; the only clock; rows and files of results, and the journal of a sweep; facts about the machine; random streams; medians, intervals and tests; mistakes in files that people write | `error`, `durable` |
+//! | [`error`], `text`, [`control`], [`durable`], [`description`], [`stopwatch`], [`record`], [`machine`], [`randomness`], [`statistics`], [`toml_file`] | the one error type; names and numbers as text; the handle that stops work and shows that it moves; files written whole, folders locked; what data is known by, and whether two sets go together; the only clock; rows and files of results, and the journal of a sweep; facts about the machine; random streams; medians, intervals and tests; mistakes in files that people write | `error`, `durable` |
 //! | [`dataset`], [`features`], [`model`], [`quantise`] | images; public feature maps; networks in f32, with and without activations, and their training; integers | each other to the left, `control`, `durable`, `description` |
 //! | [`plan`] | programs of products and the planners that write them | nothing |
 //! | [`integer`] | integers of any length | nothing |
@@ -95,5 +95,6 @@ pub mod scheme;
 pub mod statistics;
 pub mod stopwatch;
 pub mod sweep;
+mod text;
 pub mod toml_file;
 pub mod workload;

@@ -171,11 +171,8 @@ pub fn draw_one(
     if let Some((_, reason)) = left_out.iter().find(|(known, _)| *known == figure) {
         return Ok(Err(reason.clone()));
     }
-    let sheet = sheets.iter().find(|sheet| sheet.name() == figure).ok_or_else(|| Error::Unknown {
-        what: "figure",
-        value: figure.into(),
-        known: sheets.iter().map(Sheet::name).chain(left_out.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", "),
-    })?;
+    let known = || sheets.iter().map(Sheet::name).chain(left_out.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", ");
+    let sheet = sheets.iter().find(|sheet| sheet.name() == figure).ok_or_else(|| Error::unknown("figure", figure, known()))?;
     write_one(sheet, &dir.join(FIGURES), name, kinds).map(Ok)
 }
 

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::text::named;
 
 /// The version of frames and sessions that this program speaks.
 pub(super) const VERSION: u16 = 1;
@@ -22,34 +23,32 @@ pub(super) type Id = [u8; 16];
 /// The transcript of frames that belong to no session yet.
 pub(super) const START: Seal = [0; 32];
 
-/// What a frame is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Kind {
-    /// P1 names a session and where it is in it. First on every connection.
-    Hello = 1,
-    /// P2 goes on there, or says where it is.
-    Welcome = 2,
-    /// A request of the scheme.
-    Request = 3,
-    /// Its answer.
-    Answer = 4,
-    /// A batch is complete.
-    Commit = 5,
-    /// P2 has noted that.
-    Committed = 6,
-    /// The work is complete.
-    Finish = 7,
-    /// P2 has forgotten the session.
-    Finished = 8,
-    /// P2 ends the connection, with a reason.
-    Refusal = 9,
+named! {
+    /// What a frame is.
+    #[repr(u8)]
+    pub(super) enum Kind {
+        /// P1 names a session and where it is in it. First on every connection.
+        Hello = 1 => "hello",
+        /// P2 goes on there, or says where it is.
+        Welcome = 2 => "welcome",
+        /// A request of the scheme.
+        Request = 3 => "request",
+        /// Its answer.
+        Answer = 4 => "answer",
+        /// A batch is complete.
+        Commit = 5 => "commit",
+        /// P2 has noted that.
+        Committed = 6 => "committed",
+        /// The work is complete.
+        Finish = 7 => "finish",
+        /// P2 has forgotten the session.
+        Finished = 8 => "finished",
+        /// P2 ends the connection, with a reason.
+        Refusal = 9 => "refusal",
+    }
 }
 
 impl Kind {
-    const ALL: [Self; 9] =
-        [Self::Hello, Self::Welcome, Self::Request, Self::Answer, Self::Commit, Self::Committed, Self::Finish, Self::Finished, Self::Refusal];
-
     /// What P2 sends back.
     pub(super) fn answer(self) -> Self {
         match self {
@@ -58,20 +57,6 @@ impl Kind {
             Self::Commit => Self::Committed,
             Self::Finish => Self::Finished,
             Self::Welcome | Self::Answer | Self::Committed | Self::Finished | Self::Refusal => Self::Refusal,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Hello => "hello",
-            Self::Welcome => "welcome",
-            Self::Request => "request",
-            Self::Answer => "answer",
-            Self::Commit => "commit",
-            Self::Committed => "committed",
-            Self::Finish => "finish",
-            Self::Finished => "finished",
-            Self::Refusal => "refusal",
         }
     }
 

@@ -86,7 +86,7 @@ pub(super) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
     recipe.seed = args.seed.unwrap_or(recipe.seed);
     recipe.epochs = args.epochs.unwrap_or(recipe.epochs);
     if let Some(hidden) = &args.hidden {
-        let bad = || Error::Unknown { what: "--hidden", value: hidden.clone(), known: "widths such as 128,64, or none".into() };
+        let bad = || Error::unknown("--hidden", hidden, "widths such as 128,64, or none");
         recipe.hidden = match hidden.as_str() {
             "none" => Vec::new(),
             widths => widths.split(',').map(|w| w.parse().ok().filter(|w| (1..=4096).contains(w)).ok_or_else(bad)).collect::<Result<_>>()?,

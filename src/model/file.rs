@@ -136,7 +136,7 @@ pub fn embedded(dataset: &str, features: FeatureMap) -> Result<TrainedModel> {
         ("mnist", FeatureMap::Gradients) => ("models/mnist-gradients.model", include_bytes!("../../models/mnist-gradients.model")),
         ("digits", FeatureMap::Pixels) => ("models/digits-pixels.model", include_bytes!("../../models/digits-pixels.model")),
         ("digits", FeatureMap::Gradients) => ("models/digits-gradients.model", include_bytes!("../../models/digits-gradients.model")),
-        _ => return Err(Error::Unknown { what: "embedded model of dataset", value: dataset.into(), known: "mnist, digits".into() }),
+        _ => return Err(Error::unknown("embedded model of dataset", dataset, "mnist, digits")),
     };
     TrainedModel::from_bytes(Path::new(path), bytes)
 }

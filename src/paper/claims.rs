@@ -27,30 +27,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::Cells;
 use crate::record::OUTCOMES;
+use crate::text::named;
 
 use file::{Claim, Expected, Filter, Need, Reduce};
 pub use file::{Claims, SHIPPED_PATH};
 
-/// What became of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// The results say the same.
-    Held,
-    /// They contradict it, or are missing where they must be there.
-    Failed,
-    /// Something that it needs is not here.
-    NotChecked,
-}
-
-impl State {
-    /// In a word or two.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Failed => "FAILED",
-            Self::NotChecked => "not checked",
-        }
+named! {
+    /// What became of a claim.
+    pub enum State {
+        /// The results say the same.
+        Held => "held",
+        /// They contradict it, or are missing where they must be there.
+        Failed => "FAILED",
+        /// Something that it needs is not here.
+        NotChecked => "not checked",
     }
 }
 

@@ -1,68 +1,22 @@
 //! Planners of the encrypted matrix-vector product: for every row j the products P_j = prod c_i^w over the positive weights and Q_j = prod c_i^|w| over the
 //! negative ones, so that E(W x)_j = P_j / Q_j. The plan depends on the weights alone.
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::schedule::{Graph, Value};
 use super::{Program, Weights, pairs};
 use crate::error::{Error, Result};
+use crate::text::named;
 
-/// Ways to plan the product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// One binary power per weight, as published programs do: the baseline.
-    Naive,
-    /// Straus: one table of small powers per input, shared by all rows; squarings shared by all inputs of a row.
-    Straus,
-    /// Pippenger's buckets: inputs of equal weight are multiplied first, then running products give every bucket its exponent.
-    Buckets,
-    /// Bit planes: for every bit of the weights the product of the inputs that have it, with common pairs of inputs multiplied once for all rows and bits.
-    Pairs,
-}
-
-impl Method {
-    /// All methods, the baseline first.
-    pub const ALL: [Self; 4] = [Self::Naive, Self::Straus, Self::Buckets, Self::Pairs];
-
-    /// The name on the command line and in records.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Naive => "naive",
-            Self::Straus => "straus",
-            Self::Buckets => "buckets",
-            Self::Pairs => "pairs",
-        }
-    }
-
-    /// One line on what it is.
-    #[must_use]
-    pub const fn summary(self) -> &'static str {
-        match self {
-            Self::Naive => "one modular power per weight, as published programs do: the baseline",
-            Self::Straus => "interleaved windows: small powers of each input shared by all rows",
-            Self::Buckets => "Pippenger: inputs of equal weight multiplied first, then running products",
-            Self::Pairs => "bit planes of the weights, common pairs of inputs multiplied once for all rows",
-        }
-    }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Method {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|m| m.name() == text).ok_or_else(|| Error::Unknown {
-            what: "method",
-            value: text.into(),
-            known: Self::ALL.map(Self::name).join(", "),
-        })
+named! {
+    /// Ways to plan the product.
+    pub enum Method: "method" {
+        /// One binary power per weight, as published programs do: the baseline.
+        Naive => "naive": "one modular power per weight, as published programs do: the baseline",
+        /// Straus: one table of small powers per input, shared by all rows; squarings shared by all inputs of a row.
+        Straus => "straus": "interleaved windows: small powers of each input shared by all rows",
+        /// Pippenger's buckets: inputs of equal weight are multiplied first, then running products give every bucket its exponent.
+        Buckets => "buckets": "Pippenger: inputs of equal weight multiplied first, then running products",
+        /// Bit planes: for every bit of the weights the product of the inputs that have it, with common pairs of inputs multiplied once for all rows and bits.
+        Pairs => "pairs": "bit planes of the weights, common pairs of inputs multiplied once for all rows",
     }
 }
 

@@ -7,6 +7,7 @@ use super::palette::{hue, shape};
 use super::rows::Entry;
 use super::sheet::{Footer, LEAST_POINTS, Shape, WIDTH, text_width};
 use crate::report::{DIMENSIONS, Naming, Row, labels, pool};
+use crate::text::named;
 
 /// More lines than this cannot be told apart.
 const MOST_LINES: usize = 12;
@@ -14,25 +15,17 @@ const MOST_LINES: usize = 12;
 /// A list longer than this is no figure any more.
 pub(super) const MOST_ROWS: usize = 16;
 
-/// The size along the horizontal axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Over {
-    Key,
-    Threads,
-    Packing,
-    Batch,
+named! {
+    /// The size along the horizontal axis.
+    pub(super) enum Over {
+        Key => "key size (bits)",
+        Threads => "threads",
+        Packing => "images per ciphertext",
+        Batch => "images per batch",
+    }
 }
 
 impl Over {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Key => "key size (bits)",
-            Self::Threads => "threads",
-            Self::Packing => "images per ciphertext",
-            Self::Batch => "images per batch",
-        }
-    }
-
     fn of(self, row: &Row) -> Option<u32> {
         match self {
             Self::Key => row.outcome.key_bits,

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// [`Error::Unknown`] naming the marker when one is missing, stands twice or stands in the wrong order.
 pub fn splice(text: &str, name: &str, markdown: &str, command: &str) -> Result<String> {
     let (begin, end) = (format!("<!-- cipherlane:begin {name} -->"), format!("<!-- cipherlane:end {name} -->"));
-    let missing = |marker: &str, known: &str| Error::Unknown { what: "marker", value: marker.into(), known: known.into() };
+    let missing = |marker: &str, known: &str| Error::unknown("marker", marker, known);
     for marker in [&begin, &end] {
         match text.matches(marker.as_str()).count() {
             0 => return Err(missing(marker, &known(text))),

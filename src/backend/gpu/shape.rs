@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::modulus::Modulus;
+use crate::text::one_of;
 
 /// What multiplies limbs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,11 +109,7 @@ impl FromStr for Variant {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|variant| variant.name() == text).ok_or_else(|| Error::Unknown {
-            what: "GPU variant",
-            value: text.into(),
-            known: Self::ALL.map(Self::name).join(", "),
-        })
+        one_of("GPU variant", text, &Self::ALL, Self::name)
     }
 }
 

@@ -10,6 +10,7 @@ use super::switch::{Direct, KeySwitch};
 use crate::error::{Error, Result};
 use crate::randomness::Tape;
 use crate::scheme::{Inputs, LinearInference, LinearMap};
+use crate::text::named;
 
 /// Key columns of the services over the integers, ours: the programs leave the number to the user, but for one column of Trask's.
 const KEY_COLUMNS: usize = 16;
@@ -117,53 +118,21 @@ impl FromStr for Setting {
         if text == "integers" {
             return Ok(Self::Integers(Published::Payor));
         }
-        Self::ALL.into_iter().find(|s| s.name() == text).ok_or_else(|| Error::Unknown {
-            what: "setting of integer-vector encryption",
-            value: text.into(),
-            known: format!("integers, {}", Self::ALL.map(Self::name).join(", ")),
-        })
+        let known = || format!("integers, {}", Self::ALL.map(Self::name).join(", "));
+        let found = Self::ALL.into_iter().find(|setting| setting.name() == text);
+        found.ok_or_else(|| Error::unknown("setting of integer-vector encryption", text, known()))
     }
 }
 
-/// How the server applies W.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Route {
-    /// By the key-switching matrix that the client sends, as in the papers.
-    #[default]
-    Switch,
-    /// On the first m entries of a ciphertext, without any matrix: [`Direct`].
-    Direct,
-}
-
-impl Route {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Switch, Self::Direct];
-
-    /// The name on the command line and in records.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Switch => "switch",
-            Self::Direct => "direct",
-        }
-    }
-}
-
-impl fmt::Display for Route {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Route {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|r| r.name() == text).ok_or_else(|| Error::Unknown {
-            what: "route of a linear map",
-            value: text.into(),
-            known: Self::ALL.map(Self::name).join(", "),
-        })
+named! {
+    /// How the server applies W.
+    #[derive(Default)]
+    pub enum Route: "route of a linear map" {
+        /// By the key-switching matrix that the client sends, as in the papers.
+        #[default]
+        Switch => "switch",
+        /// On the first m entries of a ciphertext, without any matrix: [`Direct`].
+        Direct => "direct",
     }
 }
 

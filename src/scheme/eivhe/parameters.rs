@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::randomness::Stream;
+use crate::text::named;
 
 /// Most bits of q: sums modulo q are taken modulo 2^64 first.
 pub const MAX_MODULUS_BITS: u32 = 62;
@@ -51,23 +52,13 @@ impl Draw {
     }
 }
 
-/// How messages are encrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Encryption {
-    /// With one public matrix for all: anybody can encrypt, and equal messages give equal ciphertexts.
-    Fixed,
-    /// With randomness of its own for every message, by the owner of the key.
-    Fresh,
-}
-
-impl Encryption {
-    /// The name in records.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fixed => "fixed",
-            Self::Fresh => "fresh",
-        }
+named! {
+    /// How messages are encrypted.
+    pub enum Encryption {
+        /// With one public matrix for all: anybody can encrypt, and equal messages give equal ciphertexts.
+        Fixed => "fixed",
+        /// With randomness of its own for every message, by the owner of the key.
+        Fresh => "fresh",
     }
 }
 
@@ -92,31 +83,19 @@ pub struct Parameters {
     pub modulus_bits: Option<u32>,
 }
 
-/// Parameter sets of the public programs, all over the integers. [`Published::parameters`] gives them a size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Published {
-    /// J. Payor's C++ program (github.com/jamespayor/vector-homomorphic-encryption): w = 2^40, all bounds 1000.
-    Payor,
-    /// The Python program github.com/secureldata/Efficient-Integer-Vector-Homomorphic-Encryption, and yilisita's in Go: w = 2^45, bounds 100, noise below 1000.
-    Secureldata,
-    /// A. Trask's blog post of 17 March 2017: w = 2^25, all bounds 10, one column of key.
-    Trask,
+named! {
+    /// Parameter sets of the public programs, all over the integers. [`Published::parameters`] gives them a size.
+    pub enum Published {
+        /// J. Payor's C++ program (github.com/jamespayor/vector-homomorphic-encryption): w = 2^40, all bounds 1000.
+        Payor => "payor",
+        /// The Python program github.com/secureldata/Efficient-Integer-Vector-Homomorphic-Encryption, and yilisita's in Go: w = 2^45, bounds 100, noise below 1000.
+        Secureldata => "secureldata",
+        /// A. Trask's blog post of 17 March 2017: w = 2^25, all bounds 10, one column of key.
+        Trask => "trask",
+    }
 }
 
 impl Published {
-    /// All sets.
-    pub const ALL: [Self; 3] = [Self::Payor, Self::Secureldata, Self::Trask];
-
-    /// The name on the command line and in records.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Payor => "payor",
-            Self::Secureldata => "secureldata",
-            Self::Trask => "trask",
-        }
-    }
-
     /// The set for messages of `dimension` entries up to `message_bound` and a key of `key_columns` columns.
     #[must_use]
     pub const fn parameters(self, dimension: usize, key_columns: usize, message_bound: u64) -> Parameters {

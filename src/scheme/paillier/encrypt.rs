@@ -24,8 +24,6 @@
 //! own, or trusted. Under a proven key nothing (no Jacobi symbol, no coset) is left unhidden, at a
 //! sixth of the cost of r^n.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -42,32 +40,21 @@ use crate::modulus::{Modulus, wipe};
 use crate::plan::Program;
 use crate::plan::fixed_base::{FixedBase, PARTS};
 use crate::randomness::{Purpose, Stream, Tape};
+use crate::text::named;
 
-/// How randomisers are made; see the module's documentation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Encryption {
-    /// The key owner's own fast way with the textbook's distribution.
-    Owner,
-    /// Powers of one base with exponents of half the key's length.
-    Djn,
-    /// r^n.
-    Standard,
+named! {
+    /// How randomisers are made; see the module's documentation.
+    pub enum Encryption: "encryption" {
+        /// The key owner's own fast way with the textbook's distribution.
+        Owner => "owner": "by the key owner, with tables modulo p^2 and q^2; exactly the textbook's distribution",
+        /// Powers of one base with exponents of half the key's length.
+        Djn => "djn": "by anybody, powers of a fixed base with half-length exponents (Damgard-Jurik-Nielsen)",
+        /// r^n.
+        Standard => "standard": "by anybody, r^n: the textbook",
+    }
 }
 
 impl Encryption {
-    /// All ways, the fastest first.
-    pub const ALL: [Self; 3] = [Self::Owner, Self::Djn, Self::Standard];
-
-    /// The name on the command line and in records.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::Djn => "djn",
-            Self::Standard => "standard",
-        }
-    }
-
     /// The fastest way that a secret key is fit for. Keys of other programs lack the factors of
     /// p - 1 that `owner` needs, and often the base that `djn` needs.
     #[must_use]
@@ -77,34 +64,6 @@ impl Encryption {
             (_, Some(_)) => Self::Djn,
             (_, None) => Self::Standard,
         }
-    }
-
-    /// One line on what it is.
-    #[must_use]
-    pub const fn summary(self) -> &'static str {
-        match self {
-            Self::Owner => "by the key owner, with tables modulo p^2 and q^2; exactly the textbook's distribution",
-            Self::Djn => "by anybody, powers of a fixed base with half-length exponents (Damgard-Jurik-Nielsen)",
-            Self::Standard => "by anybody, r^n: the textbook",
-        }
-    }
-}
-
-impl fmt::Display for Encryption {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Encryption {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|e| e.name() == text).ok_or_else(|| Error::Unknown {
-            what: "encryption",
-            value: text.into(),
-            known: Self::ALL.map(Self::name).join(", "),
-        })
     }
 }
 
@@ -117,31 +76,19 @@ const LANES: usize = 8;
 /// The stream that own bases come from: no ciphertext has this number.
 const BASES_STREAM: u64 = (1 << 56) - 1;
 
-/// How the server re-randomises results; see the module's documentation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rerandomisation {
-    /// `Bases` for a hundred results and more, `Standard` for fewer: the bases cost a power for each window before the first result, but none after it.
-    Auto,
-    /// Products of powers of the server's own random bases, within 2^-120 of the textbook's distribution.
-    Bases,
-    /// r^n: the textbook.
-    Standard,
+named! {
+    /// How the server re-randomises results; see the module's documentation.
+    pub enum Rerandomisation: "re-randomisation" {
+        /// `Bases` for a hundred results and more, `Standard` for fewer: the bases cost a power for each window before the first result, but none after it.
+        Auto => "auto",
+        /// Products of powers of the server's own random bases, within 2^-120 of the textbook's distribution.
+        Bases => "bases",
+        /// r^n: the textbook.
+        Standard => "standard",
+    }
 }
 
 impl Rerandomisation {
-    /// All choices.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::Bases, Self::Standard];
-
-    /// The name on the command line and in specs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Bases => "bases",
-            Self::Standard => "standard",
-        }
-    }
-
     /// Whether this many results are re-randomised from own bases.
     #[must_use]
     pub const fn takes_bases(self, results: usize) -> bool {
@@ -162,18 +109,6 @@ impl Rerandomisation {
         } else {
             Encryptor::standard(backend, public, Purpose::Rerandomisation)
         }
-    }
-}
-
-impl FromStr for Rerandomisation {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|r| r.name() == text).ok_or_else(|| Error::Unknown {
-            what: "re-randomisation",
-            value: text.into(),
-            known: Self::ALL.map(Self::name).join(", "),
-        })
     }
 }
 

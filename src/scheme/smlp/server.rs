@@ -14,62 +14,41 @@ use crate::limbs::Limbs;
 use crate::randomness::{Purpose, Tape};
 use crate::scheme::paillier::{Decryptor, Encryption, Encryptor, PublicKey, SecretKey, Tables};
 use crate::scheme::private_training::MAXIMUM_BITS;
+use crate::text::named;
 
-/// What P1 asks of P2. The numbers are those of messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u16)]
-pub enum Operation {
-    /// A matrix packed along its columns in place of its rows.
-    Repack = 1,
-    /// A matrix product with division.
-    Product = 2,
-    /// Division by a public number.
-    Division = 3,
-    /// A matrix with each entry in a ciphertext of its own.
-    Scatter = 4,
-    /// Signs of blinded numbers.
-    Signs = 5,
-    /// The bits of masked numbers, each in a ciphertext of its own.
-    Bits = 6,
-    /// Signs from the tests of a bitwise comparison.
-    Tests = 7,
-    /// Entries chosen by masked bits.
-    Select = 8,
-    /// Entries for the user.
-    Answer = 9,
+named! {
+    /// What P1 asks of P2. The numbers are those of messages.
+    #[repr(u16)]
+    pub enum Operation {
+        /// A matrix packed along its columns in place of its rows.
+        Repack = 1 => "repack",
+        /// A matrix product with division.
+        Product = 2 => "product",
+        /// Division by a public number.
+        Division = 3 => "division",
+        /// A matrix with each entry in a ciphertext of its own.
+        Scatter = 4 => "scatter",
+        /// Signs of blinded numbers.
+        Signs = 5 => "signs",
+        /// The bits of masked numbers, each in a ciphertext of its own.
+        Bits = 6 => "bits",
+        /// Signs from the tests of a bitwise comparison.
+        Tests = 7 => "tests",
+        /// Entries chosen by masked bits.
+        Select = 8 => "select",
+        /// Entries for the user.
+        Answer = 9 => "answer",
+    }
 }
 
 impl Operation {
-    /// All of them.
-    pub const ALL: [Self; 9] =
-        [Self::Repack, Self::Product, Self::Division, Self::Scatter, Self::Signs, Self::Bits, Self::Tests, Self::Select, Self::Answer];
-
-    /// The name in records.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Repack => "repack",
-            Self::Product => "product",
-            Self::Division => "division",
-            Self::Scatter => "scatter",
-            Self::Signs => "signs",
-            Self::Bits => "bits",
-            Self::Tests => "tests",
-            Self::Select => "select",
-            Self::Answer => "answer",
-        }
-    }
-
     /// The operation of a message.
     ///
     /// # Errors
     /// [`Error::Unknown`] for a number that names none.
     pub fn from_number(number: u16) -> Result<Self> {
-        Self::ALL.into_iter().find(|&o| o as u16 == number).ok_or_else(|| Error::Unknown {
-            what: "operation",
-            value: number.to_string(),
-            known: "1 to 9".into(),
-        })
+        let found = Self::ALL.into_iter().find(|&operation| operation as u16 == number);
+        found.ok_or_else(|| Error::unknown("operation", number.to_string(), "1 to 9"))
     }
 }
 

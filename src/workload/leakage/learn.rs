@@ -1,13 +1,11 @@
 //! The learner: ciphertext coordinates as numbers, scaled by what anybody can compute who has the ciphertexts, into a small network.
 
-use std::fmt;
-use std::str::FromStr;
-
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::model::{Activation, Extent, LayerShape, Recipe};
+use crate::text::named;
 
 /// Rows whose sums a thread adds before they are added to the others', in the order of the rows. Fixed, so that the order of summation is.
 const ROWS_PER_SUM: usize = 512;
@@ -92,41 +90,19 @@ impl Scaling {
     }
 }
 
-/// A network that learns from coordinates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Learner {
-    /// One affine map and softmax, on all coordinates.
-    Softmax,
-    /// A hidden layer of 128 with ReLU, on all coordinates.
-    Mlp,
-    /// Two convolutions, a dense layer of 64 and ReLU after each, on the first coordinates as if they were the pixels.
-    Conv,
+named! {
+    /// A network that learns from coordinates.
+    pub enum Learner: "network" {
+        /// One affine map and softmax, on all coordinates.
+        Softmax => "softmax": "softmax regression on all coordinates",
+        /// A hidden layer of 128 with ReLU, on all coordinates.
+        Mlp => "mlp": "multilayer perceptron, 128 units with ReLU, on all coordinates",
+        /// Two convolutions, a dense layer of 64 and ReLU after each, on the first coordinates as if they were the pixels.
+        Conv => "conv": "convolutional: 8 and 16 channels with a step of 2 in place of pooling, 64 units, on the coordinates as an image",
+    }
 }
 
 impl Learner {
-    /// Every network.
-    pub const ALL: [Self; 3] = [Self::Softmax, Self::Mlp, Self::Conv];
-
-    /// The name on the command line and in records.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Softmax => "softmax",
-            Self::Mlp => "mlp",
-            Self::Conv => "conv",
-        }
-    }
-
-    /// One line on what it is.
-    #[must_use]
-    pub const fn summary(self) -> &'static str {
-        match self {
-            Self::Softmax => "softmax regression on all coordinates",
-            Self::Mlp => "multilayer perceptron, 128 units with ReLU, on all coordinates",
-            Self::Conv => "convolutional: 8 and 16 channels with a step of 2 in place of pooling, 64 units, on the coordinates as an image",
-        }
-    }
-
     /// Coordinates that it sees of ciphertexts of `width` numbers whose first are those of an image.
     #[must_use]
     pub const fn inputs(self, (rows, cols): (usize, usize), width: usize) -> usize {
@@ -176,20 +152,5 @@ impl Learner {
             weight_clip: None,
             seed,
         }
-    }
-}
-
-impl fmt::Display for Learner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Learner {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|l| l.name() == text).ok_or_else(|| Error::Unknown { what: "network", value: text.into(), known: known() })
     }
 }

@@ -44,11 +44,8 @@ impl FromStr for Classification {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let bad = || Error::Unknown {
-            what: "spec",
-            value: text.into(),
-            known: "inference/smlp/simulated|BACKEND/KEY_BITS/COMPARISON/..., then as a training, then /images-N/group-N".into(),
-        };
+        let known = "inference/smlp/simulated|BACKEND/KEY_BITS/COMPARISON/..., then as a training, then /images-N/group-N";
+        let bad = || Error::unknown("spec", text, known);
         let (rest, group) = text.rsplit_once("/group-").ok_or_else(bad)?;
         let (rest, images) = rest.rsplit_once("/images-").ok_or_else(bad)?;
         let model = format!("training{}", rest.strip_prefix("inference").ok_or_else(bad)?).parse().map_err(|_| bad())?;

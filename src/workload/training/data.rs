@@ -128,11 +128,8 @@ impl FromStr for Data {
             "mnist-heldout" => Some(Self::MnistHeldOut),
             _ => text.strip_prefix("parity-").and_then(|bits| bits.parse().ok()).filter(|bits| (2..=MOST_BITS).contains(bits)).map(Self::Parity),
         };
-        data.ok_or_else(|| Error::Unknown {
-            what: "data",
-            value: text.into(),
-            known: format!("xor, parity-K with K from 2 to {MOST_BITS}, digits, mnist, mnist-heldout"),
-        })
+        let known = || format!("xor, parity-K with K from 2 to {MOST_BITS}, digits, mnist, mnist-heldout");
+        data.ok_or_else(|| Error::unknown("data", text, known()))
     }
 }
 

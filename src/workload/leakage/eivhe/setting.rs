@@ -1,63 +1,30 @@
 //! How images are protected in an experiment, and what is known against it.
 
-use std::fmt;
-use std::str::FromStr;
-
 use crate::error::{Error, Result};
 use crate::scheme::eivhe::{Draw, Encryption, Parameters, Published};
+use crate::text::named;
 
-/// A way to protect images with integer vectors, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Setting {
-    /// Not at all: pixels, for comparison.
-    Clear,
-    /// Over the integers with one public matrix, as EIVHE is read.
-    IntegersFixed,
-    /// Over the integers with A and E anew for every image.
-    IntegersFresh,
-    /// Over the integers with the absolute values of one public matrix: the variant of the follow-up.
-    Absolute,
-    /// Modulo q with one public matrix.
-    ModularFixed,
-    /// Modulo q with A and E anew for every image, A within a bound.
-    ModularFresh,
-    /// Modulo q with A uniform and anew for every image: the sound variant, at sizes that are estimated at 128 bits.
-    Lwe,
+named! {
+    /// A way to protect images with integer vectors, or none.
+    pub enum Setting: "setting" {
+        /// Not at all: pixels, for comparison.
+        Clear => "clear": "no protection: the pixels",
+        /// Over the integers with one public matrix, as EIVHE is read.
+        IntegersFixed => "integers-fixed": "over the integers, one public matrix; protects nothing",
+        /// Over the integers with A and E anew for every image.
+        IntegersFresh => "integers-fresh": "over the integers, randomness anew for every image; protects nothing",
+        /// Over the integers with the absolute values of one public matrix: the variant of the follow-up.
+        Absolute => "absolute": "over the integers, absolute values of one public matrix; protects nothing",
+        /// Modulo q with one public matrix.
+        ModularFixed => "modular-fixed": "modulo q, one public matrix; deterministic",
+        /// Modulo q with A and E anew for every image, A within a bound.
+        ModularFresh => "modular-fresh": "modulo q, A within a bound and anew for every image; no estimate of its strength",
+        /// Modulo q with A uniform and anew for every image: the sound variant, at sizes that are estimated at 128 bits.
+        Lwe => "lwe": "modulo q, A uniform and anew for every image; estimated at 128 bits",
+    }
 }
 
 impl Setting {
-    /// Every setting.
-    pub const ALL: [Self; 7] =
-        [Self::Clear, Self::IntegersFixed, Self::IntegersFresh, Self::Absolute, Self::ModularFixed, Self::ModularFresh, Self::Lwe];
-
-    /// The name on the command line and in records.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Clear => "clear",
-            Self::IntegersFixed => "integers-fixed",
-            Self::IntegersFresh => "integers-fresh",
-            Self::Absolute => "absolute",
-            Self::ModularFixed => "modular-fixed",
-            Self::ModularFresh => "modular-fresh",
-            Self::Lwe => "lwe",
-        }
-    }
-
-    /// One line on what it is.
-    #[must_use]
-    pub const fn summary(self) -> &'static str {
-        match self {
-            Self::Clear => "no protection: the pixels",
-            Self::IntegersFixed => "over the integers, one public matrix; protects nothing",
-            Self::IntegersFresh => "over the integers, randomness anew for every image; protects nothing",
-            Self::Absolute => "over the integers, absolute values of one public matrix; protects nothing",
-            Self::ModularFixed => "modulo q, one public matrix; deterministic",
-            Self::ModularFresh => "modulo q, A within a bound and anew for every image; no estimate of its strength",
-            Self::Lwe => "modulo q, A uniform and anew for every image; estimated at 128 bits",
-        }
-    }
-
     /// Whether there is a modulus.
     #[must_use]
     pub const fn is_modular(self) -> bool {
@@ -72,21 +39,6 @@ impl Setting {
             Self::IntegersFixed | Self::Absolute | Self::ModularFixed => Some(Encryption::Fixed),
             Self::IntegersFresh | Self::ModularFresh | Self::Lwe => Some(Encryption::Fresh),
         }
-    }
-}
-
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Setting {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|s| s.name() == text).ok_or_else(|| Error::Unknown { what: "setting", value: text.into(), known: known() })
     }
 }
 

@@ -1,22 +1,21 @@
 //! What experiments vary: one size at a time, until learning on ciphertexts falls to chance.
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::setting::{Setting, Sizes};
 use crate::error::{Error, Result};
+use crate::text::named;
 
-/// A size that is varied while all others stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Sweep {
-    /// Entries of A, modulo q and anew for every image, from the published bound until they fill the modulus.
-    MaskBound,
-    /// The modulus, from one that T a never reaches down to the smallest that leaves room for a pixel.
-    Modulus,
-    /// Entries of T, over the integers.
-    KeyBound,
-    /// Columns of T, over the integers.
-    KeyColumns,
+named! {
+    /// A size that is varied while all others stay.
+    pub enum Sweep: "sweep" {
+        /// Entries of A, modulo q and anew for every image, from the published bound until they fill the modulus.
+        MaskBound => "a-bound": "bound of A modulo 2^40, fresh for every image, from 2^7 to uniform",
+        /// The modulus, from one that T a never reaches down to the smallest that leaves room for a pixel.
+        Modulus => "q-bits": "q from 2^32 down to 2^20 under A below 2^12, fresh for every image",
+        /// Entries of T, over the integers.
+        KeyBound => "t-bound": "bound of T over the integers, from 2^7 to 2^32",
+        /// Columns of T, over the integers.
+        KeyColumns => "key-columns": "columns of T over the integers, from 1 to 784",
+    }
 }
 
 /// One point of a sweep.
@@ -29,31 +28,6 @@ pub struct Point {
 }
 
 impl Sweep {
-    /// Every sweep.
-    pub const ALL: [Self; 4] = [Self::MaskBound, Self::Modulus, Self::KeyBound, Self::KeyColumns];
-
-    /// The name on the command line and in records.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::MaskBound => "a-bound",
-            Self::Modulus => "q-bits",
-            Self::KeyBound => "t-bound",
-            Self::KeyColumns => "key-columns",
-        }
-    }
-
-    /// One line on what is varied.
-    #[must_use]
-    pub const fn summary(self) -> &'static str {
-        match self {
-            Self::MaskBound => "bound of A modulo 2^40, fresh for every image, from 2^7 to uniform",
-            Self::Modulus => "q from 2^32 down to 2^20 under A below 2^12, fresh for every image",
-            Self::KeyBound => "bound of T over the integers, from 2^7 to 2^32",
-            Self::KeyColumns => "columns of T over the integers, from 1 to 784",
-        }
-    }
-
     /// Its points.
     #[must_use]
     pub fn points(self) -> Vec<Point> {
@@ -75,20 +49,5 @@ impl Sweep {
                 [1, 4, 16, 64, 256, 784].map(|key_columns| point(Setting::IntegersFixed, Sizes { key_columns, w_bits: Some(30), ..base })).into()
             }
         }
-    }
-}
-
-impl fmt::Display for Sweep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Sweep {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|s| s.name() == text).ok_or_else(|| Error::Unknown { what: "sweep", value: text.into(), known: known() })
     }
 }
