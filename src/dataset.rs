@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::control::Control;
 use crate::description::Description;
 use crate::error::{Error, Result, near};
+use crate::text::hex;
 use fetch::{Limits, Part, Progress, Published};
 
 /// Environment variable that names the folder with the MNIST files.
@@ -76,7 +77,7 @@ impl Images {
             hash.update((number as u32).to_be_bytes());
         }
         hash.update(&self.pixels);
-        idx::hex(&hash.finalize())
+        hex(hash.finalize())
     }
 
     /// The images with rows and columns exchanged.

@@ -181,6 +181,7 @@ impl Grid {
 mod tests {
     use super::*;
     use crate::model::testdata::{digits, mnist, noise};
+    use crate::text::hex;
     use proptest::prelude::*;
     use sha2::{Digest, Sha256};
 
@@ -191,7 +192,7 @@ mod tests {
     fn digest(features: &Features) -> String {
         let mut hash = Sha256::new();
         features.values.iter().for_each(|x| hash.update(x.to_le_bytes()));
-        hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+        hex(hash.finalize())
     }
 
     fn first(images: &Images, count: usize) -> Images {

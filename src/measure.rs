@@ -19,6 +19,7 @@ use crate::record::leakage::{self, Experiment, Leak};
 use crate::record::{Outcome, RUN, Records, Sample};
 use crate::scheme::paillier::{MINIMUM_BITS, security_bits};
 use crate::stopwatch::{Elapsed, Stopwatch, timestamp};
+use crate::text::hex;
 use crate::workload::inference::{Bench, Measured, Report};
 use crate::workload::{Protection, Sampling, Spec};
 pub use training::{training_definition, training_row_id};
@@ -66,7 +67,7 @@ pub fn row_id(spec: &Spec, sampling: Sampling, source: &Source) -> String {
 
 /// First 16 hex digits of the SHA-256 of some lines.
 fn short_hash(lines: &[&str]) -> String {
-    Sha256::digest(lines.join("\n"))[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(lines.join("\n"))[..8])
 }
 
 /// One run: specs measured by one process on one machine.

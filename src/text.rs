@@ -1,4 +1,4 @@
-//! Texts that many rooms need alike: enums with a name for each variant.
+//! Texts that many rooms need alike: enums with a name for each variant, hexadecimal.
 
 use crate::error::{Error, Result};
 
@@ -81,6 +81,30 @@ pub(crate) fn one_of<T: Copy>(what: &'static str, text: &str, all: &[T], name: i
     found.ok_or_else(|| Error::unknown(what, text, all.iter().map(|&one| name(one)).collect::<Vec<_>>().join(", ")))
 }
 
+/// The digits of bytes in lower-case hexadecimal, written once: no copy of a secret is left behind.
+pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
+    let bytes = bytes.as_ref();
+    let mut text = String::with_capacity(2 * bytes.len());
+    text.extend(bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16)));
+    text
+}
+
+/// The bytes of hexadecimal text in lower case; none for any other text.
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |c: u8| match c {
+        b'0'..=b'9' => Some(c - b'0'),
+        b'a'..=b'f' => Some(c - b'a' + 10),
+        _ => None,
+    };
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| if let [a, b] = pair { Some(digit(*a)? << 4 | digit(*b)?) } else { None }).collect()
+}
+
+/// As [`unhex`], for as many bytes as are wanted.
+pub(crate) fn unhex_array<const N: usize>(text: &str) -> Option<[u8; N]> {
+    unhex(text)?.try_into().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +117,15 @@ mod tests {
             Red = 3 => "red": "long waves",
             #[default]
             Blue = 7 => "dark-blue": "short waves",
+        }
+    }
+
+    #[test]
+    fn hexadecimal_both_ways() {
+        assert_eq!(hex([0, 0xff, 0x1a]), "00ff1a");
+        assert_eq!(unhex_array::<3>("00ff1a"), Some([0, 0xff, 0x1a]));
+        for bad in ["0", "0g", "AA", "00112", "001122334"] {
+            assert_eq!(unhex_array::<2>(bad), None, "{bad}");
         }
     }
 

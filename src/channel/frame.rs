@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::text::named;
+use crate::text::{hex, named};
 
 /// The version of frames and sessions that this program speaks.
 pub(super) const VERSION: u16 = 1;
@@ -210,26 +210,6 @@ pub(super) fn short(id: &Id) -> String {
     hex(&id[..4])
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The bytes of hexadecimal text in lower case, as many as are wanted.
-pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let bytes = unhex_any(text)?;
-    bytes.try_into().ok()
-}
-
-pub(super) fn unhex_any(text: &str) -> Option<Vec<u8>> {
-    let digit = |c: u8| match c {
-        b'0'..=b'9' => Some(c - b'0'),
-        b'a'..=b'f' => Some(c - b'a' + 10),
-        _ => None,
-    };
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| if let [a, b] = pair { Some(digit(*a)? << 4 | digit(*b)?) } else { None }).collect()
-}
-
 /// The fault that the tests of this room must find: messages that are tied to nothing.
 #[cfg(test)]
 pub(super) mod planted {
@@ -300,13 +280,5 @@ mod tests {
         let error = Head::parse(&head(Kind::Request, 101), 100).unwrap_err().to_string();
         assert!(error.contains("a request of 101 bytes, at most 100 are allowed"), "{error}");
         assert!(Head::parse(&head(Kind::Hello, 1 << 16), 100).is_ok() && Head::parse(&head(Kind::Hello, u32::MAX), usize::MAX).is_err());
-    }
-
-    #[test]
-    fn hexadecimal_both_ways() {
-        assert_eq!(unhex::<3>(&hex(&[0, 0xff, 0x1a])), Some([0, 0xff, 0x1a]));
-        for bad in ["0", "0g", "AA", "00112", "001122334"] {
-            assert_eq!(unhex::<2>(bad), None, "{bad}");
-        }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::frame::{Id, Kind, hex, refused};
+use super::frame::{Id, Kind, refused};
 use super::session::{Asker, Position, Terms};
 use super::{Channel, Counted};
 use crate::error::{Error, Result};
+use crate::text::hex;
 
 /// New connections for telling P2 that the work is complete.
 const FAREWELLS: u32 = 2;

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Responder;
-use super::frame::{Frame, Id, Kind, Next, START, Seal, hex, refused, short, unhex, unhex_any, write};
+use super::frame::{Frame, Id, Kind, Next, START, Seal, refused, short, write};
 use crate::error::{Error, Result};
+use crate::text::{hex, unhex, unhex_array};
 
 /// Longest text in a refusal, in bytes.
 const LONGEST_REASON: usize = 512;
@@ -487,20 +488,20 @@ impl Kept {
     fn write(session: &Id, terms: &Terms, checkpoints: &[Checkpoint]) -> Result<Vec<u8>> {
         let checkpoint = |c: &Checkpoint| KeptCheckpoint {
             step: c.position.step,
-            transcript: hex(&c.position.transcript),
-            last: c.last.as_ref().map(|last| (hex(&last.before), hex(&last.asked), hex(&last.answer))),
+            transcript: hex(c.position.transcript),
+            last: c.last.as_ref().map(|last| (hex(last.before), hex(last.asked), hex(&last.answer))),
         };
         let kept = Self {
             version: super::frame::VERSION,
             session: hex(session),
-            asker: hex(&terms.asker),
-            answerer: hex(&terms.answerer),
+            asker: hex(terms.asker),
+            answerer: hex(terms.answerer),
             longest: terms.longest,
             scheme: hex(&terms.scheme),
             checkpoints: checkpoints.iter().map(checkpoint).collect(),
         };
         let line = serde_json::to_string(&kept).map_err(|e| refused(e.to_string()))?;
-        Ok(format!("{line}\nsha256 {}\n", hex(&Sha256::digest(&line))).into_bytes())
+        Ok(format!("{line}\nsha256 {}\n", hex(Sha256::digest(&line))).into_bytes())
     }
 
     /// The checkpoints of a kept session, if it is that session with those terms.
@@ -508,15 +509,15 @@ impl Kept {
         let damaged = || refused(format!("what is kept of session {} is damaged", short(session)));
         let text = std::str::from_utf8(state).map_err(|_| damaged())?;
         let (line, end) = text.split_once('\n').ok_or_else(damaged)?;
-        if end != format!("sha256 {}\n", hex(&Sha256::digest(line))) {
+        if end != format!("sha256 {}\n", hex(Sha256::digest(line))) {
             return Err(damaged());
         }
         let kept: Self = serde_json::from_str(line).map_err(|_| damaged())?;
         if kept.version != super::frame::VERSION || kept.session != hex(session) {
             return Err(damaged());
         }
-        let same = kept.asker == hex(&terms.asker)
-            && kept.answerer == hex(&terms.answerer)
+        let same = kept.asker == hex(terms.asker)
+            && kept.answerer == hex(terms.answerer)
             && kept.longest == terms.longest
             && kept.scheme == hex(&terms.scheme);
         if !same {
@@ -525,9 +526,9 @@ impl Kept {
         let checkpoint = |c: KeptCheckpoint| {
             let last = match c.last {
                 None => None,
-                Some((before, asked, answer)) => Some(Last { before: unhex(&before)?, asked: unhex(&asked)?, answer: unhex_any(&answer)? }),
+                Some((before, asked, answer)) => Some(Last { before: unhex_array(&before)?, asked: unhex_array(&asked)?, answer: unhex(&answer)? }),
             };
-            Some(Checkpoint { position: Position { step: c.step, transcript: unhex(&c.transcript)? }, last })
+            Some(Checkpoint { position: Position { step: c.step, transcript: unhex_array(&c.transcript)? }, last })
         };
         kept.checkpoints.into_iter().map(checkpoint).collect::<Option<_>>().ok_or_else(damaged)
     }

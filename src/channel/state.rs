@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::frame::{Id, hex};
+use super::frame::Id;
 use super::link::Checkpoint;
 use super::session::{Keep, Position};
 use crate::durable::{BULK, Charter, lock, read, remove_temporary, write_private};
 use crate::error::{Error, Result};
+use crate::text::hex;
 
 const MAGIC: &[u8; 24] = b"cipherlane checkpoint v2";
 /// Charter, session, position there, step, transcript, batches, complete, length of the work.

@@ -23,9 +23,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::frame::{hex, unhex, unhex_any};
 use crate::durable::{Whole, read_secret, write_together};
 use crate::error::{Error, Result};
+use crate::text::{hex, unhex, unhex_array};
 
 /// Largest identity file, in bytes.
 const LARGEST: usize = 4096;
@@ -37,7 +37,7 @@ pub struct Fingerprint(pub [u8; 32]);
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        f.write_str(&hex(self.0))
     }
 }
 
@@ -51,7 +51,7 @@ impl FromStr for Fingerprint {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        unhex(text).map(Self).ok_or_else(|| Error::OutOfRange {
+        unhex_array(text).map(Self).ok_or_else(|| Error::OutOfRange {
             what: "fingerprint",
             value: format!("{} characters", text.chars().count()),
             allowed: "64 digits 0 to 9 and a to f, as `cipherlane smlp identity` prints them".into(),
@@ -128,7 +128,7 @@ impl Identity {
         let text = read_secret(path, LARGEST)?;
         let bad = || Error::file(path, "an identity, as `cipherlane smlp identity` makes one", "something else");
         let stored: Stored = serde_json::from_slice(&text).map_err(|_| bad())?;
-        let pkcs8 = Zeroizing::new(unhex_any(&stored.secret).ok_or_else(bad)?);
+        let pkcs8 = Zeroizing::new(unhex(&stored.secret).ok_or_else(bad)?);
         let identity = Self::of(pkcs8).ok_or_else(bad)?;
         if stored.kind != KIND || stored.fingerprint != identity.fingerprint.to_string() {
             return Err(bad());

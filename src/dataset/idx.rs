@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::Images;
 use crate::durable;
 use crate::error::{Error, Result};
+use crate::text::hex;
 
 /// First word of a file of images: unsigned bytes in three dimensions.
 pub const IMAGES_MAGIC: u32 = 0x0000_0803;
@@ -143,7 +144,7 @@ pub fn digest(path: &Path, max_bytes: u64) -> Result<(String, u64)> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         match content.some(&mut buffer)? {
-            0 => return Ok((hex(&content.hasher.finalize()), content.taken)),
+            0 => return Ok((hex(content.hasher.finalize()), content.taken)),
             _ if content.taken > max_bytes => return Err(Error::file(path, format!("at most {max_bytes} bytes"), "more".to_string())),
             _ => {}
         }
@@ -179,11 +180,6 @@ fn word(what: &'static str, value: usize) -> Result<[u8; 4]> {
         Ok(v) => Ok(v.to_be_bytes()),
         Err(_) => Err(Error::OutOfRange { what, value: value.to_string(), allowed: "0 to 4294967295".into() }),
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char]).collect()
 }
 
 fn open(path: &Path) -> Result<BufReader<File>> {
@@ -281,7 +277,7 @@ impl<'a> Content<'a> {
     fn finish(mut self) -> Result<String> {
         let end = self.taken;
         match self.some(&mut [0])? {
-            0 => Ok(hex(&self.hasher.finalize())),
+            0 => Ok(hex(self.hasher.finalize())),
             _ => Err(Error::file(self.name, format!("the end after {end} bytes, as its header says"), "more data".to_string())),
         }
     }
@@ -340,7 +336,7 @@ mod tests {
         assert_eq!(join(&i, &l).unwrap(), tiny());
         assert_eq!(join(&gzip(&i), &gzip(&l)).unwrap(), tiny());
         assert_eq!(images(&i).unwrap().sha256, images(&gzip(&i)).unwrap().sha256);
-        assert_eq!(images(&i).unwrap().sha256, hex(&Sha256::digest(&i)));
+        assert_eq!(images(&i).unwrap().sha256, hex(Sha256::digest(&i)));
         // A gzip file may have several members.
         assert_eq!(images(&[gzip(&i[..20]), gzip(&i[20..])].concat()).unwrap().pixels, tiny().pixels);
     }
@@ -410,7 +406,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("zeros.gz");
         std::fs::write(&path, gzip(&[0; 100_000])).unwrap();
-        assert_eq!(digest(&path, 100_000).unwrap(), (hex(&Sha256::digest([0; 100_000])), 100_000));
+        assert_eq!(digest(&path, 100_000).unwrap(), (hex(Sha256::digest([0; 100_000])), 100_000));
         assert!(digest(&path, 99_999).is_err());
     }
 

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::{TEMPORARY, entries, read_text, write_whole};
 use crate::error::{Error, Result};
+use crate::text::hex;
 
 /// The file in the folder.
 const FILE: &str = "charter";
@@ -96,15 +97,14 @@ impl Charter {
             return Ok(());
         }
         let text = self.text();
-        let digest: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(Sha256::digest(&text));
         write_whole(&dir.join(FILE), format!("{MAGIC}{digest}\n{text}").as_bytes())
     }
 
     fn parse(text: &str) -> Option<Self> {
         let (digest, rest) = text.strip_prefix(MAGIC)?.split_once('\n')?;
         let there = Self { lines: rest.lines().map(str::to_owned).collect() };
-        let own: String = there.digest().iter().map(|byte| format!("{byte:02x}")).collect();
-        (own == digest && there.text() == rest && !there.lines.is_empty()).then_some(there)
+        (hex(there.digest()) == digest && there.text() == rest && !there.lines.is_empty()).then_some(there)
     }
 
     /// The terms that differ, as they are there and as they were given.

@@ -9,7 +9,6 @@
 //!
 //! The reader checks the sizes before it allocates and the digest before it believes a number.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +18,7 @@ use super::{Layer, Network, Origin, TrainedModel};
 use crate::durable::{read, write_whole};
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
+use crate::text::hex;
 
 /// First line, with the version of the format.
 const MAGIC: &str = "cipherlane model 1";
@@ -43,7 +43,7 @@ impl TrainedModel {
     /// As [`to_bytes`](Self::to_bytes).
     pub fn new(network: Network, origin: Origin) -> Result<Self> {
         let mut model = Self { network, origin, sha256: String::new() };
-        model.sha256 = hex(&Sha256::digest(model.to_bytes()?));
+        model.sha256 = hex(Sha256::digest(model.to_bytes()?));
         Ok(model)
     }
 
@@ -86,7 +86,7 @@ impl TrainedModel {
         let (body, trailer) = bytes.split_at(bytes.len() - TRAILER);
         let digest = Sha256::digest(body);
         if digest.as_slice() != trailer {
-            return Err(wrong(format!("SHA-256 {}", hex(trailer)), hex(&digest)));
+            return Err(wrong(format!("SHA-256 {}", hex(trailer)), hex(digest)));
         }
         if origin.test_correct > origin.test_images || origin.max_pixel == 0 {
             let actual = format!("{} of {}, and {}", origin.test_correct, origin.test_images, origin.max_pixel);
@@ -106,7 +106,7 @@ impl TrainedModel {
         let layer = |pair: &[usize]| Layer { inputs: pair[0], outputs: pair[1], weights: take(pair[0] * pair[1]), bias: take(pair[1]) };
         let layers = widths.windows(2).map(layer).collect();
         let network = Network::new(layers).map_err(|e| wrong("a network".into(), e.to_string()))?;
-        Ok(Self { network, origin, sha256: hex(&Sha256::digest(bytes)) })
+        Ok(Self { network, origin, sha256: hex(Sha256::digest(bytes)) })
     }
 
     /// Writes the model's file, whole or not at all.
@@ -155,13 +155,4 @@ fn payload_len(widths: &[usize]) -> Option<usize> {
 fn split_line(bytes: &[u8], max: usize) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().take(max + 1).position(|&b| b == b'\n')?;
     Some((&bytes[..end], &bytes[end + 1..]))
-}
-
-/// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

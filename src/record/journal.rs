@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 use super::{CurvePoint, Operation, Outcome, Phase, Sample, Stage};
 use crate::durable::{RESULTS, entries, lock, open_lock, read_text, remove_temporary, sync_folder, write_whole};
 use crate::error::{Error, Result};
+use crate::text::hex;
 
 pub(super) const ROWS: &str = "rows";
 pub(super) const RUNS: &str = "runs";
@@ -121,8 +122,7 @@ impl Entry {
 }
 
 fn checksum(line: &str) -> String {
-    let hex: String = Sha256::digest(line).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256 {hex}")
+    format!("sha256 {}", hex(Sha256::digest(line)))
 }
 
 /// A part of a sweep, for job arrays: the `index`-th of `count`, from 1.
@@ -333,7 +333,7 @@ mod tests {
     fn every_row_is_in_exactly_one_shard() {
         for count in [1, 2, 3, 7, 64] {
             for row in 0u32..500 {
-                let identity: String = Sha256::digest(row.to_le_bytes())[..8].iter().map(|b| format!("{b:02x}")).collect();
+                let identity = hex(&Sha256::digest(row.to_le_bytes())[..8]);
                 let holders = (1..=count).filter(|&index| Shard { index, count }.holds(&identity)).count();
                 assert_eq!(holders, 1);
             }

@@ -26,6 +26,7 @@ use crate::scheme::eivhe::Eivhe;
 use crate::scheme::paillier::{Encryption, Evaluator, Layout, Options, Paillier, SecretKey};
 use crate::scheme::{Inputs, LinearInference, LinearMap};
 use crate::stopwatch::{Elapsed, Stopwatch};
+use crate::text::hex;
 
 /// A timed stage of one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -683,7 +684,7 @@ fn plain_device() -> Device {
 }
 
 fn short_hex(hash: Sha256) -> String {
-    hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..8])
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::randomness::{Purpose, Tape};
 use crate::scheme::paillier::{Encryptor, Tables, files};
 use crate::scheme::smlp::{Comparison, KeyServer, Operation, UserKey};
+use crate::text::hex;
 use crate::workload::training::smlp::{self as party, Bundle, Kind, Task, Trainer};
 use crate::workload::training::{Data, Loaded, Protection, Recipe, Records, Spec, Widths};
 
@@ -332,8 +333,8 @@ fn user_key(args: &KeyArgs, json: bool) -> Result<bool> {
     }
     let _claim = claim_file(&args.out, &[])?;
     let key = UserKey::from_system()?;
-    let text: String = key.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    let text = zeroize::Zeroizing::new(format!("{USER_KEY}{}\n", zeroize::Zeroizing::new(text).as_str()));
+    let text = zeroize::Zeroizing::new(hex(key.bytes()));
+    let text = zeroize::Zeroizing::new(format!("{USER_KEY}{}\n", text.as_str()));
     write_together(&[Whole { path: &args.out, bytes: text.as_bytes(), private: true }], false)?;
     if json {
         out_json(&json!({ "key": shown(&args.out) }));

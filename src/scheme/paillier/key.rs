@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::integer::{Integer, IsPrime, Order};
 use crate::modulus::{Modulus, wipe};
 use crate::randomness::{Purpose, Tape};
+use crate::text::hex;
 
 /// Least size of n that is not a toy, in bits.
 pub const MINIMUM_BITS: u32 = 2048;
@@ -225,8 +226,7 @@ fn has_close_factors(n: &Integer) -> bool {
 
 /// SHA-256 of n, 64 hex digits.
 pub(super) fn fingerprint_of(n: &Integer) -> String {
-    let digest = Sha256::new().chain_update(b"cipherlane paillier n v1").chain_update(n.to_digits::<u8>(Order::Msf)).finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::new().chain_update(b"cipherlane paillier n v1").chain_update(n.to_digits::<u8>(Order::Msf)).finalize())
 }
 
 fn check_djn_base(base: &Integer, n: &Integer, n_squared: &Integer) -> Result<()> {

@@ -25,6 +25,7 @@ use crate::scheme::paillier::SecretKey;
 use crate::scheme::private_training::Arithmetic;
 use crate::scheme::smlp::{Simulated, SimulatedMatrix};
 use crate::stopwatch::{Elapsed, Stopwatch};
+use crate::text::hex;
 use crate::workload::inference::{Kept, StageTime, thread_pool};
 
 /// Training records that a point of a curve is evaluated on, from the start, and test records likewise.
@@ -348,7 +349,7 @@ fn evaluate(spec: &Spec, layers: &[Vec<f64>], records: &Records, q: f64) -> (f64
 pub(super) fn digest(layers: &[Vec<f64>]) -> String {
     let mut hash = Sha256::new();
     layers.iter().flatten().for_each(|&value| hash.update((value as i64).to_le_bytes()));
-    hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..8])
 }
 
 pub(super) fn clear_device(detail: &str) -> Device {

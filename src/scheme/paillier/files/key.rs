@@ -19,6 +19,7 @@ use super::text::{Object, Parsed, push_integer};
 use crate::durable::{Whole, read_secret, write_together};
 use crate::error::{Error, Result};
 use crate::integer::{Integer, Order};
+use crate::text::hex;
 
 /// Largest key file, in bytes: several times what the largest key needs.
 const LARGEST: usize = 64 << 10;
@@ -197,7 +198,7 @@ fn hs_digest(n: &Integer, hs: &Integer) -> String {
         hash.update((bytes.len() as u64).to_be_bytes());
         hash.update(bytes);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(hash.finalize())
 }
 
 fn push_public(text: &mut String, key: &PublicKey, proof: Option<&Proof>) {

@@ -1,6 +1,6 @@
 //! How images are protected in an experiment, and what is known against it.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::scheme::eivhe::{Draw, Encryption, Parameters, Published};
 use crate::text::named;
 

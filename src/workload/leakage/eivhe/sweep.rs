@@ -1,7 +1,6 @@
 //! What experiments vary: one size at a time, until learning on ciphertexts falls to chance.
 
 use super::setting::{Setting, Sizes};
-use crate::error::{Error, Result};
 use crate::text::named;
 
 named! {

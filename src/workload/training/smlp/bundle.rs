@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::description::Description;
 use crate::durable::{BULK, read, write_private, write_whole};
 use crate::error::{Error, Result};
+use crate::text::hex;
 use crate::workload::training::Spec;
 
 const MAGIC: &str = "cipherlane smlp v2\n";
@@ -90,7 +91,7 @@ impl Bundle {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
-        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(digest.finalize())
     }
 
     /// Reads a file of one kind.

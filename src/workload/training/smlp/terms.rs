@@ -8,6 +8,7 @@ use crate::durable::Charter;
 use crate::error::{Error, Result};
 use crate::scheme::paillier::{PublicKey, check_fingerprint};
 use crate::scheme::smlp::{Comparison, UserKey};
+use crate::text::hex;
 use crate::workload::training::{Protection, Spec, slot_bits};
 
 /// The form of the comparison of an encrypted spec.
@@ -78,12 +79,7 @@ pub fn terms(task: &Task<'_>, public: &PublicKey) -> Result<(Vec<u8>, u32)> {
     for bundle in std::iter::once(task.training).chain(task.queries) {
         bundle.parts.iter().for_each(|part| records.update(Sha256::digest(part)));
     }
-    let agreed = Agreed {
-        program: PROGRAM.into(),
-        key: public.fingerprint().into(),
-        spec: spec.to_string(),
-        records: records.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
-    };
+    let agreed = Agreed { program: PROGRAM.into(), key: public.fingerprint().into(), spec: spec.to_string(), records: hex(records.finalize()) };
     let terms = serde_json::to_vec(&agreed).map_err(|e| Error::Unsupported { subject: "a session".into(), feature: e.to_string() })?;
     // At most: all parameters, or every number of a batch bit by bit.
     let numbers = spec.network.parameters() + 64 * spec.batch * spec.network.as_slice().iter().sum::<usize>();
@@ -108,8 +104,7 @@ pub fn charter(task: &Task<'_>, public: &PublicKey, replayable: bool) -> Charter
 #[must_use]
 pub fn server_charter(public: &PublicKey, user: &UserKey) -> Charter {
     let pad: [u8; 32] = Sha256::new().chain_update(b"cipherlane smlp pad key v1").chain_update(user.bytes()).finalize().into();
-    let pad: String = pad.iter().map(|byte| format!("{byte:02x}")).collect();
-    Charter::new("smlp p2").with("program", PROGRAM).with("key", public.fingerprint()).with("pad-key", pad)
+    Charter::new("smlp p2").with("program", PROGRAM).with("key", public.fingerprint()).with("pad-key", hex(pad))
 }
 
 /// P2's part: accepts terms for its own key, and gives the training that they name.
