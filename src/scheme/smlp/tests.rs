@@ -6,6 +6,7 @@ use super::*;
 use crate::backend::{self, BackendId};
 use crate::channel::{Channel, Counted, Local, Responder};
 use crate::control::Control;
+use crate::error::{Error, Result};
 use crate::randomness::{Purpose, Tape};
 use crate::scheme::paillier::{Encryption, Rerandomisation, SecretKey, Tables};
 use crate::scheme::private_training::*;
