@@ -10,25 +10,12 @@
 //!           cleartext side                     arithmetic side              meets     drives     harness
 //! ```
 //!
-//! | room | what is in it | may import |
-//! |---|---|---|
-//! | [`error`], `text`, [`control`], [`durable`], [`description`], [`stopwatch`], [`record`], [`machine`], [`randomness`], [`statistics`], [`toml_file`] | the one error type; names and numbers as text; the handle that stops work and shows that it moves; files written whole, folders locked; what data is known by, and whether two sets go together; the only clock; rows and files of results, and the journal of a sweep; facts about the machine; random streams; medians, intervals and tests; mistakes in files that people write | `error`, `durable` |
-//! | [`dataset`], [`features`], [`model`], [`quantise`] | images; public feature maps; networks in f32, with and without activations, and their training; integers | each other to the left, `control`, `durable`, `description` |
-//! | [`plan`] | programs of products and the planners that write them | nothing |
-//! | [`integer`] | integers of any length | nothing |
-//! | [`limbs`], [`modulus`] | batches of integers; odd moduli | `integer`, `limbs` |
-//! | [`backend`] | what does the arithmetic: `reference` (textbook, the oracle), `gmp`, `ifma` (AVX-512), `gpu` (compute shaders, `shaders/`) | `plan`, `integer`, `limbs`, `modulus`, `machine`, `control`; `stopwatch` to keep dispatches short |
-//! | [`channel`] | the wire between two parties: requests and answers, counted; frames, sessions, TLS | `control`, `durable` |
-//! | [`scheme`] | how the data is protected: `clear`, `paillier`, `smlp` (two servers over Paillier), `eivhe`. Integers only: no floats, no clocks | `plan`, `integer`, `limbs`, `modulus`, `backend`, `randomness`, `channel`, `control`, `durable`, `description` |
-//! | [`attack`] | what is broken: keys of integer-vector encryption from public matrices and from pairs of message and ciphertext | `scheme`, `randomness`, `control` |
-//! | [`workload`] | what is computed: `inference`, `training` (and classification by what was trained); what ciphertexts give away to a learner and to an attack: `leakage` | all of the above but the harness |
-//! | [`conformance`] | the equivalence suite: backends against the oracle, schemes against exact integers | the arithmetic side, `scheme`, `control` |
-//! | [`sweep`] | grids of specs, the files that name them and those that come with the program; what a row will roughly cost | `workload` and what a spec is made of, `control`, `toml_file`, `durable` |
-//! | [`measure`], [`report`], [`plot`] | runs specs into records; derives tables, compares folders, reads quoted numbers and times of peers; draws figures | `measure` ← `workload`, `record`, `description`, `stopwatch`; `report` ← `record`, `statistics`, `description`; `plot` ← `report`; all ← `durable` |
-//! | [`paper`] | puts results together as a report in Markdown and LaTeX; holds claims against them | `record`, `report`, `toml_file`, `durable` |
-//! | [`cli`] | the only place that prints | these |
+//! # The rooms
 //!
-//! A test reads the `use crate::` lines and holds every file to this table.
+#![doc = include_str!("architecture.md")]
+//!
+//! Tests hold every file to this table, and to more: no two files import each other in a circle, a
+//! scheme is named in its own folder and in few other places, which only get fewer.
 //!
 //! # The narrow waist
 //!
