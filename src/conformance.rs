@@ -11,7 +11,7 @@ mod multi_modulus;
 
 use std::sync::Arc;
 
-use crate::backend::{self, Backend, BackendId, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
+use crate::backend::{self, Backend, BackendId, Digits, Exponents, Lookup, Resident, Secrecy, SquareResidues};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::integer::Integer;
@@ -55,7 +55,7 @@ pub fn suite(backend: &dyn Backend, effort: Effort, control: &Control, report: &
     let mut stream = Tape::replayable(2024).stream(Purpose::Sample, 0);
     for modulus in moduli(effort, &mut stream)? {
         let name = format!("{} bits{}{}", modulus.bits(), if modulus.root().is_some() { ", square" } else { "" }, shape(&modulus));
-        let pair = Pair { oracle: oracle.ring(modulus.clone())?, candidate: backend.ring(modulus.clone())?, name };
+        let pair = Pair { oracle: oracle.prepare(vec![modulus.clone()])?, candidate: backend.prepare(vec![modulus.clone()])?, name };
         for (what, check) in [
             ("products", products as fn(&Pair, Effort, &mut Stream) -> Result<usize>),
             ("chains", chains),
@@ -79,10 +79,10 @@ pub fn suite(backend: &dyn Backend, effort: Effort, control: &Control, report: &
     Ok(())
 }
 
-/// The same ring on both sides.
+/// The same arithmetic on both sides.
 struct Pair {
-    oracle: Arc<dyn Ring>,
-    candidate: Arc<dyn Ring>,
+    oracle: Arc<dyn SquareResidues>,
+    candidate: Arc<dyn SquareResidues>,
     name: String,
 }
 
@@ -95,10 +95,10 @@ impl Pair {
         Limbs::from_integers(values, self.modulus().width())
     }
 
-    /// Runs `work` on both rings over the same values and compares all bits.
-    fn same(&self, what: &str, values: &[Integer], work: &dyn Fn(&dyn Ring, Resident) -> Result<Resident>) -> Result<usize> {
+    /// Runs `work` on both joint over the same values and compares all bits.
+    fn same(&self, what: &str, values: &[Integer], work: &dyn Fn(&dyn SquareResidues, Resident) -> Result<Resident>) -> Result<usize> {
         let limbs = self.limbs(values)?;
-        let run = |ring: &dyn Ring| ring.upload(&limbs).and_then(|v| work(ring, v)).and_then(|r| ring.download(&r));
+        let run = |residues: &dyn SquareResidues| residues.upload(&limbs).and_then(|v| work(residues, v)).and_then(|r| residues.download(&r));
         compare(&format!("{what} ({})", self.name), &run(self.oracle.as_ref())?, &run(self.candidate.as_ref())?)
     }
 }
@@ -174,18 +174,18 @@ fn products(pair: &Pair, effort: Effort, stream: &mut Stream) -> Result<usize> {
     let values = operands(pair.modulus(), random, stream);
     let pairs: Vec<Integer> = values.iter().flat_map(|a| values.iter().flat_map(move |b| [a.clone(), b.clone()])).collect();
     let single = Program::single_product()?;
-    let mut cases = pair.same("a b", &pairs, &|ring, v| ring.run(&single, &v, None))?;
+    let mut cases = pair.same("a b", &pairs, &|residues, v| residues.run(&single, &v, None))?;
     for length in LENGTHS {
-        cases +=
-            pair.same("a b in a short batch", &pairs[pairs.len() - 2 * length.min(pairs.len() / 2)..], &|ring, v| ring.run(&single, &v, None))?;
+        cases += pair
+            .same("a b in a short batch", &pairs[pairs.len() - 2 * length.min(pairs.len() / 2)..], &|residues, v| residues.run(&single, &v, None))?;
     }
     if let Some(root) = pair.modulus().root() {
         for factor in [Integer::new(), Integer::from(1), Integer::from(root - 1u32), stream.bits(root.significant_bits() + 9)] {
-            cases += pair.same("1 + r f v", &values, &|ring, v| ring.one_plus(&ring.download(&v)?, &factor))?;
+            cases += pair.same("1 + r f v", &values, &|residues, v| residues.one_plus(&residues.download(&v)?, std::slice::from_ref(&factor)))?;
         }
     }
     let square = Program::new(1, vec![Op::Sqr { dst: 1, a: 0 }], vec![1], vec![1, 0], 0, 0)?;
-    Ok(cases + pair.same("a^2", &values, &|ring, v| ring.run(&square, &v, None))?)
+    Ok(cases + pair.same("a^2", &values, &|residues, v| residues.run(&square, &v, None))?)
 }
 
 /// Many operations in a row without a look at the result, in place and with recycled slots; one item alone and several together.
@@ -204,7 +204,7 @@ fn chains(pair: &Pair, effort: Effort, stream: &mut Stream) -> Result<usize> {
         let mut values = operands(pair.modulus(), 4 * items, stream);
         values.reverse();
         values.truncate(4 * items);
-        cases += pair.same("chain", &values, &|ring, v| ring.run(&program, &v, None))?;
+        cases += pair.same("chain", &values, &|residues, v| residues.run(&program, &v, None))?;
     }
     let weights: Vec<i32> = (0..3 * 24).map(|i| [0, 1, -1, 127, -128, 5, -77, 64][i % 8] * (1 - (i / 40) as i32 * 2)).collect();
     let weights = Weights::new(3, 24, weights)?;
@@ -212,7 +212,7 @@ fn chains(pair: &Pair, effort: Effort, stream: &mut Stream) -> Result<usize> {
         let plan = MatVec::plan(&weights, Some(method))?;
         for items in [1, 3] {
             let values: Vec<Integer> = (0..24 * items).map(|_| stream.below(pair.modulus().value())).collect();
-            cases += pair.same(method.name(), &values, &|ring, v| ring.run(&plan.program, &v, None))?;
+            cases += pair.same(method.name(), &values, &|residues, v| residues.run(&plan.program, &v, None))?;
         }
     }
     Ok(cases)
@@ -227,14 +227,14 @@ fn powers(pair: &Pair, effort: Effort, stream: &mut Stream) -> Result<usize> {
     let mut cases = 0;
     for secrecy in [Secrecy::Public, Secrecy::Secret] {
         for exponent in &exponents {
-            cases += pair.same("power", &bases, &|ring, v| ring.pow(&v, Exponents::Shared(exponent), secrecy))?;
+            cases += pair.same("power", &bases, &|residues, v| residues.pow(&v, Exponents::Shared(exponent), secrecy))?;
         }
         let each: Vec<Integer> = (0..bases.len()).map(|i| exponents[i % exponents.len()].clone()).collect();
-        cases += pair.same("powers with exponents of their own", &bases, &|ring, v| ring.pow(&v, Exponents::Each(&each), secrecy))?;
+        cases += pair.same("powers with exponents of their own", &bases, &|residues, v| residues.pow(&v, Exponents::Each(&each), secrecy))?;
     }
     for length in LENGTHS.iter().filter(|&&l| l <= bases.len()) {
-        cases +=
-            pair.same("powers in a short batch", &bases[..*length], &|ring, v| ring.pow(&v, Exponents::Shared(&exponents[4]), Secrecy::Public))?;
+        cases += pair
+            .same("powers in a short batch", &bases[..*length], &|residues, v| residues.pow(&v, Exponents::Shared(&exponents[4]), Secrecy::Public))?;
     }
     Ok(cases)
 }
@@ -257,7 +257,7 @@ fn tables(pair: &Pair, _effort: Effort, stream: &mut Stream) -> Result<usize> {
                 }
             })
             .collect();
-        cases += pair.same("table", &base, &|ring, v| ring.run(plan.build(), &v, None))?;
+        cases += pair.same("table", &base, &|residues, v| residues.run(plan.build(), &v, None))?;
         let units = loop {
             let base = [stream.below(m), Integer::from(1) % m, stream.below(m)];
             if base.iter().all(|value| Integer::from(value.gcd_ref(m)) == 1) {
@@ -266,11 +266,11 @@ fn tables(pair: &Pair, _effort: Effort, stream: &mut Stream) -> Result<usize> {
         };
         // A backend may prepare tables of units in another way than those with entries that have no inverse.
         for (base, prepared) in [(pair.limbs(&base)?, false), (pair.limbs(&base)?, true), (units, true)] {
-            cases += pair.same("times a power by table", &starts, &|ring, v| {
-                let entries = ring.run(plan.build(), &ring.upload(&base)?, None)?;
-                let table = if prepared { ring.table(entries)? } else { entries };
-                let digits = Digits::new(plan.windows(), digits.clone())?;
-                ring.run(plan.apply(), &v, Some(Lookup { table: &table, digits: &digits }))
+            cases += pair.same("times a power by table", &starts, &|residues, v| {
+                let entries = residues.run(plan.build(), &residues.upload(&base)?, None)?;
+                let table = if prepared { residues.table(entries)? } else { entries };
+                let digits = [Digits::new(plan.windows(), digits.clone())?];
+                residues.run(plan.apply(), &v, Some(Lookup { table: &table, digits: &digits }))
             })?;
         }
     }
@@ -282,7 +282,7 @@ fn inverses(pair: &Pair, _effort: Effort, stream: &mut Stream) -> Result<usize> 
     let units: Vec<Integer> = operands(pair.modulus(), 12, stream).into_iter().filter(|v| Integer::from(v.gcd_ref(m)) == 1).collect();
     let mut cases = 0;
     for length in LENGTHS.iter().filter(|&&l| l <= units.len()) {
-        cases += pair.same("inverse", &units[..*length], &|ring, v| ring.invert(&v))?;
+        cases += pair.same("inverse", &units[..*length], &|residues, v| residues.invert(&v))?;
     }
     // A value without an inverse must be named, wherever it stands.
     for position in [0, units.len() / 2, units.len()] {
@@ -305,21 +305,21 @@ fn inverses(pair: &Pair, _effort: Effort, stream: &mut Stream) -> Result<usize> 
 
 /// What must be refused: values that are not reduced, batches of another width, inputs that do not divide into items, negative exponents.
 fn refusals(pair: &Pair, _effort: Effort, _stream: &mut Stream) -> Result<usize> {
-    let ring = pair.candidate.as_ref();
+    let residues = pair.candidate.as_ref();
     let m = pair.modulus();
-    let one = ring.upload(&pair.limbs(&[Integer::from(1)])?)?;
+    let one = residues.upload(&pair.limbs(&[Integer::from(1)])?)?;
     let mut attempts: Vec<(&str, Result<Resident>)> = vec![
-        ("a value of modulus size", ring.upload(&pair.limbs(&[m.value().clone()])?)),
-        ("a batch of another width", ring.upload(&Limbs::zeros(1, m.width() + 1))),
-        ("half an item", ring.run(&Program::single_product()?, &one, None)),
-        ("a negative exponent", ring.pow(&one, Exponents::Shared(&Integer::from(-1)), Secrecy::Public)),
-        ("too few exponents", ring.pow(&one, Exponents::Each(&[]), Secrecy::Public)),
-        ("a table that is missing", ring.run(FixedBase::plan(4, 2)?.apply(), &one, None)),
-        ("a pick beyond the end", ring.gather(&[&one], &[(0, 1)])),
+        ("a value of modulus size", residues.upload(&pair.limbs(&[m.value().clone()])?)),
+        ("a batch of another width", residues.upload(&Limbs::zeros(1, m.width() + 1))),
+        ("half an item", residues.run(&Program::single_product()?, &one, None)),
+        ("a negative exponent", residues.pow(&one, Exponents::Shared(&Integer::from(-1)), Secrecy::Public)),
+        ("too few exponents", residues.pow(&one, Exponents::Each(&[]), Secrecy::Public)),
+        ("a table that is missing", residues.run(FixedBase::plan(4, 2)?.apply(), &one, None)),
+        ("a pick beyond the end", residues.gather(&[&one], &[(0, 1)])),
     ];
     let top = all_ones(64 * m.width() as u32);
     if top != *m.value() {
-        attempts.push(("all ones", ring.upload(&pair.limbs(&[top])?)));
+        attempts.push(("all ones", residues.upload(&pair.limbs(&[top])?)));
     }
     for (what, result) in &attempts {
         if result.is_ok() {
@@ -390,6 +390,7 @@ fn inference(backend: &dyn Backend, bits: u32, rounds: usize, control: &Control)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Residues;
 
     fn check(id: BackendId, effort: Effort) {
         let backend = match backend::open(id) {
@@ -433,7 +434,7 @@ mod tests {
     #[test]
     fn a_backend_that_errs_in_one_product_of_many_is_caught() {
         struct Faulty(Box<dyn Backend>);
-        struct FaultyRing(Arc<dyn Ring>);
+        struct FaultyResidues(Arc<dyn SquareResidues>);
         impl Backend for Faulty {
             fn id(&self) -> BackendId {
                 self.0.id()
@@ -441,29 +442,30 @@ mod tests {
             fn device(&self) -> backend::Device {
                 self.0.device()
             }
-            fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
-                Ok(Arc::new(FaultyRing(self.0.ring(modulus)?)))
+            fn prepare(&self, moduli: Vec<Modulus>) -> Result<Arc<dyn SquareResidues>> {
+                Ok(Arc::new(FaultyResidues(self.0.prepare(moduli)?)))
             }
         }
-        impl Ring for FaultyRing {
-            fn modulus(&self) -> &Modulus {
-                self.0.modulus()
+        impl SquareResidues for FaultyResidues {}
+        impl Residues for FaultyResidues {
+            fn moduli(&self) -> &[Modulus] {
+                self.0.moduli()
             }
-            fn upload(&self, values: &Limbs) -> Result<Resident> {
-                self.0.upload(values)
+            fn upload_each(&self, values: &[Limbs]) -> Result<Resident> {
+                self.0.upload_each(values)
             }
             fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident> {
                 let right = self.0.run(program, inputs, lookup)?;
                 if right.len() < 300 {
                     return Ok(right);
                 }
-                let mut limbs = self.0.download(&right)?;
+                let mut limbs = self.0.download_each(&right)?;
                 // One less in a single limb keeps the value reduced.
-                let middle = limbs.words().len() / 2;
-                if let Some(word) = limbs.words_mut()[middle..].iter_mut().find(|word| **word > 0) {
+                let middle = limbs[0].words().len() / 2;
+                if let Some(word) = limbs[0].words_mut()[middle..].iter_mut().find(|word| **word > 0) {
                     *word -= 1;
                 }
-                self.0.upload(&limbs)
+                self.0.upload_each(&limbs)
             }
             fn pow(&self, bases: &Resident, exponents: Exponents<'_>, secrecy: Secrecy) -> Result<Resident> {
                 self.0.pow(bases, exponents, secrecy)
@@ -474,8 +476,8 @@ mod tests {
             fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident> {
                 self.0.gather(sources, picks)
             }
-            fn download(&self, values: &Resident) -> Result<Limbs> {
-                self.0.download(values)
+            fn download_each(&self, values: &Resident) -> Result<Vec<Limbs>> {
+                self.0.download_each(values)
             }
         }
         let faulty = Faulty(backend::open(BackendId::Gmp).unwrap());

@@ -27,7 +27,7 @@
 //!
 //! | to add | write | touch | done when |
 //! |---|---|---|---|
-//! | a backend | `backend/<name>.rs` | a variant and an arm in `backend.rs` | `cipherlane verify --backend <name>` passes |
+//! | a backend | `backend/<name>.rs` | its line in `backend/registry.rs` | `cipherlane verify --backend <name>` passes |
 //! | a plan | a function in `plan/matvec.rs` or a file beside it | a variant of `Method` | the planner's tests and `verify` pass |
 //! | a scheme | `scheme/<name>.rs` | a variant in `scheme.rs`, an arm in `workload/inference.rs` | its results equal the integers in the clear |
 //! | a protection of training | an arithmetic (`scheme::private_training::Arithmetic`) | an arm of `training::Protection` and of `training::Bench` | its parameters equal the simulator's |

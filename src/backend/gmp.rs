@@ -12,7 +12,8 @@ use rug::integer::Order;
 use rug::ops::RemRounding;
 use rug::{Assign, Integer};
 
-use super::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_picks, check_reduced, items_of};
+use super::residues::{check_batches, check_picks, items_of};
+use super::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Residues, Secrecy, SquareResidues, side_by_side, squares};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::limbs::Limbs;
@@ -20,8 +21,13 @@ use crate::machine;
 use crate::modulus::{Modulus, wipe};
 use crate::plan::{Op, Operand, Program};
 
-/// The backend; its rings work under the control.
-pub(super) struct Gmp(pub(super) Control);
+/// The backend, whose work stops by its control.
+struct Gmp(Control);
+
+/// Opens everywhere.
+pub(super) fn open(control: &Control) -> Result<Box<dyn Backend>> {
+    Ok(Box::new(Gmp(control.clone())))
+}
 
 impl Backend for Gmp {
     fn id(&self) -> BackendId {
@@ -42,8 +48,9 @@ impl Backend for Gmp {
         }
     }
 
-    fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
-        Ok(Arc::new(GmpRing { modulus, control: self.0.clone() }))
+    fn prepare(&self, moduli: Vec<Modulus>) -> Result<Arc<dyn SquareResidues>> {
+        let one = |modulus: Modulus| Ok(GmpResidues { modulus, control: self.0.clone() });
+        side_by_side::prepare(self.id(), moduli, |_, moduli, parts| squares::join(moduli, parts), one)
     }
 }
 
@@ -55,9 +62,9 @@ struct Residue {
 }
 
 /// Residues of a batch; wiped when dropped.
-struct Residues(Vec<Residue>);
+struct Batch(Vec<Residue>);
 
-impl Drop for Residues {
+impl Drop for Batch {
     fn drop(&mut self) {
         for residue in &mut self.0 {
             wipe(&mut residue.low);
@@ -66,7 +73,7 @@ impl Drop for Residues {
     }
 }
 
-struct GmpRing {
+struct GmpResidues {
     modulus: Modulus,
     control: Control,
 }
@@ -94,14 +101,14 @@ impl Drop for Spare {
     }
 }
 
-impl GmpRing {
+impl GmpResidues {
     fn of<'a>(&self, values: &'a Resident) -> Result<&'a [Residue]> {
-        Ok(&values.storage::<Residues>(BackendId::Gmp)?.0)
+        Ok(&values.storage::<Batch>(BackendId::Gmp)?.0)
     }
 
     /// A batch of results, unless the work was stopped and they are unfinished.
     fn resident(&self, values: Vec<Residue>) -> Result<Resident> {
-        let values = Residues(values);
+        let values = Batch(values);
         self.control.check()?;
         Ok(Resident::new(values.0.len(), values))
     }
@@ -151,7 +158,7 @@ impl GmpRing {
         }
     }
 
-    /// `spare.result` = a^2, one half-size product cheaper than [`GmpRing::multiply`].
+    /// `spare.result` = a^2, one half-size product cheaper than [`GmpResidues::multiply`].
     fn square(&self, a: &Residue, spare: &mut Spare) {
         let Spare { result, product, quotient } = spare;
         product.assign(a.low.square_ref());
@@ -219,30 +226,32 @@ fn outputs_of(program: &Program, item: &Item<'_>, slots: &[Residue]) -> Vec<Resi
     program.outputs().iter().map(|&o| item.inputs.get(o as usize).unwrap_or_else(|| &slots[o as usize - item.inputs.len()]).clone()).collect()
 }
 
-fn scratch(program: &Program) -> Residues {
-    Residues(std::iter::repeat_with(Residue::default).take(program.slots()).collect())
+fn scratch(program: &Program) -> Batch {
+    Batch(std::iter::repeat_with(Residue::default).take(program.slots()).collect())
 }
 
-impl Ring for GmpRing {
-    fn modulus(&self) -> &Modulus {
-        &self.modulus
+impl SquareResidues for GmpResidues {}
+
+impl Residues for GmpResidues {
+    fn moduli(&self) -> &[Modulus] {
+        std::slice::from_ref(&self.modulus)
     }
 
-    fn upload(&self, values: &Limbs) -> Result<Resident> {
-        check_reduced(values, &self.modulus)?;
-        self.resident(values.to_integers().into_par_iter().map(|v| self.split(v)).collect())
+    fn upload_each(&self, values: &[Limbs]) -> Result<Resident> {
+        check_batches(self.moduli(), values)?;
+        self.resident(values[0].to_integers().into_par_iter().map(|v| self.split(v)).collect())
     }
 
     fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident> {
-        let items = items_of(program, inputs, lookup)?;
+        let items = items_of(program, inputs, lookup, self.moduli())?;
         let source = self.of(inputs)?;
-        let table = lookup.map(|l| self.of(l.table).map(|t| (t, l.digits))).transpose()?;
+        let table = lookup.map(|l| self.of(l.table).map(|t| (t, &l.digits[0]))).transpose()?;
         let item = |i: usize| Item {
             inputs: &source[i * program.inputs()..(i + 1) * program.inputs()],
             table: table.map(|(table, digits)| (table, digits.item(i), program.entries())),
         };
         let outputs: Vec<Vec<Residue>> = if items >= rayon::current_num_threads() {
-            let run = |(slots, spare): &mut (Residues, Spare), i: usize| {
+            let run = |(slots, spare): &mut (Batch, Spare), i: usize| {
                 self.run_in_order(program, &item(i), &mut slots.0, spare);
                 outputs_of(program, &item(i), &slots.0)
             };
@@ -260,10 +269,10 @@ impl Ring for GmpRing {
     }
 
     fn pow(&self, bases: &Resident, exponents: Exponents<'_>, secrecy: Secrecy) -> Result<Resident> {
-        exponents.check(bases.len())?;
+        exponents.check(bases.len(), 1)?;
         let modulus = self.modulus.value();
         let power = |(i, base): (usize, &Residue)| {
-            let (base, exponent) = (self.join(base), exponents.of(i));
+            let (base, exponent) = (self.join(base), exponents.of(0, i));
             self.split(match secrecy {
                 // mpz_powm_sec takes positive exponents only; that an exponent is 0 may show.
                 Secrecy::Secret if !exponent.is_zero() => Integer::from(base.secure_pow_mod_ref(exponent, modulus)),
@@ -271,7 +280,7 @@ impl Ring for GmpRing {
                 _ => base.pow_mod_ref(exponent, modulus).map(Integer::from).unwrap_or_default(),
             })
         };
-        let products = |i: usize| exponents.of(i).significant_bits() as usize;
+        let products = |i: usize| exponents.of(0, i).significant_bits() as usize;
         let heard = |(i, base): (usize, &Residue)| self.unless_stopped(products(i), || power((i, base)));
         self.resident(self.of(bases)?.par_iter().enumerate().map(heard).collect())
     }
@@ -294,7 +303,7 @@ impl Ring for GmpRing {
         self.resident(picks.iter().map(|&(source, index)| sources[source][index].clone()).collect())
     }
 
-    fn download(&self, values: &Resident) -> Result<Limbs> {
+    fn download_each(&self, values: &Resident) -> Result<Vec<Limbs>> {
         let width = self.modulus.width();
         let source = self.of(values)?;
         let mut batch = Limbs::zeros(source.len(), width);
@@ -302,6 +311,6 @@ impl Ring for GmpRing {
             let value = self.join(value);
             value.write_digits(&mut words[..value.significant_digits::<u64>()], Order::Lsf);
         }
-        Ok(batch)
+        Ok(vec![batch])
     }
 }

@@ -7,7 +7,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_picks, check_reduced, items_of};
+use super::residues::{check_batches, check_picks, items_of};
+use super::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Residues, Secrecy, SquareResidues, side_by_side, squares};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::integer::Integer;
@@ -16,8 +17,13 @@ use crate::machine;
 use crate::modulus::Modulus;
 use crate::plan::{Op, Operand, Program};
 
-/// The backend; its rings work under the control.
-pub(super) struct Reference(pub(super) Control);
+/// The backend, whose work stops by its control.
+struct Reference(Control);
+
+/// Opens everywhere.
+pub(super) fn open(control: &Control) -> Result<Box<dyn Backend>> {
+    Ok(Box::new(Reference(control.clone())))
+}
 
 impl Backend for Reference {
     fn id(&self) -> BackendId {
@@ -28,8 +34,9 @@ impl Backend for Reference {
         Device { name: machine::processor(), kind: DeviceKind::Cpu, detail: "plain Rust, 64-bit words, 1 thread".into() }
     }
 
-    fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
-        Ok(Arc::new(Textbook { words: modulus.words(), modulus, control: self.0.clone() }))
+    fn prepare(&self, moduli: Vec<Modulus>) -> Result<Arc<dyn SquareResidues>> {
+        let textbook = |modulus: Modulus| Ok(Textbook { words: modulus.words(), modulus, control: self.0.clone() });
+        side_by_side::prepare(self.id(), moduli, |_, moduli, parts| squares::join(moduli, parts), textbook)
     }
 }
 
@@ -59,18 +66,20 @@ impl Textbook {
     }
 }
 
-impl Ring for Textbook {
-    fn modulus(&self) -> &Modulus {
-        &self.modulus
+impl SquareResidues for Textbook {}
+
+impl Residues for Textbook {
+    fn moduli(&self) -> &[Modulus] {
+        std::slice::from_ref(&self.modulus)
     }
 
-    fn upload(&self, values: &Limbs) -> Result<Resident> {
-        check_reduced(values, &self.modulus)?;
-        Ok(Resident::new(values.len(), values.clone()))
+    fn upload_each(&self, values: &[Limbs]) -> Result<Resident> {
+        check_batches(self.moduli(), values)?;
+        Ok(Resident::new(values[0].len(), values[0].clone()))
     }
 
     fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident> {
-        let items = items_of(program, inputs, lookup)?;
+        let items = items_of(program, inputs, lookup, self.moduli())?;
         let source: &Limbs = inputs.storage(BackendId::Reference)?;
         let table: Option<&Limbs> = lookup.map(|l| l.table.storage(BackendId::Reference)).transpose()?;
         let width = self.words.len();
@@ -92,7 +101,7 @@ impl Ring for Textbook {
                         let (Some(table), Some(lookup)) = (table, lookup) else {
                             return Err(Error::Size { what: "tables", expected: 1, actual: 0 });
                         };
-                        let digit = lookup.digits.item(item)[window as usize] as usize;
+                        let digit = lookup.digits[0].item(item)[window as usize] as usize;
                         self.mul(&at(&slots, a), table.get(window as usize * program.entries() + digit))
                     }
                 };
@@ -106,9 +115,9 @@ impl Ring for Textbook {
     }
 
     fn pow(&self, bases: &Resident, exponents: Exponents<'_>, _secrecy: Secrecy) -> Result<Resident> {
-        exponents.check(bases.len())?;
+        exponents.check(bases.len(), 1)?;
         let source: &Limbs = bases.storage(BackendId::Reference)?;
-        let powers = source.iter().enumerate().map(|(i, base)| self.power(base, exponents.of(i)));
+        let powers = source.iter().enumerate().map(|(i, base)| self.power(base, exponents.of(0, i)));
         let output = powers.collect::<Result<Vec<_>>>()?.concat();
         Ok(Resident::new(bases.len(), Limbs::from_words(output, self.words.len())?))
     }
@@ -130,8 +139,8 @@ impl Ring for Textbook {
         Ok(Resident::new(picks.len(), Limbs::from_words(words, self.words.len())?))
     }
 
-    fn download(&self, values: &Resident) -> Result<Limbs> {
-        Ok(values.storage::<Limbs>(BackendId::Reference)?.clone())
+    fn download_each(&self, values: &Resident) -> Result<Vec<Limbs>> {
+        Ok(vec![values.storage::<Limbs>(BackendId::Reference)?.clone()])
     }
 }
 

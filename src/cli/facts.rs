@@ -133,10 +133,11 @@ pub(super) fn doctor(args: &DoctorArgs, json: bool) -> Result<bool> {
 /// Rates of all kernels, and the main job where a folder is named.
 fn rates(args: &DoctorArgs, json: bool) -> Result<bool> {
     let claim = args.out.as_deref().map(|dir| claim_results(Some(dir), "")).transpose()?;
-    let device = backend::open(BackendId::Gpu)?.device();
+    let gpu = backend::open_under(BackendId::Gpu, control())?;
+    let device = gpu.device();
     let mut rates: Vec<KernelRate> = Vec::new();
     let meter = Meter::start("measuring", 0, "kernels");
-    let facts = backend::kernel_rates(&args.key_bits, control(), &mut |rate| {
+    let facts = gpu.kernel_rates(&args.key_bits, &mut |rate| {
         rates.push(rate.clone());
         meter.set(&format!("{} bits, {}", rate.key_bits, rate.kernel), rates.len() as u64);
         check_stop()

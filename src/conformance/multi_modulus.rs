@@ -1,7 +1,9 @@
 //! Several moduli at once against one after the other.
 
+use std::ops::Range;
+
 use super::{Effort, all_ones, compare, operands};
-use crate::backend::{Backend, Digits, Exponents, Lookup, Lookups, Resident, Ring, Rings, Secrecy};
+use crate::backend::{Backend, Digits, Exponents, Lookup, Resident, Secrecy, SquareResidues};
 use crate::error::{Error, Result};
 use crate::integer::Integer;
 use crate::limbs::Limbs;
@@ -31,20 +33,19 @@ pub(super) fn families(effort: Effort, stream: &mut Stream) -> Result<Vec<Vec<Mo
     Ok(families)
 }
 
+/// A verb on the residues of all moduli, or of those in a range alone.
+type Work<'a> = &'a dyn Fn(&dyn SquareResidues, Range<usize>, Resident) -> Result<Resident>;
+
 /// Several moduli at once: every verb against the oracle's for each of them.
 pub(super) fn together(oracle: &dyn Backend, backend: &dyn Backend, moduli: &[Modulus], stream: &mut Stream) -> Result<usize> {
-    let oracles = moduli.iter().map(|modulus| oracle.ring(modulus.clone())).collect::<Result<Vec<_>>>()?;
-    let rings = backend.rings(moduli.to_vec())?;
+    let oracles = moduli.iter().map(|modulus| oracle.prepare(vec![modulus.clone()])).collect::<Result<Vec<_>>>()?;
+    let joint = backend.prepare(moduli.to_vec())?;
     let limbs = |values: &[Integer], modulus: &Modulus| Limbs::from_integers(values, modulus.width());
-    let same = |what: &str,
-                values: &[Limbs],
-                one: &dyn Fn(&dyn Ring, usize, Resident) -> Result<Resident>,
-                all: &dyn Fn(&dyn Rings, Resident) -> Result<Resident>|
-     -> Result<usize> {
-        let actual = rings.download(&all(rings.as_ref(), rings.upload(values)?)?)?;
+    let same = |what: &str, values: &[Limbs], work: Work<'_>| -> Result<usize> {
+        let actual = joint.download_each(&work(joint.as_ref(), 0..moduli.len(), joint.upload_each(values)?)?)?;
         let mut cases = 0;
-        for (number, (ring, values)) in oracles.iter().zip(values).enumerate() {
-            let expected = ring.download(&one(ring.as_ref(), number, ring.upload(values)?)?)?;
+        for (number, (one, values)) in oracles.iter().zip(values).enumerate() {
+            let expected = one.download(&work(one.as_ref(), number..number + 1, one.upload(values)?)?)?;
             cases += compare(&format!("{what}, modulus {number} of {}", moduli.len()), &expected, &actual[number])?;
         }
         Ok(cases)
@@ -60,6 +61,7 @@ pub(super) fn together(oracle: &dyn Backend, backend: &dyn Backend, moduli: &[Mo
     let plan = FixedBase::plan(20, 3)?;
     let exponents: Vec<Integer> = (0..moduli.len() as u32).map(|number| all_ones(70) - stream.bits(60) * number).collect();
     let factors: Vec<Integer> = moduli.iter().map(|modulus| stream.below(modulus.value())).collect();
+    let is_unit = |value: &Integer, modulus: &Modulus| Integer::from(value.gcd_ref(modulus.value())) == 1;
     let mut cases = 0;
     for items in [0, 1, 2, 9] {
         let values = moduli
@@ -71,54 +73,68 @@ pub(super) fn together(oracle: &dyn Backend, backend: &dyn Backend, moduli: &[Mo
                 limbs(&values, modulus)
             })
             .collect::<Result<Vec<_>>>()?;
-        cases += same("program", &values, &|ring, _, v| ring.run(&program, &v, None), &|rings, v| rings.run(&program, &v, None))?;
+        cases += same("program", &values, &|residues, _, v| residues.run(&program, &v, None))?;
+        let each: Vec<Integer> = (0..2 * items).map(|_| stream.bits(40)).collect();
         for secrecy in [Secrecy::Public, Secrecy::Secret] {
-            let one = |ring: &dyn Ring, number: usize, v: Resident| ring.pow(&v, Exponents::Shared(&exponents[number]), secrecy);
-            cases += same("power", &values, &one, &|rings, v| rings.pow(&v, &exponents, secrecy))?;
+            cases += same("power", &values, &|residues, which, v| residues.pow(&v, Exponents::OfModulus(&exponents[which]), secrecy))?;
+            cases += same("one power", &values, &|residues, _, v| residues.pow(&v, Exponents::Shared(&exponents[0]), secrecy))?;
+            cases += same("powers of their own", &values, &|residues, _, v| residues.pow(&v, Exponents::Each(&each), secrecy))?;
+        }
+        let units = values.iter().zip(moduli).map(|(values, modulus)| {
+            let unit = |value: Integer| if is_unit(&value, modulus) { value } else { Integer::from(1) };
+            limbs(&values.to_integers().into_iter().map(unit).collect::<Vec<_>>(), modulus)
+        });
+        let mut units = units.collect::<Result<Vec<_>>>()?;
+        cases += same("inverse", &units, &|residues, _, v| residues.invert(&v))?;
+        if let (Some(last), Some(modulus)) = (units.last_mut().filter(|last| !last.is_empty()), moduli.last()) {
+            let (at, width) = (last.len() - 1, last.width());
+            last.words_mut()[at * width..].fill(0);
+            let error = joint.upload_each(&units).and_then(|v| joint.invert(&v)).err();
+            if !matches!(error, Some(Error::NotInvertible { index, bits }) if (index, bits) == (at, modulus.bits())) {
+                let expected = format!("an error naming value {at} modulo {} bits", modulus.bits());
+                let actual = error.map_or_else(|| "a result".into(), |error| error.to_string());
+                return Err(Error::Disagreement { what: "inverse of 0 modulo the last modulus".into(), expected, actual });
+            }
+            cases += 1;
         }
         let picks: Vec<(usize, usize)> = (0..2 * items).rev().flat_map(|i| [(1, i), (0, i)]).collect();
-        cases += same("pick", &values, &|ring, _, v| ring.gather(&[&v, &v], &picks), &|rings, v| rings.gather(&[&v, &v], &picks))?;
+        cases += same("pick", &values, &|residues, _, v| residues.gather(&[&v, &v], &picks))?;
         if moduli.iter().all(|modulus| modulus.root().is_some()) {
             let messages: Vec<Integer> = (0..items).map(|_| stream.bits(100)).collect();
             let messages = Limbs::from_integers(&messages, 2)?;
-            let one = |ring: &dyn Ring, number: usize, _| ring.one_plus(&messages, &factors[number]);
-            cases += same("1 + r f v", &values, &one, &|rings, _| rings.one_plus(&messages, &factors))?;
+            cases += same("1 + r f v", &values, &|residues, which, _| residues.one_plus(&messages, &factors[which]))?;
         }
         let digits = moduli
             .iter()
             .map(|_| Digits::new(plan.windows(), (0..2 * items * plan.windows()).map(|_| stream.bits(3).to_u16().unwrap_or(0)).collect()));
         let digits = digits.collect::<Result<Vec<_>>>()?;
         let bases = moduli.iter().map(|modulus| {
-            let unit =
-                (0..).map(|_| stream.below(modulus.value())).find(|value| Integer::from(value.gcd_ref(modulus.value())) == 1).unwrap_or_default();
+            let unit = (0..).map(|_| stream.below(modulus.value())).find(|value| is_unit(value, modulus)).unwrap_or_default();
             limbs(&[unit, Integer::from(1), Integer::from(3) % modulus.value()], modulus)
         });
         let bases = bases.collect::<Result<Vec<_>>>()?;
-        let one = |ring: &dyn Ring, number: usize, v: Resident| {
-            let table = ring.run(plan.build(), &ring.upload(&bases[number])?, None)?;
-            ring.run(plan.apply(), &v, Some(Lookup { table: &table, digits: &digits[number] }))
-        };
-        let all = |rings: &dyn Rings, v: Resident| {
-            let table = rings.table(rings.run(plan.build(), &rings.upload(&bases)?, None)?)?;
-            rings.run(plan.apply(), &v, Some(Lookups { table: &table, digits: &digits }))
-        };
-        cases += same("times a power by table", &values, &one, &all)?;
-        if let ([_, other], [x, y], [ring, _]) = (moduli, &values[..], &oracles[..]) {
-            cases += compare("join", &ring.join(x, other, y)?, &rings.join(&values)?)?;
+        cases += same("times a power by table", &values, &|residues, which, v| {
+            let table = residues.table(residues.run(plan.build(), &residues.upload_each(&bases[which.clone()])?, None)?)?;
+            residues.run(plan.apply(), &v, Some(Lookup { table: &table, digits: &digits[which] }))
+        })?;
+        if moduli.len() == 2 {
+            cases += compare("join", &oracle.prepare(moduli.to_vec())?.join(&values)?, &joint.join(&values)?)?;
         }
     }
     let ones = moduli.iter().map(|modulus| limbs(&[Integer::from(1)], modulus)).collect::<Result<Vec<_>>>()?;
-    let one = rings.upload(&ones)?;
+    let one = joint.upload_each(&ones)?;
     let mut uneven = ones.clone();
     uneven[0] = Limbs::zeros(2, moduli[0].width());
     let attempts = [
-        ("a batch too few", rings.upload(&ones[1..]).is_err()),
-        ("batches of several lengths", moduli.len() == 1 || rings.upload(&uneven).is_err()),
-        ("an exponent too few", rings.pow(&one, &exponents[1..], Secrecy::Public).is_err()),
-        ("a negative exponent", rings.pow(&one, &vec![Integer::from(-1); moduli.len()], Secrecy::Public).is_err()),
-        ("a factor too many", rings.one_plus(&ones[0], &vec![Integer::new(); moduli.len() + 1]).is_err()),
-        ("half an item", rings.run(&program, &one, None).is_err()),
-        ("a pick beyond the end", rings.gather(&[&one], &[(0, 1)]).is_err()),
+        ("a batch too few", joint.upload_each(&ones[1..]).is_err()),
+        ("batches of several lengths", moduli.len() == 1 || joint.upload_each(&uneven).is_err()),
+        ("one batch of several", moduli.len() == 1 || (joint.upload(&ones[0]).is_err() && joint.download(&one).is_err())),
+        ("an exponent too few", joint.pow(&one, Exponents::OfModulus(&exponents[1..]), Secrecy::Public).is_err()),
+        ("a negative exponent", joint.pow(&one, Exponents::OfModulus(&vec![Integer::from(-1); moduli.len()]), Secrecy::Public).is_err()),
+        ("a factor too many", joint.one_plus(&ones[0], &vec![Integer::new(); moduli.len() + 1]).is_err()),
+        ("half an item", joint.run(&program, &one, None).is_err()),
+        ("a pick beyond the end", joint.gather(&[&one], &[(0, 1)]).is_err()),
+        ("a part too few", joint.join(&ones[1..]).is_err()),
     ];
     match attempts.iter().find(|(_, refused)| !refused) {
         Some((what, _)) => {
@@ -133,7 +149,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::backend::{self, BackendId};
+    use crate::backend::{self, BackendId, Residues};
     use crate::randomness::{Purpose, Tape};
 
     #[test]
@@ -143,9 +159,9 @@ mod tests {
             Exponents,
             Parts,
         }
-        /// A backend whose rings take exponents, or the parts of a join, in another order.
+        /// A backend that takes exponents, or the parts of a join, in another order.
         struct Swapping(Box<dyn Backend>, Swapped);
-        struct SwappingRings(Arc<dyn Rings>, Swapped);
+        struct SwappingResidues(Arc<dyn SquareResidues>, Swapped);
         impl Backend for Swapping {
             fn id(&self) -> BackendId {
                 self.0.id()
@@ -153,42 +169,39 @@ mod tests {
             fn device(&self) -> backend::Device {
                 self.0.device()
             }
-            fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
-                self.0.ring(modulus)
-            }
-            fn rings(&self, moduli: Vec<Modulus>) -> Result<Arc<dyn Rings>> {
-                Ok(Arc::new(SwappingRings(self.0.rings(moduli)?, self.1)))
+            fn prepare(&self, moduli: Vec<Modulus>) -> Result<Arc<dyn SquareResidues>> {
+                Ok(Arc::new(SwappingResidues(self.0.prepare(moduli)?, self.1)))
             }
         }
-        impl Rings for SwappingRings {
-            fn moduli(&self) -> Vec<&Modulus> {
+        impl Residues for SwappingResidues {
+            fn moduli(&self) -> &[Modulus] {
                 self.0.moduli()
             }
-            fn batch(&self) -> usize {
-                self.0.batch()
+            fn upload_each(&self, values: &[Limbs]) -> Result<Resident> {
+                self.0.upload_each(values)
             }
-            fn upload(&self, values: &[Limbs]) -> Result<Resident> {
-                self.0.upload(values)
+            fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident> {
+                self.0.run(program, inputs, lookup)
             }
-            fn one_plus(&self, values: &Limbs, factors: &[Integer]) -> Result<Resident> {
-                self.0.one_plus(values, factors)
-            }
-            fn run(&self, program: &Program, inputs: &Resident, lookups: Option<Lookups<'_>>) -> Result<Resident> {
-                self.0.run(program, inputs, lookups)
-            }
-            fn pow(&self, bases: &Resident, exponents: &[Integer], secrecy: Secrecy) -> Result<Resident> {
-                let mut exponents = exponents.to_vec();
+            fn pow(&self, bases: &Resident, exponents: Exponents<'_>, secrecy: Secrecy) -> Result<Resident> {
+                let Exponents::OfModulus(of_modulus) = exponents else { return self.0.pow(bases, exponents, secrecy) };
+                let mut of_modulus = of_modulus.to_vec();
                 if self.1 == Swapped::Exponents {
-                    exponents.reverse();
+                    of_modulus.reverse();
                 }
-                self.0.pow(bases, &exponents, secrecy)
+                self.0.pow(bases, Exponents::OfModulus(&of_modulus), secrecy)
+            }
+            fn invert(&self, values: &Resident) -> Result<Resident> {
+                self.0.invert(values)
             }
             fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident> {
                 self.0.gather(sources, picks)
             }
-            fn download(&self, values: &Resident) -> Result<Vec<Limbs>> {
-                self.0.download(values)
+            fn download_each(&self, values: &Resident) -> Result<Vec<Limbs>> {
+                self.0.download_each(values)
             }
+        }
+        impl SquareResidues for SwappingResidues {
             fn join(&self, parts: &[Limbs]) -> Result<Limbs> {
                 let mut parts = parts.to_vec();
                 if self.1 == Swapped::Parts {

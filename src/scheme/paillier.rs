@@ -97,7 +97,7 @@ impl Options {
 }
 
 impl Paillier {
-    /// Prepares both sides: tables, plan, rings.
+    /// Prepares both sides: tables, plan, squares.
     ///
     /// # Errors
     /// When the map does not fit the key's slots, the key is not fit for the encryption, or the backend cannot handle its moduli.
@@ -152,7 +152,7 @@ impl LinearInference for Paillier {
 
     fn prepare_query(&mut self, images: usize) -> Result<()> {
         let count = images.div_ceil(self.arrangement.images()) * self.arrangement.ciphertexts(&self.map);
-        self.query_pool = Some(self.encryptor.pool(self.evaluator.ring(), count, &self.tape, self.encrypted)?);
+        self.query_pool = Some(self.encryptor.pool(self.evaluator.squares(), count, &self.tape, self.encrypted)?);
         Ok(())
     }
 

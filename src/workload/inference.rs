@@ -551,17 +551,15 @@ const ISSUED_TIMES: usize = 7;
 
 /// The hardware's bound for the plan of an evaluator: how many of its products a second the multipliers of all threads of the pool could do if they did nothing
 /// else. The multiplications that the backend's own algorithm takes for the plan's mix of products and squares are issued, independent of each other, on all
-/// threads at once ([`crate::backend::Ring::issue`]). None where a backend does not know its multiplications.
+/// threads at once ([`crate::backend::Bound`]). None where a backend does not know its multiplications.
 ///
 /// Making randomisers, inverses and moving data are work of the evaluate stage, too, and not in it.
 fn bound(evaluator: &Evaluator) -> Option<f64> {
     let all = evaluator.counts();
     let parts = all.total().div_ceil(ISSUED_PRODUCTS).max(1);
     let counts = Counts { products: all.products / parts, squares: all.squares / parts, lookups: all.lookups / parts };
-    if counts.total() == 0 || !evaluator.issue(Counts::default()) {
-        return None;
-    }
-    let times = (0..ISSUED_TIMES).map(|_| Stopwatch::time(|| rayon::broadcast(|_| evaluator.issue(counts))).1.wall_ns);
+    let multipliers = evaluator.bound().filter(|_| counts.total() > 0)?;
+    let times = (0..ISSUED_TIMES).map(|_| Stopwatch::time(|| rayon::broadcast(|_| multipliers.saturate_multipliers(counts))).1.wall_ns);
     let least = times.min().filter(|&ns| ns > 0)?;
     Some((rayon::current_num_threads() * counts.total()) as f64 * 1e9 / least as f64)
 }

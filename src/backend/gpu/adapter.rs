@@ -9,11 +9,11 @@ use super::engine::{Check, Engine, Job, Picks, Rows};
 use super::generate::GROUP;
 use super::montgomery_form::MontgomeryForm;
 use super::multipliers::Multipliers;
-use super::residues::{GpuRing, GpuRings};
+use super::residues::GpuResidues;
 use super::shape::{Arithmetic, Communication, Shape, Variant};
 use super::steady_rate::{Rate, steady_rate};
 use super::{fma_selftest, limb_rate, unavailable};
-use crate::backend::{Backend, BackendId, Device, DeviceKind, KernelRate, Ring, Rings};
+use crate::backend::{Backend, BackendId, Device, DeviceKind, KernelRate, SquareResidues};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::integer::Integer;
@@ -33,10 +33,6 @@ static OPEN: Mutex<Option<Arc<Gpu>>> = Mutex::new(None);
 
 /// Opens the adapter that the environment names, or the best one; a device that was lost is opened again.
 pub(super) fn open(control: &Control) -> Result<Box<dyn Backend>> {
-    Ok(Box::new(open_handle(control)?))
-}
-
-fn open_handle(control: &Control) -> Result<Handle> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if variable(DISABLE).is_some_and(|value| value != "0") {
         return Err(unavailable(format!("{DISABLE} is set")));
@@ -50,7 +46,7 @@ fn open_handle(control: &Control) -> Result<Handle> {
             gpu
         }
     };
-    Ok(Handle { gpu, control: control.clone() })
+    Ok(Box::new(Handle { gpu, control: control.clone() }))
 }
 
 /// An open adapter and the kernels that may be used on it.
@@ -153,6 +149,46 @@ impl Gpu {
         let forms = moduli.into_iter().map(|modulus| MontgomeryForm::new(modulus, shape)).collect();
         Ok(Engine::new(Arc::clone(&self.context), forms, control.clone())?)
     }
+
+    /// Measures every kernel; see [`Backend::kernel_rates`].
+    fn kernel_rates(&self, key_bits: &[u32], control: &Control, report: &mut dyn FnMut(&KernelRate) -> Result<()>) -> Result<String> {
+        let adapter = &self.context.adapter;
+        let multipliers = Multipliers::of(&adapter.name).filter(|_| !adapter.is_software());
+        let mut issue: HashMap<Arithmetic, f64> = HashMap::new();
+        for &variant in &self.variants {
+            if let hash_map::Entry::Vacant(unknown) = issue.entry(variant.arithmetic) {
+                unknown.insert(limb_rate::limb_products_per_second(&self.context, variant, control)?);
+            }
+        }
+        for &bits in key_bits {
+            let modulus = Modulus::square((Integer::from(1) << bits) - 1u32)?;
+            let gmp_per_second = gmp_rate(&modulus);
+            let chosen = self.shape(&modulus, control)?;
+            let shapes = self.candidates(&modulus);
+            for (shape, rate) in shapes.iter().zip(self.rates(&modulus, &shapes, control)?) {
+                let bound = multipliers.and_then(|multipliers| multipliers.limb_products_per_second(shape.variant));
+                report(&KernelRate {
+                    key_bits: bits,
+                    kernel: shape.to_string(),
+                    products_per_second: rate.wall,
+                    device_per_second: rate.device,
+                    issue_per_second: issue.get(&shape.variant.arithmetic).copied().unwrap_or_default() / shape.limb_products() as f64,
+                    bound_per_second: bound.map(|rate| rate / shape.limb_products() as f64),
+                    gmp_per_second,
+                    chosen: *shape == chosen,
+                })?;
+            }
+        }
+        let lacking = |&variant: &Variant| (variant, adapter.lacks(variant));
+        let missing = Variant::ALL.iter().map(lacking).filter(|(_, lacking)| !lacking.is_empty());
+        let missing: String = missing.map(|(variant, lacking)| format!("\n{variant}: the adapter lacks {}", lacking.join(" and "))).collect();
+        let bound = match multipliers {
+            Some(multipliers) => format!("\nbound: {multipliers}, by published figures"),
+            None if adapter.is_software() => "\nbound: none, the processor computes".into(),
+            None => format!("\nbound: not known for {}", adapter.name),
+        };
+        Ok(self.detail() + &missing + &bound)
+    }
 }
 
 /// A kernel that is ready to be timed.
@@ -219,47 +255,6 @@ pub(super) fn variants(adapter: &Adapter, wanted: Option<&str>) -> Result<Vec<Va
     }
 }
 
-/// Measures every kernel; see [`crate::backend::kernel_rates`].
-pub(super) fn rates(key_bits: &[u32], control: &Control, report: &mut dyn FnMut(&KernelRate) -> Result<()>) -> Result<String> {
-    let Handle { gpu, .. } = open_handle(control)?;
-    let adapter = &gpu.context.adapter;
-    let multipliers = Multipliers::of(&adapter.name).filter(|_| !adapter.is_software());
-    let mut issue: HashMap<Arithmetic, f64> = HashMap::new();
-    for &variant in &gpu.variants {
-        if let hash_map::Entry::Vacant(unknown) = issue.entry(variant.arithmetic) {
-            unknown.insert(limb_rate::limb_products_per_second(&gpu.context, variant, control)?);
-        }
-    }
-    for &bits in key_bits {
-        let modulus = Modulus::square((Integer::from(1) << bits) - 1u32)?;
-        let gmp_per_second = gmp_rate(&modulus);
-        let chosen = gpu.shape(&modulus, control)?;
-        let shapes = gpu.candidates(&modulus);
-        for (shape, rate) in shapes.iter().zip(gpu.rates(&modulus, &shapes, control)?) {
-            let bound = multipliers.and_then(|multipliers| multipliers.limb_products_per_second(shape.variant));
-            report(&KernelRate {
-                key_bits: bits,
-                kernel: shape.to_string(),
-                products_per_second: rate.wall,
-                device_per_second: rate.device,
-                issue_per_second: issue.get(&shape.variant.arithmetic).copied().unwrap_or_default() / shape.limb_products() as f64,
-                bound_per_second: bound.map(|rate| rate / shape.limb_products() as f64),
-                gmp_per_second,
-                chosen: *shape == chosen,
-            })?;
-        }
-    }
-    let lacking = |&variant: &Variant| (variant, adapter.lacks(variant));
-    let missing = Variant::ALL.iter().map(lacking).filter(|(_, lacking)| !lacking.is_empty());
-    let missing: String = missing.map(|(variant, lacking)| format!("\n{variant}: the adapter lacks {}", lacking.join(" and "))).collect();
-    let bound = match multipliers {
-        Some(multipliers) => format!("\nbound: {multipliers}, by published figures"),
-        None if adapter.is_software() => "\nbound: none, the processor computes".into(),
-        None => format!("\nbound: not known for {}", adapter.name),
-    };
-    Ok(gpu.detail() + &missing + &bound)
-}
-
 /// Products per second of GMP's multiplication and remainder, one thread.
 pub(super) fn gmp_rate(modulus: &Modulus) -> f64 {
     let other = modulus.value() - Integer::from(3);
@@ -299,15 +294,15 @@ impl Backend for Handle {
         }
     }
 
-    fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
-        Ok(Arc::new(GpuRing::new(self.gpu.engine(vec![modulus], &self.control)?)))
-    }
-
-    fn rings(&self, moduli: Vec<Modulus>) -> Result<Arc<dyn Rings>> {
-        Ok(Arc::new(GpuRings::new(self.gpu.engine(moduli, &self.control)?)))
+    fn prepare(&self, moduli: Vec<Modulus>) -> Result<Arc<dyn SquareResidues>> {
+        Ok(Arc::new(GpuResidues::new(self.gpu.engine(moduli, &self.control)?)))
     }
 
     fn device_ns(&self) -> Option<u64> {
         self.gpu.context.device_ns()
+    }
+
+    fn kernel_rates(&self, key_bits: &[u32], report: &mut dyn FnMut(&KernelRate) -> Result<()>) -> Result<String> {
+        self.gpu.kernel_rates(key_bits, &self.control, report)
     }
 }

@@ -15,10 +15,10 @@ use super::generate::{Entry, GROUP, module};
 use super::mirror::{self, Memory};
 use super::montgomery_form::MontgomeryForm;
 use super::multipliers::Multipliers;
-use super::residues::{GpuRing, GpuRings};
+use super::residues::GpuResidues;
 use super::shape::{Arithmetic, Communication, MAX_LIMBS, ROOM_BITS, Shape, Variant};
 use super::spot_check::times;
-use crate::backend::{BackendId, Digits, Exponents, Lookup, Ring, Rings, Secrecy, open};
+use crate::backend::{BackendId, Digits, Exponents, Lookup, Residues, Secrecy, open};
 use crate::control::Control;
 use crate::error::Error;
 use crate::integer::Integer;
@@ -439,12 +439,13 @@ fn squares_by_their_own_body_give_the_same_bits() {
 fn squares_equal_the_oracle(context: &Arc<Context>, shape: Shape, n: Integer) {
     let modulus = Modulus::square(n).unwrap();
     let values = residues(&modulus, 11);
-    let ring = GpuRing::new(Engine::new(Arc::clone(context), vec![MontgomeryForm::new(modulus.clone(), shape)], Control::default()).unwrap());
-    let oracle = open(BackendId::Gmp).unwrap().ring(modulus).unwrap();
+    let arithmetic =
+        GpuResidues::new(Engine::new(Arc::clone(context), vec![MontgomeryForm::new(modulus.clone(), shape)], Control::default()).unwrap());
+    let oracle = open(BackendId::Gmp).unwrap().residues(vec![modulus]).unwrap();
     let ops = (0..40).map(|i: u32| if i % 4 == 3 { Op::Mul { dst: 1, a: 1, b: 0 } } else { Op::Sqr { dst: 1, a: i.min(1) } }).collect();
     let chain = Program::new(1, ops, (1..=40).collect(), vec![1], 0, 0).unwrap();
-    let run = |ring: &dyn Ring| ring.download(&ring.run(&chain, &ring.upload(&values).unwrap(), None).unwrap()).unwrap();
-    assert!(run(&ring) == run(oracle.as_ref()), "{shape}");
+    let run = |arithmetic: &dyn Residues| arithmetic.download(&arithmetic.run(&chain, &arithmetic.upload(&values).unwrap(), None).unwrap()).unwrap();
+    assert!(run(&arithmetic) == run(oracle.as_ref()), "{shape}");
 }
 
 #[test]
@@ -497,8 +498,8 @@ fn programs_are_cut_into_pieces_that_cover_them() {
     }
 }
 
-fn ring(gpu: &Gpu, modulus: &Modulus) -> GpuRing {
-    GpuRing::new(gpu.engine(vec![modulus.clone()], &Control::default()).unwrap())
+fn arithmetic(gpu: &Gpu, modulus: &Modulus) -> GpuResidues {
+    GpuResidues::new(gpu.engine(vec![modulus.clone()], &Control::default()).unwrap())
 }
 
 fn residues(modulus: &Modulus, count: usize) -> Limbs {
@@ -514,48 +515,48 @@ fn narrow_limits_give_the_same_bits() {
     let modulus = Modulus::square(all_ones(512)).unwrap();
     let values = residues(&modulus, 37);
     let plan = FixedBase::plan(12, 4).unwrap();
-    let digits = Digits::new(plan.windows(), (0..37 * plan.windows()).map(|i| (i * 7 % 16) as u16).collect()).unwrap();
-    let work = |ring: &dyn Ring| -> Vec<Limbs> {
-        let base = ring.upload(&Limbs::from_integers(&[3u32, 1, 5].map(Integer::from), modulus.width()).unwrap()).unwrap();
-        let table = ring.run(plan.build(), &base, None).unwrap();
-        let inputs = ring.upload(&values).unwrap();
-        let products = ring.run(plan.apply(), &inputs, Some(Lookup { table: &table, digits: &digits })).unwrap();
-        let powers = ring.pow(&products, Exponents::Shared(&Integer::from(0xdead_beefu32)), Secrecy::Secret).unwrap();
+    let digits = [Digits::new(plan.windows(), (0..37 * plan.windows()).map(|i| (i * 7 % 16) as u16).collect()).unwrap()];
+    let work = |arithmetic: &dyn Residues| -> Vec<Limbs> {
+        let base = arithmetic.upload(&Limbs::from_integers(&[3u32, 1, 5].map(Integer::from), modulus.width()).unwrap()).unwrap();
+        let table = arithmetic.run(plan.build(), &base, None).unwrap();
+        let inputs = arithmetic.upload(&values).unwrap();
+        let products = arithmetic.run(plan.apply(), &inputs, Some(Lookup { table: &table, digits: &digits })).unwrap();
+        let powers = arithmetic.pow(&products, Exponents::Shared(&Integer::from(0xdead_beefu32)), Secrecy::Secret).unwrap();
         let picks: Vec<(usize, usize)> = (0..37).rev().flat_map(|i| [(0, i), (1, 36 - i)]).collect();
-        let gathered = ring.gather(&[&products, &powers], &picks).unwrap();
-        [&table, &products, &powers, &gathered].map(|batch| ring.download(batch).unwrap()).into()
+        let gathered = arithmetic.gather(&[&products, &powers], &picks).unwrap();
+        [&table, &products, &powers, &gathered].map(|batch| arithmetic.download(batch).unwrap()).into()
     };
-    let expected = work(open(BackendId::Gmp).unwrap().ring(modulus.clone()).unwrap().as_ref());
-    assert!(work(&ring(&gpu, &modulus)) == expected);
+    let expected = work(open(BackendId::Gmp).unwrap().residues(vec![modulus.clone()]).unwrap().as_ref());
+    assert!(work(&arithmetic(&gpu, &modulus)) == expected);
     let limits = &mut Arc::get_mut(&mut gpu.context).unwrap().limits;
     // Nine rows in a binding, less for scratch; seven groups in a dimension; few iterations; chunks one after the other.
     (limits.binding_bytes, limits.scratch_bytes, limits.groups, limits.iterations, limits.in_flight) = (33 * 144 + 256, 2048, 3, Some(60), 2);
     limits.seconds = 1e-4;
-    let rows = work_without_large_table(&ring(&gpu, &modulus), &values);
+    let rows = work_without_large_table(&arithmetic(&gpu, &modulus), &values);
     assert_eq!(two_moduli(&gpu), two_moduli_by_gmp());
-    assert!(rows == work_without_large_table(open(BackendId::Gmp).unwrap().ring(modulus.clone()).unwrap().as_ref(), &values));
+    assert!(rows == work_without_large_table(open(BackendId::Gmp).unwrap().residues(vec![modulus.clone()]).unwrap().as_ref(), &values));
     // What no binding can hold is refused in one line.
-    let base = ring(&gpu, &modulus).upload(&Limbs::from_integers(&[3u32, 1, 5].map(Integer::from), modulus.width()).unwrap()).unwrap();
-    let error = ring(&gpu, &modulus).run(plan.build(), &base, None).err().unwrap();
+    let base = arithmetic(&gpu, &modulus).upload(&Limbs::from_integers(&[3u32, 1, 5].map(Integer::from), modulus.width()).unwrap()).unwrap();
+    let error = arithmetic(&gpu, &modulus).run(plan.build(), &base, None).err().unwrap();
     assert!(matches!(&error, Error::OutOfRange { what: "a buffer on the device", .. }), "{error}");
 }
 
-fn work_without_large_table(ring: &dyn Ring, values: &Limbs) -> Vec<Limbs> {
-    let inputs = ring.upload(values).unwrap();
-    let powers = ring.pow(&inputs, Exponents::Shared(&Integer::from(0x1_0001u32)), Secrecy::Public).unwrap();
+fn work_without_large_table(arithmetic: &dyn Residues, values: &Limbs) -> Vec<Limbs> {
+    let inputs = arithmetic.upload(values).unwrap();
+    let powers = arithmetic.pow(&inputs, Exponents::Shared(&Integer::from(0x1_0001u32)), Secrecy::Public).unwrap();
     let picks: Vec<(usize, usize)> = (0..values.len()).rev().flat_map(|i| [(0, i), (1, values.len() - 1 - i)]).collect();
-    let gathered = ring.gather(&[&inputs, &powers], &picks).unwrap();
-    [&inputs, &powers, &gathered].map(|batch| ring.download(batch).unwrap()).into()
+    let gathered = arithmetic.gather(&[&inputs, &powers], &picks).unwrap();
+    [&inputs, &powers, &gathered].map(|batch| arithmetic.download(batch).unwrap()).into()
 }
 
 /// Items of two moduli of which one is longer, in numbers that no limit divides.
-fn two_moduli_of(rings: &dyn Rings) -> Vec<Limbs> {
-    let values: Vec<Limbs> = rings.moduli().into_iter().map(|modulus| residues(modulus, 23)).collect();
-    let inputs = rings.upload(&values).unwrap();
-    let powers = rings.pow(&inputs, &[0x1_0001u32, 0xdead_beef].map(Integer::from), Secrecy::Secret).unwrap();
+fn two_moduli_of(joint: &dyn Residues) -> Vec<Limbs> {
+    let values: Vec<Limbs> = joint.moduli().into_iter().map(|modulus| residues(modulus, 23)).collect();
+    let inputs = joint.upload_each(&values).unwrap();
+    let powers = joint.pow(&inputs, Exponents::OfModulus(&[0x1_0001u32, 0xdead_beef].map(Integer::from)), Secrecy::Secret).unwrap();
     let picks: Vec<(usize, usize)> = (0..23).rev().flat_map(|i| [(0, i), (1, 22 - i)]).collect();
-    let products = rings.run(&Program::single_product().unwrap(), &rings.gather(&[&inputs, &powers], &picks).unwrap(), None).unwrap();
-    [&inputs, &powers, &products].iter().flat_map(|batch| rings.download(batch).unwrap()).collect()
+    let products = joint.run(&Program::single_product().unwrap(), &joint.gather(&[&inputs, &powers], &picks).unwrap(), None).unwrap();
+    [&inputs, &powers, &products].iter().flat_map(|batch| joint.download_each(batch).unwrap()).collect()
 }
 
 fn two_squares() -> Vec<Modulus> {
@@ -563,11 +564,11 @@ fn two_squares() -> Vec<Modulus> {
 }
 
 fn two_moduli(gpu: &Gpu) -> Vec<Limbs> {
-    two_moduli_of(&GpuRings::new(gpu.engine(two_squares(), &Control::default()).unwrap()))
+    two_moduli_of(&GpuResidues::new(gpu.engine(two_squares(), &Control::default()).unwrap()))
 }
 
 fn two_moduli_by_gmp() -> Vec<Limbs> {
-    two_moduli_of(open(BackendId::Gmp).unwrap().rings(two_squares()).unwrap().as_ref())
+    two_moduli_of(open(BackendId::Gmp).unwrap().residues(two_squares()).unwrap().as_ref())
 }
 
 #[test]
@@ -577,10 +578,10 @@ fn moduli_that_do_not_go_together_are_refused() {
     assert!(matches!(gpu.engine(mixed, &Control::default()), Err(Error::Unsupported { .. })));
     assert!(matches!(gpu.engine(Vec::new(), &Control::default()), Err(Error::Size { .. })));
     // A batch of two moduli is none of one of them.
-    let rings = GpuRings::new(gpu.engine(two_squares(), &Control::default()).unwrap());
-    let batch = rings.upload(&two_squares().iter().map(|modulus| residues(modulus, 2)).collect::<Vec<_>>()).unwrap();
+    let joint = GpuResidues::new(gpu.engine(two_squares(), &Control::default()).unwrap());
+    let batch = joint.upload_each(&two_squares().iter().map(|modulus| residues(modulus, 2)).collect::<Vec<_>>()).unwrap();
     assert_eq!(batch.len(), 2);
-    assert!(ring(gpu, &two_squares()[0]).download(&batch).is_err());
+    assert!(arithmetic(gpu, &two_squares()[0]).download(&batch).is_err());
 }
 
 /// One wrong result at any place of a chunk: found surely where all are compared, with the probability that is stated where products of them are.
@@ -588,8 +589,8 @@ fn moduli_that_do_not_go_together_are_refused() {
 fn one_wrong_result_is_found_wherever_it_is() {
     let Some(gpu) = gpu() else { return };
     let modulus = Modulus::square(all_ones(256)).unwrap();
-    let ring = ring(gpu, &modulus);
-    let plant = |row: usize, other: usize| *ring.engine().fault.lock().unwrap() = Some((row, other));
+    let arithmetic = arithmetic(gpu, &modulus);
+    let plant = |row: usize, other: usize| *arithmetic.engine().fault.lock().unwrap() = Some((row, other));
     let is_found = |result: Result<crate::backend::Resident, Error>| match result {
         Ok(_) => false,
         Err(Error::Disagreement { .. }) => true,
@@ -598,37 +599,37 @@ fn one_wrong_result_is_found_wherever_it_is() {
     // Both outputs of few items.
     let ops = vec![Op::Mul { dst: 2, a: 0, b: 1 }, Op::Sqr { dst: 3, a: 2 }];
     let program = Program::new(2, ops, vec![1, 2], vec![2, 3], 0, 0).unwrap();
-    let few = ring.upload(&residues(&modulus, 2 * 12)).unwrap();
+    let few = arithmetic.upload(&residues(&modulus, 2 * 12)).unwrap();
     for row in 0..24 {
         plant(row, (row + 1) % 24);
-        assert!(is_found(ring.run(&program, &few, None)), "{row}");
+        assert!(is_found(arithmetic.run(&program, &few, None)), "{row}");
     }
     // Many powers with one exponent: eight products of halves.
-    let many = ring.upload(&residues(&modulus, 300)).unwrap();
+    let many = arithmetic.upload(&residues(&modulus, 300)).unwrap();
     let exponent = all_ones(128);
     for row in (0..300).step_by(43).chain([299]) {
         plant(row, (row + 1) % 300);
-        assert!(is_found(ring.pow(&many, Exponents::Shared(&exponent), Secrecy::Public)), "{row}");
+        assert!(is_found(arithmetic.pow(&many, Exponents::Shared(&exponent), Secrecy::Public)), "{row}");
     }
-    assert!(!is_found(ring.pow(&many, Exponents::Shared(&exponent), Secrecy::Public)));
+    assert!(!is_found(arithmetic.pow(&many, Exponents::Shared(&exponent), Secrecy::Public)));
     // Many short programs: one product of a half, so every other fault. More than five standard deviations would be wrong.
     let single = Program::single_product().unwrap();
     let count = 1500;
-    let many = ring.upload(&residues(&modulus, 2 * count)).unwrap();
+    let many = arithmetic.upload(&residues(&modulus, 2 * count)).unwrap();
     let trials = 40;
     let found = (0..trials)
         .filter(|trial| {
             let row = trial * 37 % count;
             plant(row, (row + 1) % count);
-            is_found(ring.run(&single, &many, None))
+            is_found(arithmetic.run(&single, &many, None))
         })
         .count();
     assert!((5..=35).contains(&found), "{found} of {trials}");
-    assert!(!is_found(ring.run(&single, &many, None)));
+    assert!(!is_found(arithmetic.run(&single, &many, None)));
     // Exponents of their own: results here and there, and a batch of wrong ones does not get through.
     let each: Vec<Integer> = (0..300u32).map(|i| Integer::from(&exponent - i)).collect();
-    let bases = ring.upload(&residues(&modulus, 300)).unwrap();
-    assert!(!is_found(ring.pow(&bases, Exponents::Each(&each), Secrecy::Public)));
+    let bases = arithmetic.upload(&residues(&modulus, 300)).unwrap();
+    assert!(!is_found(arithmetic.pow(&bases, Exponents::Each(&each), Secrecy::Public)));
 }
 
 #[test]
@@ -655,10 +656,10 @@ fn time_of_the_device_is_a_union_of_intervals() {
     let Some(gpu) = gpu() else { return };
     let Some(before) = gpu.context.device_ns() else { return println!("skipped: {} has no clock", gpu.context.adapter.name) };
     let modulus = Modulus::square(all_ones(256)).unwrap();
-    let ring = ring(gpu, &modulus);
+    let arithmetic = arithmetic(gpu, &modulus);
     let (_, elapsed) = crate::stopwatch::Stopwatch::time(|| {
-        let values = ring.upload(&residues(&modulus, 40)).unwrap();
-        ring.pow(&values, Exponents::Shared(&all_ones(200)), Secrecy::Public).unwrap()
+        let values = arithmetic.upload(&residues(&modulus, 40)).unwrap();
+        arithmetic.pow(&values, Exponents::Shared(&all_ones(200)), Secrecy::Public).unwrap()
     });
     let passed = gpu.context.device_ns().unwrap() - before;
     // Other tests may be at work on the same device meanwhile.
@@ -675,19 +676,20 @@ fn long_programs_stay_below_the_limit_on_loops() {
     let ops: Vec<Op> = (0..14_000u32).map(|i| Op::Sqr { dst: 1, a: i.min(1) }).collect();
     let program = Program::new(1, ops, (1..=14_000).collect(), vec![1], 0, 0).unwrap();
     let values = residues(&modulus, 2);
-    let run = |ring: &dyn Ring| ring.download(&ring.run(&program, &ring.upload(&values).unwrap(), None).unwrap()).unwrap();
-    assert!(run(&ring(&gpu, &modulus)) == run(open(BackendId::Gmp).unwrap().ring(modulus.clone()).unwrap().as_ref()));
+    let run =
+        |arithmetic: &dyn Residues| arithmetic.download(&arithmetic.run(&program, &arithmetic.upload(&values).unwrap(), None).unwrap()).unwrap();
+    assert!(run(&arithmetic(&gpu, &modulus)) == run(open(BackendId::Gmp).unwrap().residues(vec![modulus.clone()]).unwrap().as_ref()));
 }
 
 #[test]
 fn a_device_that_computes_wrong_is_found_out() {
     let Some(gpu) = gpu() else { return };
     let modulus = Modulus::square(all_ones(256)).unwrap();
-    let good = ring(gpu, &modulus);
+    let good = arithmetic(gpu, &modulus);
     let values = residues(&modulus, 20);
     let batch = good.upload(&values).unwrap();
     let shape = *gpu.engine(vec![modulus.clone()], &Control::default()).unwrap().shape();
-    let faulty = GpuRing::new(Engine::with_fault(Arc::clone(&gpu.context), vec![MontgomeryForm::new(modulus, shape)]).unwrap());
+    let faulty = GpuResidues::new(Engine::with_fault(Arc::clone(&gpu.context), vec![MontgomeryForm::new(modulus, shape)]).unwrap());
     let is_caught = |what: &str, result: Result<(), Error>| assert!(matches!(result, Err(Error::Disagreement { .. })), "{what}: {result:?}");
     is_caught("upload", faulty.upload(&values).map(drop));
     is_caught("run", faulty.run(&Program::single_product().unwrap(), &batch, None).map(drop));
@@ -700,31 +702,31 @@ fn a_device_that_computes_wrong_is_found_out() {
 fn a_lost_device_is_an_error_and_is_opened_again() {
     let Some(gpu) = gpu_with(U64) else { return };
     let modulus = Modulus::square(all_ones(256)).unwrap();
-    let (ring, values) = (ring(&gpu, &modulus), residues(&modulus, 3));
-    let batch = ring.upload(&values).unwrap();
+    let (arithmetic, values) = (arithmetic(&gpu, &modulus), residues(&modulus, 3));
+    let batch = arithmetic.upload(&values).unwrap();
     gpu.context.lose();
-    for result in [ring.upload(&values).map(drop), ring.download(&batch).map(drop), ring.invert(&batch).map(drop)] {
+    for result in [arithmetic.upload(&values).map(drop), arithmetic.download(&batch).map(drop), arithmetic.invert(&batch).map(drop)] {
         let error = result.unwrap_err();
         assert!(matches!(&error, Error::DeviceFailed { .. }) && error.to_string().contains("lost") && !error.to_string().contains('\n'), "{error}");
     }
     let again = gpu_with(U64).unwrap();
-    assert_eq!(self::ring(&again, &modulus).upload(&values).unwrap().len(), 3);
+    assert_eq!(self::arithmetic(&again, &modulus).upload(&values).unwrap().len(), 3);
 }
 
 #[test]
 fn a_lack_of_memory_is_retried_once_in_smaller_chunks() {
     let Some(gpu) = gpu_with(U64) else { return };
     let modulus = Modulus::square(all_ones(256)).unwrap();
-    let (ring, values) = (ring(&gpu, &modulus), residues(&modulus, 8));
-    let batch = ring.upload(&values).unwrap();
+    let (arithmetic, values) = (arithmetic(&gpu, &modulus), residues(&modulus, 8));
+    let batch = arithmetic.upload(&values).unwrap();
     let single = Program::single_product().unwrap();
-    let expected = ring.download(&ring.run(&single, &batch, None).unwrap()).unwrap();
+    let expected = arithmetic.download(&arithmetic.run(&single, &batch, None).unwrap()).unwrap();
     // The scratch of the first chunk is not there, then there is enough.
     gpu.context.buffers_left.store(1, Ordering::SeqCst);
-    assert!(ring.download(&ring.run(&single, &batch, None).unwrap()).unwrap() == expected);
+    assert!(arithmetic.download(&arithmetic.run(&single, &batch, None).unwrap()).unwrap() == expected);
     // Where room for the results is missing, nothing smaller helps.
     gpu.context.buffers_left.store(0, Ordering::SeqCst);
-    let error = ring.gather(&[&batch], &[(0, 0)]).err().unwrap();
+    let error = arithmetic.gather(&[&batch], &[(0, 0)]).err().unwrap();
     assert!(matches!(&error, Error::DeviceFailed { problem, .. } if problem.contains("no memory")), "{error}");
 }
 

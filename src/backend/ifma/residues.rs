@@ -1,4 +1,4 @@
-//! The backend and its rings: conversions, inverses, and the verbs of [`Ring`].
+//! The backend and its arithmetic: conversions, inverses, and the verbs of [`Residues`].
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use super::montgomery_form::MontgomeryForm;
 use super::power::Powers;
 use super::runner::Job;
 use super::transpose::{gather, scatter};
-use crate::backend::{
-    Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident, Ring, Secrecy, check_parts, check_picks, check_reduced, items_of, root_of,
-};
+use crate::backend::residues::{check_batches, check_count, check_picks, items_of};
+use crate::backend::squares::{self, check_parts, root_of};
+use crate::backend::{Backend, BackendId, Bound, Device, DeviceKind, Exponents, Lookup, Resident, Residues, Secrecy, SquareResidues, side_by_side};
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::integer::Integer;
@@ -49,8 +49,9 @@ impl Backend for Ifma {
         }
     }
 
-    fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
-        Ok(Arc::new(IfmaRing { engine: Engine::new(MontgomeryForm::new(self.token, modulus)?, self.control.clone()) }))
+    fn prepare(&self, moduli: Vec<Modulus>) -> Result<Arc<dyn SquareResidues>> {
+        let one = |modulus: Modulus| Ok(IfmaResidues { engine: Engine::new(MontgomeryForm::new(self.token, modulus)?, self.control.clone()) });
+        side_by_side::prepare(self.id(), moduli, join, one)
     }
 }
 
@@ -86,11 +87,11 @@ fn put_words(lanes: &[Line], words: &mut [u64], width: usize) {
     }
 }
 
-struct IfmaRing {
+struct IfmaResidues {
     engine: Engine,
 }
 
-impl IfmaRing {
+impl IfmaResidues {
     fn form(&self) -> &MontgomeryForm {
         self.engine.form()
     }
@@ -106,7 +107,7 @@ impl IfmaRing {
         Ok(Resident::new(count, rows))
     }
 
-    /// A batch, if a ring of this modulus made it.
+    /// A batch, if arithmetic modulo the same number made it.
     fn storage<'a>(&self, values: &'a Resident) -> Result<&'a Rows> {
         let rows = values.storage::<Rows>(BackendId::Ifma)?;
         if rows.modulus != *self.form().modulus() {
@@ -219,47 +220,22 @@ impl IfmaRing {
     }
 }
 
-impl Ring for IfmaRing {
-    fn modulus(&self) -> &Modulus {
-        self.form().modulus()
+impl Residues for IfmaResidues {
+    fn moduli(&self) -> &[Modulus] {
+        std::slice::from_ref(self.form().modulus())
     }
 
-    fn upload(&self, values: &Limbs) -> Result<Resident> {
-        check_reduced(values, self.modulus())?;
-        self.resident(values.len(), self.enter(values))
-    }
-
-    fn one_plus(&self, values: &Limbs, factor: &Integer) -> Result<Resident> {
-        let (form, root) = (self.form(), root_of(self.modulus())?);
-        // The upper half is below R/4.
-        let most = 2 * form.size() * RADIX_BITS - 2;
-        if let Some(value) = values.iter().find(|value| significant_bits(value) > most) {
-            return Err(Error::OutOfRange {
-                what: "value of 1 + r v",
-                value: format!("{} bits", significant_bits(value)),
-                allowed: format!("at most {most} bits"),
-            });
-        }
-        let constants = form.one_plus_constants(root, factor);
-        let mut rows = self.zeros(values.len());
-        let row = form.lines();
-        self.engine.batches(&mut rows, LANES * row, |first, rows, Scratch { work, left, out, .. }| {
-            let count = rows.len() / row;
-            for lane in 0..count {
-                form.put(values.get(first * LANES + lane), lane, left);
-            }
-            form.one_plus(out, left, &constants, work);
-            scatter(form.token(), out, rows, &starts(row)[..count]);
-        });
-        self.resident(values.len(), rows)
+    fn upload_each(&self, values: &[Limbs]) -> Result<Resident> {
+        check_batches(self.moduli(), values)?;
+        self.resident(values[0].len(), self.enter(&values[0]))
     }
 
     fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident> {
-        let items = items_of(program, inputs, lookup)?;
+        let items = items_of(program, inputs, lookup, self.moduli())?;
         let (table, logs) = match lookup {
             Some(Lookup { table, digits }) => {
                 let table = self.storage(table)?;
-                (Some((&table.lines[..], digits)), table.logs)
+                (Some((&table.lines[..], &digits[0])), table.logs)
             }
             None => (None, false),
         };
@@ -278,17 +254,10 @@ impl Ring for IfmaRing {
     }
 
     fn pow(&self, bases: &Resident, exponents: Exponents<'_>, secrecy: Secrecy) -> Result<Resident> {
-        let exponents = match exponents {
-            Exponents::Shared(exponent) => std::slice::from_ref(exponent),
-            Exponents::Each(each) if each.len() == bases.len() => each,
-            Exponents::Each(each) => return Err(Error::Size { what: "exponents", expected: bases.len(), actual: each.len() }),
-        };
-        if exponents.iter().any(Integer::is_negative) {
-            return Err(Error::OutOfRange { what: "exponent", value: "negative".into(), allowed: "0 and above".into() });
-        }
+        exponents.check(bases.len(), 1)?;
         let rows = self.rows(bases)?;
         let mut results = self.zeros(bases.len());
-        self.engine.powers(rows, &Powers::new(exponents.iter(), secrecy), &mut results);
+        self.engine.powers(rows, &Powers::new(exponents.all().iter(), secrecy), &mut results);
         self.resident(bases.len(), results)
     }
 
@@ -343,31 +312,66 @@ impl Ring for IfmaRing {
         self.resident(picks.len(), lines)
     }
 
-    fn issue(&self, counts: Counts) -> bool {
+    fn bound(&self) -> Option<&dyn Bound> {
+        Some(self)
+    }
+
+    fn download_each(&self, values: &Resident) -> Result<Vec<Limbs>> {
+        Ok(vec![self.leave(self.rows(values)?)?])
+    }
+}
+
+impl Bound for IfmaResidues {
+    fn saturate_multipliers(&self, counts: Counts) {
         let [mul, sqr] = self.form().multiply_adds();
         multiply_adds(self.form().token(), (mul * (counts.products + counts.lookups) + sqr * counts.squares) / LANES);
-        true
     }
+}
 
-    fn download(&self, values: &Resident) -> Result<Limbs> {
-        self.leave(self.rows(values)?)
-    }
-
-    fn join(&self, own: &Limbs, other: &Modulus, others: &Limbs) -> Result<Limbs> {
-        check_parts([(own, self.modulus()), (others, other)])?;
-        let mut product = Integer::from(self.modulus().value() * other.value());
-        let join = Join::new(self.form().token(), [self.modulus().value(), other.value()], &product);
-        let width = words_for_bits(product.significant_bits());
-        wipe(&mut product);
-        let Some(join) = join else { return crate::backend::join([(own, self.modulus()), (others, other)]) };
-        let mut joined = Limbs::zeros(own.len(), width);
-        self.engine.batches(joined.words_mut(), LANES * width, |number, words, Scratch { lines, .. }| {
-            lines.resize(lines.len().max(join.room()), Line::default());
-            let first = number * LANES;
-            join.join((first..first + words.len() / width).map(|i| [own.get(i), others.get(i)]), &mut lines[..join.room()]);
-            put_words(&lines[..join.limbs()], words, width);
+impl SquareResidues for IfmaResidues {
+    fn one_plus(&self, values: &Limbs, factors: &[Integer]) -> Result<Resident> {
+        check_count("factors", 1, factors.len())?;
+        let (form, root) = (self.form(), root_of(self.modulus())?);
+        // The upper half is below R/4.
+        let most = 2 * form.size() * RADIX_BITS - 2;
+        if let Some(value) = values.iter().find(|value| significant_bits(value) > most) {
+            return Err(Error::OutOfRange {
+                what: "value of 1 + r v",
+                value: format!("{} bits", significant_bits(value)),
+                allowed: format!("at most {most} bits"),
+            });
+        }
+        let constants = form.one_plus_constants(root, &factors[0]);
+        let mut rows = self.zeros(values.len());
+        let row = form.lines();
+        self.engine.batches(&mut rows, LANES * row, |first, rows, Scratch { work, left, out, .. }| {
+            let count = rows.len() / row;
+            for lane in 0..count {
+                form.put(values.get(first * LANES + lane), lane, left);
+            }
+            form.one_plus(out, left, &constants, work);
+            scatter(form.token(), out, rows, &starts(row)[..count]);
         });
-        self.engine.control().check()?;
-        Ok(joined)
+        self.resident(values.len(), rows)
     }
+}
+
+/// [`SquareResidues::join`] in lanes, on the threads of the first modulus.
+fn join(each: &[IfmaResidues], moduli: &[Modulus], parts: &[Limbs]) -> Result<Limbs> {
+    let [(x, m), (y, other)] = check_parts(moduli, parts)?;
+    let engine = &each[0].engine;
+    let mut product = Integer::from(m.value() * other.value());
+    let join = Join::new(engine.form().token(), [m.value(), other.value()], &product);
+    let width = words_for_bits(product.significant_bits());
+    wipe(&mut product);
+    let Some(join) = join else { return squares::join(moduli, parts) };
+    let mut joined = Limbs::zeros(x.len(), width);
+    engine.batches(joined.words_mut(), LANES * width, |number, words, Scratch { lines, .. }| {
+        lines.resize(lines.len().max(join.room()), Line::default());
+        let first = number * LANES;
+        join.join((first..first + words.len() / width).map(|i| [x.get(i), y.get(i)]), &mut lines[..join.room()]);
+        put_words(&lines[..join.limbs()], words, width);
+    });
+    engine.control().check()?;
+    Ok(joined)
 }

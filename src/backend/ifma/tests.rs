@@ -8,7 +8,7 @@ use super::limb52::{from_limbs, to_limbs};
 use super::montgomery_form::MontgomeryForm;
 use super::residues::Ifma;
 use super::transpose::{gather, pick_vartime, scan, scatter};
-use crate::backend::{Backend, BackendId, Digits, Exponents, Lookup, Resident, Ring, Secrecy};
+use crate::backend::{Backend, BackendId, Digits, Exponents, Lookup, Resident, Secrecy, SquareResidues};
 use crate::control::Control;
 use crate::error::Error;
 use crate::integer::{Integer, Order};
@@ -88,21 +88,21 @@ fn roots(random: &mut Random, bits: u32) -> [Integer; 3] {
     [random.odd(bits), (Integer::from(1) << bits) - 1u32, (Integer::from(1) << (bits - 1)) + 1u32]
 }
 
-fn ring(token: Token, modulus: Modulus) -> Arc<dyn Ring> {
-    Ifma::new(token, Control::default()).ring(modulus).unwrap()
+fn residues(token: Token, modulus: Modulus) -> Arc<dyn SquareResidues> {
+    Ifma::new(token, Control::default()).prepare(vec![modulus]).unwrap()
 }
 
-/// Both rings of a number: modulo it, and modulo its square in base n.
-fn rings(token: Token, n: &Integer) -> [Arc<dyn Ring>; 2] {
-    [ring(token, Modulus::new(n.clone()).unwrap()), ring(token, Modulus::square(n.clone()).unwrap())]
+/// Arithmetic modulo a number, and modulo its square in base n.
+fn both(token: Token, n: &Integer) -> [Arc<dyn SquareResidues>; 2] {
+    [residues(token, Modulus::new(n.clone()).unwrap()), residues(token, Modulus::square(n.clone()).unwrap())]
 }
 
-fn upload(ring: &dyn Ring, values: &[Integer]) -> Resident {
-    ring.upload(&Limbs::from_integers(values, ring.modulus().width()).unwrap()).unwrap()
+fn upload(residues: &dyn SquareResidues, values: &[Integer]) -> Resident {
+    residues.upload(&Limbs::from_integers(values, residues.modulus().width()).unwrap()).unwrap()
 }
 
-fn download(ring: &dyn Ring, values: &Resident) -> Vec<Integer> {
-    ring.download(values).unwrap().to_integers()
+fn download(residues: &dyn SquareResidues, values: &Resident) -> Vec<Integer> {
+    residues.download(values).unwrap().to_integers()
 }
 
 /// The comparison that all tests use: the first place where two batches differ.
@@ -139,17 +139,17 @@ fn pair_program() -> Program {
     Program::new(2, ops, vec![3], vec![2, 3, 4], 0, 0).unwrap()
 }
 
-fn products_agree(ring: &dyn Ring, a: &[Integer], b: &[Integer], what: &str) {
-    let m = ring.modulus().value();
+fn products_agree(residues: &dyn SquareResidues, a: &[Integer], b: &[Integer], what: &str) {
+    let m = residues.modulus().value();
     let pairs: Vec<Integer> = a.iter().zip(b).flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
-    let result = ring.run(&pair_program(), &upload(ring, &pairs), None).unwrap();
+    let result = residues.run(&pair_program(), &upload(residues, &pairs), None).unwrap();
     let expected: Vec<Integer> = a
         .iter()
         .zip(b)
         .flat_map(|(a, b)| [Integer::from(a * b), Integer::from(a.square_ref()), Integer::from(b.square_ref())])
         .map(|v| v % m)
         .collect();
-    assert_same(&expected, &download(ring, &result), what);
+    assert_same(&expected, &download(residues, &result), what);
 }
 
 #[test]
@@ -158,10 +158,10 @@ fn products_and_squares_agree_with_gmp_at_the_edges() {
     let mut random = Random(1);
     for bits in [512, 520, 1024, 1036, 1536, 2048, 3072, 4096, 6144, 8192] {
         for n in roots(&mut random, bits) {
-            for ring in rings(token, &n) {
-                let values = operands(&mut random, ring.modulus(), 16);
+            for residues in both(token, &n) {
+                let values = operands(&mut random, residues.modulus(), 16);
                 let (a, b): (Vec<_>, Vec<_>) = values.iter().flat_map(|a| values.iter().map(move |b| (a.clone(), b.clone()))).unzip();
-                products_agree(&*ring, &a, &b, &format!("{bits} bits, {:?}", ring.modulus()));
+                products_agree(&*residues, &a, &b, &format!("{bits} bits, {:?}", residues.modulus()));
             }
         }
     }
@@ -172,9 +172,9 @@ fn small_moduli_work() {
     let token = token!();
     let mut random = Random(2);
     for n in [3u32, 5, 7, 15, 255, 65_537] {
-        for ring in rings(token, &Integer::from(n)) {
-            let values = operands(&mut random, ring.modulus(), 20);
-            products_agree(&*ring, &values, &values.iter().rev().cloned().collect::<Vec<_>>(), &n.to_string());
+        for residues in both(token, &Integer::from(n)) {
+            let values = operands(&mut random, residues.modulus(), 20);
+            products_agree(&*residues, &values, &values.iter().rev().cloned().collect::<Vec<_>>(), &n.to_string());
         }
     }
 }
@@ -297,20 +297,20 @@ fn all_batch_lengths_work() {
     let token = token!();
     let mut random = Random(4);
     let n = random.odd(1024);
-    for ring in rings(token, &n) {
-        let m = ring.modulus().value();
+    for residues in both(token, &n) {
+        let m = residues.modulus().value();
         for count in [0, 1, 7, 8, 9, 15, 16, 17, 70] {
             let values: Vec<Integer> = (0..count).map(|_| random.unit(m)).collect();
-            let batch = upload(&*ring, &values);
+            let batch = upload(&*residues, &values);
             assert_eq!((batch.len(), batch.is_empty()), (count, count == 0));
-            assert_same(&values, &download(&*ring, &batch), "round trip");
-            products_agree(&*ring, &values, &values, "products");
-            let inverses = ring.invert(&batch).unwrap();
+            assert_same(&values, &download(&*residues, &batch), "round trip");
+            products_agree(&*residues, &values, &values, "products");
+            let inverses = residues.invert(&batch).unwrap();
             let expected: Vec<Integer> = values.iter().map(|v| v.clone().invert(m).unwrap()).collect();
-            assert_same(&expected, &download(&*ring, &inverses), &format!("{count} inverses"));
-            let powers = ring.pow(&batch, Exponents::Shared(&Integer::from(11)), Secrecy::Public).unwrap();
+            assert_same(&expected, &download(&*residues, &inverses), &format!("{count} inverses"));
+            let powers = residues.pow(&batch, Exponents::Shared(&Integer::from(11)), Secrecy::Public).unwrap();
             let expected: Vec<Integer> = values.iter().map(|v| v.clone().pow_mod(&Integer::from(11), m).unwrap()).collect();
-            assert_same(&expected, &download(&*ring, &powers), &format!("{count} powers"));
+            assert_same(&expected, &download(&*residues, &powers), &format!("{count} powers"));
         }
     }
 }
@@ -368,9 +368,9 @@ fn programs_agree_with_gmp() {
     let token = token!();
     let mut random = Random(5);
     let n = random.odd(512);
-    for ring in rings(token, &n) {
-        let ring = &*ring;
-        let m = ring.modulus().value();
+    for residues in both(token, &n) {
+        let residues = &*residues;
+        let m = residues.modulus().value();
         for (inputs, levels, width, windows, entries) in
             [(1, 3, 1, 0, 0), (3, 5, 4, 2, 3), (4, 3, 13, 3, 16), (2, 6, 2, 1, 1), (5, 2, 200, 4, 8), (1, 0, 0, 0, 0)]
         {
@@ -381,18 +381,18 @@ fn programs_agree_with_gmp() {
                 let entry = |random: &mut Random| if items % 2 == 0 { random.residue(m) } else { random.unit(m) };
                 let table: Vec<Integer> = (0..windows * entries).map(|_| entry(&mut random)).collect();
                 let digits: Vec<u16> = (0..items * windows).map(|_| random.below(entries) as u16).collect();
-                let table_batch = upload(ring, &table);
-                let shape = (windows > 0).then(|| Digits::new(windows, digits.clone()).unwrap());
+                let table_batch = upload(residues, &table);
+                let shape = (windows > 0).then(|| [Digits::new(windows, digits.clone()).unwrap()]);
                 let expected: Vec<Integer> = (0..items)
                     .flat_map(|i| expected_run(&program, m, &values[i * inputs..(i + 1) * inputs], &table, &digits[i * windows..(i + 1) * windows]))
                     .collect();
                 let agrees = |table: &Resident, form: &str| {
                     let lookup = shape.as_ref().map(|digits| Lookup { table, digits });
-                    let result = ring.run(&program, &upload(ring, &values), lookup).unwrap();
-                    assert_same(&expected, &download(ring, &result), &format!("{items} items, {levels} levels of {width}, {form}"));
+                    let result = residues.run(&program, &upload(residues, &values), lookup).unwrap();
+                    assert_same(&expected, &download(residues, &result), &format!("{items} items, {levels} levels of {width}, {form}"));
                 };
                 agrees(&table_batch, "residues as they are");
-                agrees(&ring.table(table_batch).unwrap(), "table");
+                agrees(&residues.table(table_batch).unwrap(), "table");
             }
         }
     }
@@ -405,9 +405,9 @@ fn chains_of_lookups_agree_with_gmp() {
     let mut random = Random(13);
     for bits in [512, 516, 1024, 1036, 2048, 2076] {
         for n in roots(&mut random, bits) {
-            let ring = ring(token, Modulus::square(n.clone()).unwrap());
-            let (ring, m) = (&*ring, ring.modulus().value());
-            let longest = MontgomeryForm::new(token, ring.modulus().clone()).unwrap().longest_chain();
+            let residues = residues(token, Modulus::square(n.clone()).unwrap());
+            let (residues, m) = (&*residues, residues.modulus().value());
+            let longest = MontgomeryForm::new(token, residues.modulus().clone()).unwrap().longest_chain();
             assert!(longest >= 8, "{bits} bits: {longest}");
             for windows in [1, 2, 3, 8, 9, 33] {
                 let ops: Vec<Op> = (0..windows as u32)
@@ -418,21 +418,21 @@ fn chains_of_lookups_agree_with_gmp() {
                 let outputs = if windows == 3 { vec![1, 2] } else { vec![2 - windows as u32 % 2] };
                 let program = Program::new(1, ops, levels, outputs, windows, 4).unwrap();
                 let mut entries: Vec<Integer> =
-                    operands(&mut random, ring.modulus(), 0).into_iter().filter(|v| Integer::from(v.gcd_ref(m)) == 1).take(4 * windows).collect();
+                    operands(&mut random, residues.modulus(), 0).into_iter().filter(|v| Integer::from(v.gcd_ref(m)) == 1).take(4 * windows).collect();
                 entries.resize_with(4 * windows, || random.unit(m));
-                let table = ring.table(upload(ring, &entries)).unwrap();
-                let values = operands(&mut random, ring.modulus(), 0);
+                let table = residues.table(upload(residues, &entries)).unwrap();
+                let values = operands(&mut random, residues.modulus(), 0);
                 for items in [1, 7, 8, 9, values.len()] {
                     let digits: Vec<u16> = (0..items * windows).map(|_| random.below(4) as u16).collect();
-                    let shape = Digits::new(windows, digits.clone()).unwrap();
-                    let result = ring.run(&program, &upload(ring, &values[..items]), Some(Lookup { table: &table, digits: &shape })).unwrap();
+                    let shape = [Digits::new(windows, digits.clone()).unwrap()];
+                    let result = residues.run(&program, &upload(residues, &values[..items]), Some(Lookup { table: &table, digits: &shape })).unwrap();
                     let expected: Vec<Integer> = (0..items)
                         .flat_map(|i| expected_run(&program, m, &values[i..=i], &entries, &digits[i * windows..(i + 1) * windows]))
                         .collect();
-                    assert_same(&expected, &download(ring, &result), &format!("{bits} bits, {items} items, {windows} windows"));
+                    assert_same(&expected, &download(residues, &result), &format!("{bits} bits, {items} items, {windows} windows"));
                 }
             }
-            assert!(matches!(ring.download(&ring.table(upload(ring, &[Integer::from(2)])).unwrap()), Err(Error::Unsupported { .. })));
+            assert!(matches!(residues.download(&residues.table(upload(residues, &[Integer::from(2)])).unwrap()), Err(Error::Unsupported { .. })));
         }
     }
 }
@@ -441,32 +441,36 @@ fn chains_of_lookups_agree_with_gmp() {
 fn the_number_of_threads_changes_nothing() {
     let token = token!();
     let mut random = Random(6);
-    let ring = ring(token, Modulus::square(random.odd(512)).unwrap());
+    let residues = residues(token, Modulus::square(random.odd(512)).unwrap());
     let program = random_program(&mut random, 4, 4, 150, 0, 0);
     for items in [1, 5, 24] {
-        let values: Vec<Integer> = (0..items * 4).map(|_| random.residue(ring.modulus().value())).collect();
-        let inputs = upload(&*ring, &values);
+        let values: Vec<Integer> = (0..items * 4).map(|_| random.residue(residues.modulus().value())).collect();
+        let inputs = upload(&*residues, &values);
         let runs = [1, 2, 5].map(|threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| download(&*ring, &ring.run(&program, &inputs, None).unwrap()))
+            pool.install(|| download(&*residues, &residues.run(&program, &inputs, None).unwrap()))
         });
         assert_same(&runs[0], &runs[1], "1 and 2 threads");
         assert_same(&runs[0], &runs[2], "1 and 5 threads");
-        let expected: Vec<Integer> = values.chunks(4).flat_map(|v| expected_run(&program, ring.modulus().value(), v, &[], &[])).collect();
+        let expected: Vec<Integer> = values.chunks(4).flat_map(|v| expected_run(&program, residues.modulus().value(), v, &[], &[])).collect();
         assert_same(&expected, &runs[0], "rug");
     }
 }
 
-fn powers_agree(ring: &dyn Ring, bases: &[Integer], exponents: &[Integer], what: &str) {
-    let m = ring.modulus().value();
-    let batch = upload(ring, bases);
+fn powers_agree(residues: &dyn SquareResidues, bases: &[Integer], exponents: &[Integer], what: &str) {
+    let m = residues.modulus().value();
+    let batch = upload(residues, bases);
     for secrecy in [Secrecy::Public, Secrecy::Secret] {
         let each: Vec<Integer> = bases.iter().zip(exponents).map(|(b, e)| b.clone().pow_mod(e, m).unwrap()).collect();
-        assert_same(&each, &download(ring, &ring.pow(&batch, Exponents::Each(exponents), secrecy).unwrap()), &format!("{what}, each, {secrecy:?}"));
+        assert_same(
+            &each,
+            &download(residues, &residues.pow(&batch, Exponents::Each(exponents), secrecy).unwrap()),
+            &format!("{what}, each, {secrecy:?}"),
+        );
         let shared: Vec<Integer> = bases.iter().map(|b| b.clone().pow_mod(&exponents[0], m).unwrap()).collect();
         assert_same(
             &shared,
-            &download(ring, &ring.pow(&batch, Exponents::Shared(&exponents[0]), secrecy).unwrap()),
+            &download(residues, &residues.pow(&batch, Exponents::Shared(&exponents[0]), secrecy).unwrap()),
             &format!("{what}, shared, {secrecy:?}"),
         );
     }
@@ -478,15 +482,15 @@ fn powers_agree_with_gmp() {
     let mut random = Random(7);
     for bits in [512, 1024, 2048] {
         let n = random.odd(bits);
-        for ring in rings(token, &n) {
+        for residues in both(token, &n) {
             for exponent_bits in [0, 1, 2, 7, 53, 64, 65, 200, 512] {
-                let bases = operands(&mut random, ring.modulus(), 13);
+                let bases = operands(&mut random, residues.modulus(), 13);
                 let mut exponents: Vec<Integer> = bases.iter().map(|_| random.bits(exponent_bits)).collect();
                 // Short exponents next to long ones, zero next to base zero.
                 exponents[0] = Integer::new();
                 exponents.rotate_left(usize::from(exponent_bits > 2));
                 exponents[1] = (Integer::from(1) << exponent_bits) - 1u32;
-                powers_agree(&*ring, &bases, &exponents, &format!("{bits} bits, exponent {exponent_bits}"));
+                powers_agree(&*residues, &bases, &exponents, &format!("{bits} bits, exponent {exponent_bits}"));
             }
         }
     }
@@ -498,13 +502,13 @@ fn the_first_number_without_inverse_is_named() {
     let mut random = Random(8);
     let (p, q) = ((Integer::from(1) << 255u32) - 19u32, random.odd(257));
     let n = Integer::from(&p * &q);
-    for ring in rings(token, &n) {
+    for residues in both(token, &n) {
         let mut values: Vec<Integer> = (0..21).map(|_| random.unit(&n)).collect();
-        assert!(ring.invert(&upload(&*ring, &values)).is_ok());
+        assert!(residues.invert(&upload(&*residues, &values)).is_ok());
         values[17] = Integer::new();
         values[11] = Integer::from(&p * 5u32);
-        let error = ring.invert(&upload(&*ring, &values)).err().unwrap();
-        assert!(matches!(error, Error::NotInvertible { index: 11, bits } if bits == ring.modulus().bits()), "{error}");
+        let error = residues.invert(&upload(&*residues, &values)).err().unwrap();
+        assert!(matches!(error, Error::NotInvertible { index: 11, bits } if bits == residues.modulus().bits()), "{error}");
     }
 }
 
@@ -517,14 +521,18 @@ fn published_edge_vectors_hold() {
     let numbers = |list: &serde_json::Value, name: &str| list.as_array().unwrap().iter().map(|case| number(&case[name])).collect::<Vec<_>>();
     let (mut products, mut powers) = (0, 0);
     for group in file["groups"].as_array().unwrap() {
-        let ring = ring(token, Modulus::new(number(&group["modulus"])).unwrap());
+        let residues = residues(token, Modulus::new(number(&group["modulus"])).unwrap());
         let (a, b, ab) = (numbers(&group["mulmod"], "a"), numbers(&group["mulmod"], "b"), numbers(&group["mulmod"], "ab"));
         let pairs: Vec<Integer> = a.into_iter().zip(b).flat_map(|(a, b)| [a, b]).collect();
         let program = Program::new(2, vec![Op::Mul { dst: 2, a: 0, b: 1 }], vec![1], vec![2], 0, 0).unwrap();
-        assert_same(&ab, &download(&*ring, &ring.run(&program, &upload(&*ring, &pairs), None).unwrap()), &group["modulus_kind"].to_string());
+        assert_same(
+            &ab,
+            &download(&*residues, &residues.run(&program, &upload(&*residues, &pairs), None).unwrap()),
+            &group["modulus_kind"].to_string(),
+        );
         let (base, exponent, result) = (numbers(&group["powm"], "base"), numbers(&group["powm"], "exp"), numbers(&group["powm"], "res"));
-        let found = ring.pow(&upload(&*ring, &base), Exponents::Each(&exponent), Secrecy::Public).unwrap();
-        assert_same(&result, &download(&*ring, &found), &group["modulus_kind"].to_string());
+        let found = residues.pow(&upload(&*residues, &base), Exponents::Each(&exponent), Secrecy::Public).unwrap();
+        assert_same(&result, &download(&*residues, &found), &group["modulus_kind"].to_string());
         products += ab.len();
         powers += result.len();
     }
@@ -536,7 +544,7 @@ fn what_does_not_fit_is_refused() {
     let token = token!();
     let mut random = Random(9);
     let n = random.odd(512);
-    let [plain, square] = rings(token, &n);
+    let [plain, square] = both(token, &n);
     let width = plain.modulus().width();
     let batch = |value: &Integer, width: usize| Limbs::from_integers([value], width).unwrap();
     assert!(matches!(plain.upload(&batch(&n, width)), Err(Error::OutOfRange { .. })));
@@ -550,7 +558,7 @@ fn what_does_not_fit_is_refused() {
     assert!(matches!(plain.download(&Resident::new(1, 7u8)), Err(Error::Unsupported { .. })));
     assert!(matches!(plain.run(&pair_program(), &one, None), Err(Error::Size { .. })));
     let wide = (Integer::from(1) << 20_000u32) + 1u32;
-    assert!(matches!(Ifma::new(token, Control::default()).ring(Modulus::new(wide).unwrap()), Err(Error::Unsupported { .. })));
+    assert!(matches!(Ifma::new(token, Control::default()).prepare(vec![Modulus::new(wide).unwrap()]), Err(Error::Unsupported { .. })));
 }
 
 #[test]
@@ -633,7 +641,7 @@ fn joined_residues_agree_with_gmp() {
     for (p_bits, q_bits) in [(64, 64), (255, 256), (512, 500), (1024, 1024), (1040, 1024), (8400, 512)] {
         for (p, q) in roots(&mut random, p_bits).into_iter().zip(roots(&mut random, q_bits)) {
             let [m, other] = [p, q].map(|root| Modulus::square(root).unwrap());
-            let ring = ring(token, m.clone());
+            let residues = Ifma::new(token, Control::default()).prepare(vec![m.clone(), other.clone()]).unwrap();
             for count in [0, 1, 7, 8, 9, 70] {
                 let mut values = |modulus: &Modulus| -> Vec<Integer> {
                     let top = Integer::from(modulus.value() - 1u32);
@@ -651,12 +659,12 @@ fn joined_residues_agree_with_gmp() {
                 };
                 let (x, y) = (values(&m), values(&other));
                 let batch = |values: &[Integer], modulus: &Modulus| Limbs::from_integers(values, modulus.width()).unwrap();
-                let joined = ring.join(&batch(&x, &m), &other, &batch(&y, &other)).unwrap().to_integers();
+                let joined = residues.join(&[batch(&x, &m), batch(&y, &other)]).unwrap().to_integers();
                 let product = Integer::from(m.value() * other.value());
                 let expected: Vec<Integer> = x.iter().zip(&y).map(|(x, y)| (Integer::from(x * other.value()) + y * m.value()) % &product).collect();
                 assert_eq!(difference(&expected, &joined), None, "{p_bits} and {q_bits} bits, {count}");
             }
-            assert!(matches!(ring.join(&Limbs::zeros(2, m.width()), &other, &Limbs::zeros(1, other.width())), Err(Error::Size { .. })));
+            assert!(matches!(residues.join(&[Limbs::zeros(2, m.width()), Limbs::zeros(1, other.width())]), Err(Error::Size { .. })));
         }
     }
 }
@@ -696,15 +704,15 @@ fn a_million_products_and_a_hundred_thousand_powers_agree_with_gmp() {
     let mut random = Random(12);
     for bits in [512, 1024, 1536, 2048, 3072] {
         for n in roots(&mut random, bits) {
-            for ring in rings(token, &n) {
-                let m = ring.modulus().value();
+            for residues in both(token, &n) {
+                let m = residues.modulus().value();
                 for _ in 0..12 {
                     let mut draw = || (0..1000).map(|_| random.residue(m)).collect::<Vec<_>>();
-                    products_agree(&*ring, &draw(), &draw(), "long run");
+                    products_agree(&*residues, &draw(), &draw(), "long run");
                 }
                 let bases: Vec<Integer> = (0..900).map(|_| random.residue(m)).collect();
                 let exponents: Vec<Integer> = (0..900).map(|_| random.bits(24)).collect();
-                powers_agree(&*ring, &bases, &exponents, "long run");
+                powers_agree(&*residues, &bases, &exponents, "long run");
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::integer::Integer;
 use crate::limbs::{Limbs, words_for_bits};
 
-/// A batch of ciphertexts on the device of a ring, in the ring's form.
+/// A batch of ciphertexts on the device of a residues, in the residues's form.
 pub struct OnDevice<S: State> {
     pub(super) residues: Resident,
     state: PhantomData<S>,
@@ -63,7 +63,7 @@ pub struct Ciphertexts<S: State> {
 }
 
 impl<S: State> Ciphertexts<S> {
-    /// For this scheme: residues that a ring under `key` made.
+    /// For this scheme: residues that a residues under `key` made.
     pub(super) fn of(key: &PublicKey, values: Limbs) -> Self {
         Self { fingerprint: key.fingerprint().into(), values, state: PhantomData }
     }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::cipher::{Ciphertexts, State};
 use super::key::{Half, SecretKey};
-use crate::backend::{Backend, Exponents, Ring, Rings, Secrecy};
+use crate::backend::{Backend, Exponents, Residues, Secrecy};
 use crate::error::{Error, Result};
 use crate::integer::Integer;
 use crate::limbs::{Limbs, words_for_bits};
@@ -16,8 +16,8 @@ use crate::modulus::{Modulus, wipe};
 pub struct Decryptor {
     secret: SecretKey,
     /// Modulo p^2 and q^2.
-    rings: Arc<dyn Rings>,
-    verify: Option<Arc<dyn Ring>>,
+    halves: Arc<dyn Residues>,
+    verify: Option<Arc<dyn Residues>>,
 }
 
 impl Decryptor {
@@ -27,8 +27,8 @@ impl Decryptor {
     /// When the backend cannot handle the moduli.
     pub fn new(backend: &dyn Backend, secret: &SecretKey, verify: bool) -> Result<Self> {
         let moduli = secret.primes().into_iter().map(|prime| Modulus::square(prime.clone())).collect::<Result<_>>()?;
-        let verify = if verify { Some(backend.ring(secret.public().modulus()?)?) } else { None };
-        Ok(Self { secret: secret.clone(), rings: backend.rings(moduli)?, verify })
+        let verify = if verify { Some(backend.residues(vec![secret.public().modulus()?])?) } else { None };
+        Ok(Self { secret: secret.clone(), halves: backend.residues(moduli)?, verify })
     }
 
     /// The signed plaintexts, in (-n/2, n/2).
@@ -50,8 +50,8 @@ impl Decryptor {
         };
         let mut exponents = halves.each_ref().map(|half| Integer::from(half.prime - 1u32));
         // Both primes at once: a few ciphertexts fill the lanes of one thread, and few fill a GPU.
-        let bases = self.rings.upload(&halves.iter().map(reduced).collect::<Result<Vec<_>>>()?)?;
-        let powers = self.rings.pow(&bases, &exponents, Secrecy::Secret).and_then(|powers| self.rings.download(&powers));
+        let bases = self.halves.upload_each(&halves.iter().map(reduced).collect::<Result<Vec<_>>>()?)?;
+        let powers = self.halves.pow(&bases, Exponents::OfModulus(&exponents), Secrecy::Secret).and_then(|powers| self.halves.download_each(&powers));
         exponents.iter_mut().for_each(wipe);
         let powers = powers?;
         let message = |(half, powers): (&Half<'_>, &Limbs)| -> Result<Vec<Integer>> {
@@ -73,14 +73,14 @@ impl Decryptor {
         let (m_p, m_q) = (&parts[0], &parts[1]);
         let public = self.secret.public();
         let plain: Vec<Integer> = (0..values.len()).into_par_iter().map(|i| public.lift(self.secret.join_plaintext(&m_p[i], &m_q[i]))).collect();
-        if let Some(ring) = &self.verify {
-            self.verify(ring.as_ref(), &values, &plain)?;
+        if let Some(whole) = &self.verify {
+            self.verify(whole.as_ref(), &values, &plain)?;
         }
         Ok(plain)
     }
 
     /// c (1 - m n) is an n-th residue exactly if m is right: its power by lambda = lcm(p-1, q-1) modulo n^2 must be 1.
-    fn verify(&self, ring: &dyn Ring, values: &[Integer], plain: &[Integer]) -> Result<()> {
+    fn verify(&self, whole: &dyn Residues, values: &[Integer], plain: &[Integer]) -> Result<()> {
         let public = self.secret.public();
         let [p, q] = self.secret.primes();
         let lambda = Integer::from(p - 1u32).lcm(&Integer::from(q - 1u32));
@@ -92,8 +92,8 @@ impl Decryptor {
                 c * g_to_minus_m % public.n_squared()
             })
             .collect::<Vec<_>>();
-        let bases = ring.upload(&Limbs::from_integers(&residues, ring.modulus().width())?)?;
-        let powers = ring.download(&ring.pow(&bases, Exponents::Shared(&lambda), Secrecy::Secret)?)?;
+        let bases = whole.upload(&Limbs::from_integers(&residues, whole.modulus().width())?)?;
+        let powers = whole.download(&whole.pow(&bases, Exponents::Shared(&lambda), Secrecy::Secret)?)?;
         match powers.iter().position(|power| power[0] != 1 || power[1..].iter().any(|&w| w != 0)) {
             None => Ok(()),
             Some(index) => Err(Error::Decryption { index, reason: "the check without CRT does not confirm the plaintext".into() }),

@@ -32,7 +32,7 @@ use zeroize::Zeroize;
 use super::cipher::{Ciphertexts, Sendable};
 use super::key::{PublicKey, SecretKey, teichmueller};
 use super::sound::SoundKey;
-use crate::backend::{Backend, Digits, Exponents, Lookups, Resident, Ring, Rings, Secrecy};
+use crate::backend::{Backend, Digits, Exponents, Lookup, Resident, Secrecy, SquareResidues};
 use crate::error::{Error, Result};
 use crate::integer::{Integer, Order};
 use crate::limbs::{Limbs, words_for_bits};
@@ -121,7 +121,7 @@ pub struct Encryptor {
 
 enum Mode {
     Standard {
-        ring: Arc<dyn Ring>,
+        squares: Arc<dyn SquareResidues>,
         product: Program,
     },
     /// One power of a base, or one of each of many bases.
@@ -148,7 +148,7 @@ impl Drop for OwnerHalf {
 
 /// Powers of one base, modulo one number or of one for each of several.
 struct Table {
-    rings: Arc<dyn Rings>,
+    squares: Arc<dyn SquareResidues>,
     plan: FixedBase,
     table: Resident,
     exponent_bits: u32,
@@ -182,44 +182,44 @@ impl Tables {
 
 impl Table {
     /// `factors` times powers of one base each, for exponents of `exponent_bits`: a factor and a base for each modulus.
-    fn new(rings: Arc<dyn Rings>, bases: &[Integer], factors: &[Integer], exponent_bits: u32, tables: Tables) -> Result<Self> {
-        let moduli = rings.moduli();
+    fn new(squares: Arc<dyn SquareResidues>, bases: &[Integer], factors: &[Integer], exponent_bits: u32, tables: Tables) -> Result<Self> {
+        let moduli = squares.moduli();
         let width = moduli.iter().map(|modulus| modulus.width()).max().unwrap_or(1);
         let plan = FixedBase::plan(exponent_bits, tables.window_bits(exponent_bits, width))?;
         let one = Integer::from(1);
         let inputs =
-            bases.iter().zip(factors).zip(&moduli).map(|((base, factor), modulus)| Limbs::from_integers([base, &one, factor], modulus.width()));
-        let inputs = rings.upload(&inputs.collect::<Result<Vec<_>>>()?)?;
-        let table = rings.table(rings.run(plan.build(), &inputs, None)?)?;
-        Ok(Self { rings, plan, table, exponent_bits })
+            bases.iter().zip(factors).zip(moduli).map(|((base, factor), modulus)| Limbs::from_integers([base, &one, factor], modulus.width()));
+        let inputs = squares.upload_each(&inputs.collect::<Result<Vec<_>>>()?)?;
+        let table = squares.table(squares.run(plan.build(), &inputs, None)?)?;
+        Ok(Self { squares, plan, table, exponent_bits })
     }
 
-    /// Powers of uniform n-th residues, one for each window; the exponents together have `exponent_bits` or a little more. `rings`: modulo n^2 alone.
-    fn of_random_bases(rings: Arc<dyn Rings>, n: &Integer, exponent_bits: u32, tables: Tables, stream: &mut Stream) -> Result<Self> {
-        let width = rings.moduli().first().map_or(1, |modulus| modulus.width());
+    /// Powers of uniform n-th residues, one for each window; the exponents together have `exponent_bits` or a little more. `squares`: modulo n^2 alone.
+    fn of_random_bases(squares: Arc<dyn SquareResidues>, n: &Integer, exponent_bits: u32, tables: Tables, stream: &mut Stream) -> Result<Self> {
+        let width = squares.modulus().width();
         let window_bits = tables.window_bits(exponent_bits, width).min(8);
         let plan = FixedBase::plan_bases((exponent_bits.div_ceil(window_bits) as usize).next_multiple_of(PARTS), window_bits)?;
         let units: Vec<Integer> = (0..plan.windows()).map(|_| stream.unit(n)).collect();
-        let upload = |values: &[Integer]| rings.upload(&[Limbs::from_integers(values, width)?]);
-        let residues = rings.pow(&upload(&units)?, std::slice::from_ref(n), Secrecy::Public)?;
+        let upload = |values: &[Integer]| squares.upload(&Limbs::from_integers(values, width)?);
+        let residues = squares.pow(&upload(&units)?, Exponents::Shared(n), Secrecy::Public)?;
         let one = upload(&[Integer::from(1)])?;
         let picks: Vec<(usize, usize)> = (0..plan.windows()).map(|k| (0, k)).chain([(1, 0), (1, 0)]).collect();
-        let table = rings.table(rings.run(plan.build(), &rings.gather(&[&residues, &one], &picks)?, None)?)?;
-        Ok(Self { rings, exponent_bits: plan.windows() as u32 * window_bits, plan, table })
+        let table = squares.table(squares.run(plan.build(), &squares.gather(&[&residues, &one], &picks)?, None)?)?;
+        Ok(Self { squares, exponent_bits: plan.windows() as u32 * window_bits, plan, table })
     }
 
     /// start_i times the entries that item i's exponents pick, one for each modulus. Input: exponents below 2^exponent_bits.
     fn times_power(&self, starts: &Resident, exponents: &[Drawn]) -> Result<Resident> {
-        let moduli = self.rings.moduli().len();
+        let moduli = self.squares.moduli().len();
         let digits = (0..moduli).map(|which| self.digits(exponents.iter().map(|drawn| &drawn.0[which]))).collect::<Result<Vec<_>>>()?;
         let Some(parts) = self.plan.parts().filter(|_| starts.len() <= LANES) else {
-            return self.rings.run(self.plan.apply(), starts, Some(Lookups { table: &self.table, digits: &digits }));
+            return self.squares.run(self.plan.apply(), starts, Some(Lookup { table: &self.table, digits: &digits }));
         };
         // Few powers fill the lanes in parts. Part 0 begins with the start, the others with 1.
-        let one = self.rings.one_plus(&Limbs::zeros(1, 1), &vec![Integer::new(); moduli])?;
+        let one = self.squares.one_plus(&Limbs::zeros(1, 1), &vec![Integer::new(); moduli])?;
         let picks: Vec<(usize, usize)> =
             (0..starts.len()).flat_map(|i| std::iter::once((0, i)).chain(std::iter::repeat_n((1, 0), PARTS - 1))).collect();
-        let inputs = self.rings.gather(&[starts, &one], &picks)?;
+        let inputs = self.squares.gather(&[starts, &one], &picks)?;
         let bits = self.plan.window_bits();
         let of_parts = |digits: &Digits| {
             let part =
@@ -227,8 +227,8 @@ impl Table {
             Digits::new(self.plan.windows() / PARTS, (0..starts.len() * PARTS).flat_map(|item| part(item / PARTS, item % PARTS)).collect())
         };
         let part_digits = digits.iter().map(of_parts).collect::<Result<Vec<_>>>()?;
-        let products = self.rings.run(&parts.apply, &inputs, Some(Lookups { table: &self.table, digits: &part_digits }))?;
-        self.rings.run(&parts.join, &products, None)
+        let products = self.squares.run(&parts.apply, &inputs, Some(Lookup { table: &self.table, digits: &part_digits }))?;
+        self.squares.run(&parts.join, &products, None)
     }
 
     /// The digits of exponents, lowest window first.
@@ -256,7 +256,7 @@ impl Encryptor {
     /// # Errors
     /// When the backend cannot handle the modulus.
     pub fn standard(backend: &dyn Backend, public: &PublicKey, purpose: Purpose) -> Result<Self> {
-        let mode = Mode::Standard { ring: backend.ring(public.modulus()?)?, product: Program::single_product()? };
+        let mode = Mode::Standard { squares: backend.squares(vec![public.modulus()?])?, product: Program::single_product()? };
         Ok(Self { public: public.clone(), mode, purpose })
     }
 
@@ -274,8 +274,8 @@ impl Encryptor {
             subject: "a public key without hs".into(),
             feature: "djn encryption; use --encryption standard".into(),
         })?;
-        let rings = backend.rings(vec![public.modulus()?])?;
-        let table = Table::new(rings, std::slice::from_ref(base), &[Integer::from(1)], exponent_bits, tables)?;
+        let squares = backend.squares(vec![public.modulus()?])?;
+        let table = Table::new(squares, std::slice::from_ref(base), &[Integer::from(1)], exponent_bits, tables)?;
         Ok(Self { public: public.clone(), mode: Mode::Table(Box::new(table)), purpose })
     }
 
@@ -284,9 +284,9 @@ impl Encryptor {
     /// # Errors
     /// When the backend cannot handle the modulus.
     pub fn own_bases(backend: &dyn Backend, public: &SoundKey, tables: Tables, purpose: Purpose, tape: &Tape) -> Result<Self> {
-        let rings = backend.rings(vec![public.modulus()?])?;
+        let squares = backend.squares(vec![public.modulus()?])?;
         let mut stream = tape.stream(purpose, BASES_STREAM);
-        let table = Table::of_random_bases(rings, public.n(), public.bits() + 2 * STATISTICAL_BITS, tables, &mut stream)?;
+        let table = Table::of_random_bases(squares, public.n(), public.bits() + 2 * STATISTICAL_BITS, tables, &mut stream)?;
         Ok(Self { public: PublicKey::clone(public), mode: Mode::Table(Box::new(table)), purpose })
     }
 
@@ -303,7 +303,7 @@ impl Encryptor {
             cofactor: Integer::from(secret.public().n() / half.prime) % half.prime,
         });
         let exponent_bits = owned.iter().map(|half| half.order.significant_bits()).max().unwrap_or(0);
-        let table = Table::new(backend.rings(moduli)?, &bases, &secret.crt_factors()?, exponent_bits, tables.share(2))?;
+        let table = Table::new(backend.squares(moduli)?, &bases, &secret.crt_factors()?, exponent_bits, tables.share(2))?;
         let mode = Mode::Owner { table: Box::new(table), halves: Box::new(owned) };
         Ok(Self { public: secret.public().clone(), mode, purpose })
     }
@@ -331,7 +331,7 @@ impl Encryptor {
         match &self.mode {
             Mode::Standard { .. } => 0,
             Mode::Table(table) | Mode::Owner { table, .. } => {
-                table.rings.moduli().iter().map(|modulus| (table.table.len() * modulus.width() * 8) as u64).sum()
+                table.squares.moduli().iter().map(|modulus| (table.table.len() * modulus.width() * 8) as u64).sum()
             }
         }
     }
@@ -360,20 +360,20 @@ impl Encryptor {
         Ok(all)
     }
 
-    /// Makes the randomisers of `count` ciphertexts ahead, for a ring modulo n^2: those of streams `first..` of the tape, which then must not be used again.
+    /// Makes the randomisers of `count` ciphertexts ahead, for a squares modulo n^2: those of streams `first..` of the tape, which then must not be used again.
     ///
     /// # Errors
     /// When the backend fails.
-    pub fn pool(&self, ring: Arc<dyn Ring>, count: usize, tape: &Tape, first: u64) -> Result<Pool> {
+    pub fn pool(&self, squares: Arc<dyn SquareResidues>, count: usize, tape: &Tape, first: u64) -> Result<Pool> {
         let zeros = self.encrypt(&vec![Integer::new(); count], tape, first)?;
-        Ok(Pool { public: self.public.clone(), product: Program::single_product()?, zeros: ring.upload(zeros.values())?, ring })
+        Ok(Pool { public: self.public.clone(), product: Program::single_product()?, zeros: squares.upload(zeros.values())?, squares })
     }
 
     /// Ciphertexts of one call that keep the device busy, and whether it is none of the processor's.
     fn batch(&self) -> (usize, bool) {
         match &self.mode {
-            Mode::Standard { ring, .. } => (ring.batch(), ring.is_apart()),
-            Mode::Table(table) | Mode::Owner { table, .. } => (table.rings.batch(), table.rings.is_apart()),
+            Mode::Standard { squares, .. } => (squares.batch(), squares.is_offloaded()),
+            Mode::Table(table) | Mode::Owner { table, .. } => (table.squares.batch(), table.squares.is_offloaded()),
         }
     }
 
@@ -406,25 +406,25 @@ impl Encryptor {
     fn encrypt_drawn(&self, messages: &[Integer], draws: &[Drawn]) -> Result<Ciphertexts<Sendable>> {
         let public = &self.public;
         let messages = residues(public, messages)?;
-        let one = Integer::from(1);
+        let one = [Integer::from(1)];
         let values = match &self.mode {
-            Mode::Standard { ring, product } => {
-                let width = ring.modulus().width();
-                let r = ring.upload(&Limbs::from_integers(draws.iter().map(|drawn| &drawn.0[0]), width)?)?;
-                let randomisers = ring.pow(&r, Exponents::Shared(public.n()), Secrecy::Public)?;
-                let starts = ring.one_plus(&messages, &one)?;
-                let pairs = ring.gather(&[&starts, &randomisers], &interleaved(messages.len()))?;
-                ring.download(&ring.run(product, &pairs, None)?)?
+            Mode::Standard { squares, product } => {
+                let width = squares.modulus().width();
+                let r = squares.upload(&Limbs::from_integers(draws.iter().map(|drawn| &drawn.0[0]), width)?)?;
+                let randomisers = squares.pow(&r, Exponents::Shared(public.n()), Secrecy::Public)?;
+                let starts = squares.one_plus(&messages, &one)?;
+                let pairs = squares.gather(&[&starts, &randomisers], &interleaved(messages.len()))?;
+                squares.download(&squares.run(product, &pairs, None)?)?
             }
             Mode::Table(table) => {
-                let starts = table.rings.one_plus(&messages, &[one])?;
-                table.rings.download(&table.times_power(&starts, draws)?)?.swap_remove(0)
+                let starts = table.squares.one_plus(&messages, &one)?;
+                table.squares.download(&table.times_power(&starts, draws)?)?
             }
             Mode::Owner { table, halves } => {
                 let mut cofactors = halves.each_ref().map(|half| half.cofactor.clone());
-                let starts = table.rings.one_plus(&messages, &cofactors);
+                let starts = table.squares.one_plus(&messages, &cofactors);
                 cofactors.iter_mut().for_each(wipe);
-                table.rings.join(&table.rings.download(&table.times_power(&starts?, draws)?)?)?
+                table.squares.join(&table.squares.download_each(&table.times_power(&starts?, draws)?)?)?
             }
         };
         Ok(Ciphertexts::of(public, values))
@@ -434,7 +434,7 @@ impl Encryptor {
 /// Fresh encryptions of zero made ahead of their messages. Each serves one ciphertext: the pool is used up as a whole, by value.
 pub struct Pool {
     public: PublicKey,
-    ring: Arc<dyn Ring>,
+    squares: Arc<dyn SquareResidues>,
     product: Program,
     zeros: Resident,
 }
@@ -458,7 +458,7 @@ impl Pool {
     /// [`Error::Size`] for another number of messages, [`Error::OutOfRange`] for |m| >= n/2.
     pub fn encrypt(self, messages: &[Integer]) -> Result<Ciphertexts<Sendable>> {
         let public = self.public.clone();
-        Ok(Ciphertexts::of(&public, self.ring.clone().download(&self.encrypt_on_device(messages)?)?))
+        Ok(Ciphertexts::of(&public, self.squares.clone().download(&self.encrypt_on_device(messages)?)?))
     }
 
     /// As [`Self::encrypt`], leaving the ciphertexts with the backend.
@@ -466,9 +466,9 @@ impl Pool {
         if messages.len() != self.len() {
             return Err(Error::Size { what: "messages for a pool of randomisers", expected: self.len(), actual: messages.len() });
         }
-        let values = self.ring.one_plus(&residues(&self.public, messages)?, &Integer::from(1))?;
-        let pairs = self.ring.gather(&[&values, &self.zeros], &interleaved(self.len()))?;
-        self.ring.run(&self.product, &pairs, None)
+        let values = self.squares.one_plus(&residues(&self.public, messages)?, &[Integer::from(1)])?;
+        let pairs = self.squares.gather(&[&values, &self.zeros], &interleaved(self.len()))?;
+        self.squares.run(&self.product, &pairs, None)
     }
 }
 

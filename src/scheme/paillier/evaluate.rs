@@ -9,7 +9,7 @@ use super::encrypt::{Encryptor, Pool, interleaved};
 use super::layout::Arrangement;
 use super::single::Message;
 use super::sound::SoundKey;
-use crate::backend::{Backend, Resident, Ring};
+use crate::backend::{Backend, Bound, Resident, SquareResidues};
 use crate::error::{Error, Result};
 use crate::integer::Integer;
 use crate::limbs::Limbs;
@@ -21,7 +21,7 @@ use crate::scheme::LinearMap;
 /// A linear map ready to be applied to ciphertexts of one key and layout.
 pub struct Evaluator {
     public: SoundKey,
-    ring: Arc<dyn Ring>,
+    squares: Arc<dyn SquareResidues>,
     method: Method,
     /// Ciphertexts of an item.
     columns: usize,
@@ -56,10 +56,10 @@ impl Evaluator {
         let arrangement = arrangement.into();
         let parts = arrangement.plan(map, method)?;
         let rows: Vec<RowOutputs> = parts.iter().flat_map(|part| &part.rows).copied().collect();
-        let ring = backend.ring(public.modulus()?)?;
+        let squares = backend.squares(vec![public.modulus()?])?;
         Ok(Self {
-            one: ring.upload(&Limbs::from_integers(&[Integer::from(1)], ring.modulus().width())?)?,
-            ring,
+            one: squares.upload(&Limbs::from_integers(&[Integer::from(1)], squares.modulus().width())?)?,
+            squares,
             finish: finish_program(&rows)?,
             product: Program::single_product()?,
             randomiser,
@@ -72,8 +72,8 @@ impl Evaluator {
     }
 
     /// Arithmetic modulo n^2.
-    pub(super) fn ring(&self) -> Arc<dyn Ring> {
-        self.ring.clone()
+    pub(super) fn squares(&self) -> Arc<dyn SquareResidues> {
+        self.squares.clone()
     }
 
     /// How the product was planned.
@@ -100,10 +100,10 @@ impl Evaluator {
         })
     }
 
-    /// Issues the multiplications that `counts` costs modulo n^2 on one thread, and nothing else ([`Ring::issue`]). False where that is not known.
+    /// The multipliers of the backend, for its arithmetic modulo n^2, where it knows its multiplications.
     #[must_use]
-    pub fn issue(&self, counts: Counts) -> bool {
-        self.ring.issue(counts)
+    pub fn bound(&self) -> Option<&dyn Bound> {
+        self.squares.bound()
     }
 
     /// Brings ciphertexts to the device: whole items: one ciphertext for each input of the plan.
@@ -115,7 +115,7 @@ impl Evaluator {
         if !query.len().is_multiple_of(self.columns) {
             return Err(Error::Size { what: "ciphertexts of a query", expected: query.len().next_multiple_of(self.columns), actual: query.len() });
         }
-        Ok(OnDevice::of(self.ring.upload(query.values())?))
+        Ok(OnDevice::of(self.squares.upload(query.values())?))
     }
 
     /// prod_i c_i^(W_ji) for every item and row, without bias, masks and randomiser. Output: item after item, row after row (result after result where several
@@ -125,7 +125,7 @@ impl Evaluator {
     /// [`Error::InvalidCiphertext`] when a ciphertext is no unit.
     pub fn multiply(&self, query: &OnDevice<Sendable>) -> Result<OnDevice<Raw>> {
         let items = query.len() / self.columns;
-        let products = self.parts.par_iter().map(|part| self.ring.run(&part.program, &query.residues, None)).collect::<Result<Vec<_>>>()?;
+        let products = self.parts.par_iter().map(|part| self.squares.run(&part.program, &query.residues, None)).collect::<Result<Vec<_>>>()?;
         // Sources of what follows: the products of each part, the inverses, 1.
         let mut sources: Vec<&Resident> = products.iter().collect();
         let picks_of = |item: usize, output: fn(&RowOutputs) -> Option<usize>| {
@@ -136,7 +136,7 @@ impl Evaluator {
             self.parts.iter().enumerate().flat_map(of_part)
         };
         let negatives: Vec<(usize, usize)> = (0..items).flat_map(|item| picks_of(item, |row| row.negative)).collect();
-        let inverses = self.ring.invert(&self.ring.gather(&sources, &negatives)?).map_err(|e| match e {
+        let inverses = self.squares.invert(&self.squares.gather(&sources, &negatives)?).map_err(|e| match e {
             Error::NotInvertible { index, .. } => {
                 Error::InvalidCiphertext { index, reason: "a result shares a factor with n, so some ciphertext does".into() }
             }
@@ -152,7 +152,7 @@ impl Evaluator {
             })
             .collect();
         sources.extend([&inverses, &self.one]);
-        Ok(OnDevice::of(self.ring.run(&self.finish, &self.ring.gather(&sources, &picks)?, None)?))
+        Ok(OnDevice::of(self.squares.run(&self.finish, &self.squares.gather(&sources, &picks)?, None)?))
     }
 
     /// Multiplies fresh encryptions of the bias, with masks where slots hold more than rows, into raw results: result i takes randomness `first + i`. Only what
@@ -166,10 +166,10 @@ impl Evaluator {
             self.messages.iter().cycle().zip(streams).take(raw.len()).map(|(message, mut stream)| message.draw(&mut stream)).collect();
         let fresh = match pool {
             Some(pool) => pool.encrypt_on_device(&messages)?,
-            None => self.ring.upload(self.randomiser.encrypt(&messages, tape, first)?.values())?,
+            None => self.squares.upload(self.randomiser.encrypt(&messages, tape, first)?.values())?,
         };
-        let pairs = self.ring.gather(&[&raw.residues, &fresh], &interleaved(raw.len()))?;
-        Ok(OnDevice::of(self.ring.run(&self.product, &pairs, None)?))
+        let pairs = self.squares.gather(&[&raw.residues, &fresh], &interleaved(raw.len()))?;
+        Ok(OnDevice::of(self.squares.run(&self.product, &pairs, None)?))
     }
 
     /// The randomisers of `count` results, `first` and on, ahead of the query: for [`Self::add_bias`] with the same `first`.
@@ -177,7 +177,7 @@ impl Evaluator {
     /// # Errors
     /// When the backend fails.
     pub fn pool(&self, count: usize, tape: &Tape, first: u64) -> Result<Pool> {
-        self.randomiser.pool(self.ring.clone(), count, tape, first)
+        self.randomiser.pool(self.squares.clone(), count, tape, first)
     }
 
     /// Brings results back from the device.
@@ -185,7 +185,7 @@ impl Evaluator {
     /// # Errors
     /// When the backend fails.
     pub fn download<S: State>(&self, results: &OnDevice<S>) -> Result<Ciphertexts<S>> {
-        Ok(Ciphertexts::of(&self.public, self.ring.download(&results.residues)?))
+        Ok(Ciphertexts::of(&self.public, self.squares.download(&results.residues)?))
     }
 }
 

@@ -31,7 +31,7 @@ impl<C: Channel> Encrypted<C> {
         // Rows are classes from here on. One more bit is for differences.
         let bits = m.shape.bits + tie_bits;
         let packed = self.columns(m)?;
-        let scaled = self.powers.ring.pow(&packed, Exponents::Shared(&(Integer::from(1) << tie_bits)), Secrecy::Public)?;
+        let scaled = self.powers.squares.pow(&packed, Exponents::Shared(&(Integer::from(1) << tie_bits)), Secrecy::Public)?;
         let slots = self.slots;
         let constant = |value: usize| -> Vec<Integer> { slots.pack_rows(&vec![value; items], items) };
         let tie = |class: usize| (1usize << tie_bits) - 1 - class;
@@ -43,8 +43,8 @@ impl<C: Channel> Encrypted<C> {
         let picks: Vec<(usize, usize)> =
             (0..classes).flat_map(|place| orders.iter().enumerate().map(move |(g, order)| (0, order[place] * groups + g))).collect();
         let shape = Shape { rows: classes, cols: items, bits }.check()?;
-        let mut values = EncryptedMatrix::new(shape, self.powers.ring.gather(&[&values], &picks)?);
-        let mut columns = EncryptedMatrix::new(Shape { bits: tie_bits.max(1), ..shape }, self.powers.ring.gather(&[&columns], &picks)?);
+        let mut values = EncryptedMatrix::new(shape, self.powers.squares.gather(&[&values], &picks)?);
+        let mut columns = EncryptedMatrix::new(Shape { bits: tie_bits.max(1), ..shape }, self.powers.squares.gather(&[&columns], &picks)?);
         while values.shape.rows > 1 {
             let rows = values.shape.rows;
             let half = rows / 2;
@@ -68,7 +68,7 @@ impl<C: Channel> Encrypted<C> {
                 let rest = self.rows(from, &rest)?;
                 let shape = Shape { rows: winner.shape.rows + rest.shape.rows, ..winner.shape };
                 let picks: Vec<(usize, usize)> = (0..winner.rows.len()).map(|i| (0, i)).chain((0..rest.rows.len()).map(|i| (1, i))).collect();
-                Ok(EncryptedMatrix::new(shape, self.powers.ring.gather(&[&winner.rows, &rest.rows], &picks)?))
+                Ok(EncryptedMatrix::new(shape, self.powers.squares.gather(&[&winner.rows, &rest.rows], &picks)?))
             };
             (values, columns) = (join(winner, &values)?, join(column, &columns)?);
         }

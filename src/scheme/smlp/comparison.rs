@@ -159,11 +159,11 @@ impl<C: Channel> Encrypted<C> {
         // Bits of z where those of r are 0, their negatives where they are 1: xor without its constant 1.
         let low = |e: usize, bit: usize| masks[e] >> bit & 1 == 1;
         let ones: Vec<usize> = (0..entries * l).filter(|&at| low(at / l, at % l)).collect();
-        let negated = self.negated(&self.powers.ring.gather(&[&bits], &ones.iter().map(|&at| (0, at)).collect::<Vec<_>>())?)?;
+        let negated = self.negated(&self.powers.squares.gather(&[&bits], &ones.iter().map(|&at| (0, at)).collect::<Vec<_>>())?)?;
         let mut xor: Vec<(usize, usize)> = (0..entries * l).map(|at| (0, at)).collect();
         ones.iter().enumerate().for_each(|(index, &at)| xor[at] = (1, index));
         let picks: Vec<(usize, usize)> = (0..entries).flat_map(|e| (0..l).rev().map(move |i| e * l + i)).flat_map(|at| [(0, at), xor[at]]).collect();
-        let linear = self.powers.ring.run(&tests_program(l)?, &self.powers.ring.gather(&[&bits, &negated], &picks)?, None)?;
+        let linear = self.powers.squares.run(&tests_program(l)?, &self.powers.squares.gather(&[&bits, &negated], &picks)?, None)?;
 
         let coins = self.coins(entries);
         let mut stream = self.stream(Purpose::Masking);

@@ -95,12 +95,12 @@ impl<C: Channel> Encrypted<C> {
     /// # Errors
     /// When the slots do not fit the key or the backend cannot handle its modulus.
     pub fn new(backend: &dyn Backend, public: &SoundKey, options: Options, rounding: Tape, tape: Tape, channel: C) -> Result<Self> {
-        let ring = backend.ring(public.modulus()?)?;
-        let one = ring.upload(&Limbs::from_integers(&[Integer::from(1)], ring.modulus().width())?)?;
+        let squares = backend.squares(vec![public.modulus()?])?;
+        let one = squares.upload(&Limbs::from_integers(&[Integer::from(1)], squares.modulus().width())?)?;
         Ok(Self {
             slots: Slots::new(public.bits(), options.slot_bits)?,
             comparison: options.comparison,
-            powers: Powers::new(ring, one)?,
+            powers: Powers::new(squares, one)?,
             encryptor: options.rerandomisation.encryptor(backend, public, options.tables, &tape)?,
             rounding: Rounding::new(rounding),
             public: public.clone(),
@@ -169,7 +169,7 @@ impl<C: Channel> Encrypted<C> {
     /// # Errors
     /// When the backend fails.
     pub fn store(&self, m: &EncryptedMatrix) -> Result<Vec<u8>> {
-        let values = self.powers.ring.download(&m.rows)?;
+        let values = self.powers.squares.download(&m.rows)?;
         Ok(Writer::default().size(m.shape.rows)?.size(m.shape.cols)?.u32(m.shape.bits).u32(self.slots.bits).ciphertexts(&values).done())
     }
 
@@ -188,13 +188,13 @@ impl<C: Channel> Encrypted<C> {
         }
         let values = reader.ciphertexts(&self.public, rows * self.slots.groups(cols))?;
         reader.end()?;
-        Ok(EncryptedMatrix::new(shape, self.powers.ring.upload(values.values())?))
+        Ok(EncryptedMatrix::new(shape, self.powers.squares.upload(values.values())?))
     }
 
     fn make_zeros(&mut self, count: usize) -> Result<Resident> {
         let zeros = self.encryptor.encrypt(&vec![Integer::new(); count], &self.tape, self.made)?;
         self.made += count as u64;
-        self.powers.ring.upload(zeros.values())
+        self.powers.squares.upload(zeros.values())
     }
 
     fn take_zeros(&mut self, count: usize) -> Result<Resident> {
@@ -233,7 +233,7 @@ impl<C: Channel> Encrypted<C> {
         let mut residues = messages.iter().map(|m| self.public.residue(m)).collect::<Result<Vec<_>>>()?;
         let limbs = Limbs::from_integers(&residues, words_for_bits(self.public.bits()));
         residues.iter_mut().for_each(wipe);
-        self.powers.ring.one_plus(&limbs?, &Integer::from(1))
+        self.powers.squares.one_plus(&limbs?, &[Integer::from(1)])
     }
 
     /// Ciphertexts plus plaintexts, to keep.
@@ -244,7 +244,7 @@ impl<C: Channel> Encrypted<C> {
     /// Ciphertexts plus plaintexts with fresh randomness, to send.
     pub(super) fn fresh(&mut self, values: &Resident, messages: &[Integer]) -> Result<Limbs> {
         let zeros = self.take_zeros(messages.len())?;
-        self.powers.ring.download(&self.powers.multiply(&self.plus(values, messages)?, &zeros)?)
+        self.powers.squares.download(&self.powers.multiply(&self.plus(values, messages)?, &zeros)?)
     }
 
     /// Ciphertexts of slots with values below 2^width, after `messages` are added, laid into each other, with fresh randomness.
@@ -278,7 +278,7 @@ impl<C: Channel> Encrypted<C> {
         let mut reader = Reader::new(&answer);
         let values = reader.ciphertexts(&self.public, count)?;
         reader.end()?;
-        self.powers.ring.upload(values.values())
+        self.powers.squares.upload(values.values())
     }
 
     /// The matrix packed along its columns, from P2 where it is not there yet.
@@ -292,7 +292,7 @@ impl<C: Channel> Encrypted<C> {
 
     /// -m for every ciphertext.
     pub(super) fn negated(&self, values: &Resident) -> Result<Resident> {
-        self.powers.ring.invert(values).map_err(|e| match e {
+        self.powers.squares.invert(values).map_err(|e| match e {
             Error::NotInvertible { index, .. } => Error::InvalidCiphertext { index, reason: "shares a factor with n".into() },
             other => other,
         })
@@ -358,7 +358,7 @@ impl<C: Channel> Arithmetic for Encrypted<C> {
         let shape = m.shape.of_rows(indices)?;
         let groups = self.slots.groups(shape.cols);
         let picks: Vec<(usize, usize)> = indices.iter().flat_map(|row| (0..groups).map(move |g| (0, row * groups + g))).collect();
-        Ok(EncryptedMatrix::new(shape, self.powers.ring.gather(&[&m.rows], &picks)?))
+        Ok(EncryptedMatrix::new(shape, self.powers.squares.gather(&[&m.rows], &picks)?))
     }
 
     fn add(&mut self, a: &EncryptedMatrix, b: &EncryptedMatrix, bits: u32) -> Result<EncryptedMatrix> {
@@ -382,14 +382,14 @@ impl<C: Channel> Arithmetic for Encrypted<C> {
         let rows = 0..m.shape.rows;
         // The constant goes to a free slot of the last ciphertext of each row, or to one of its own.
         let rows = if groups == before {
-            let last = self.powers.ring.gather(&[&m.rows], &rows.clone().map(|row| (0, (row + 1) * groups - 1)).collect::<Vec<_>>())?;
-            let last = self.powers.multiply(&last, &self.powers.ring.gather(&[&constant], &vec![(0, 0); m.shape.rows])?)?;
+            let last = self.powers.squares.gather(&[&m.rows], &rows.clone().map(|row| (0, (row + 1) * groups - 1)).collect::<Vec<_>>())?;
+            let last = self.powers.multiply(&last, &self.powers.squares.gather(&[&constant], &vec![(0, 0); m.shape.rows])?)?;
             let picks: Vec<(usize, usize)> =
                 rows.flat_map(|row| (0..groups).map(move |g| if g + 1 == groups { (1, row) } else { (0, row * groups + g) })).collect();
-            self.powers.ring.gather(&[&m.rows, &last], &picks)?
+            self.powers.squares.gather(&[&m.rows, &last], &picks)?
         } else {
             let picks: Vec<(usize, usize)> = rows.flat_map(|row| (0..before).map(move |g| (0, row * before + g)).chain([(1, 0)])).collect();
-            self.powers.ring.gather(&[&m.rows, &constant], &picks)?
+            self.powers.squares.gather(&[&m.rows, &constant], &picks)?
         };
         Ok(EncryptedMatrix::new(shape, rows))
     }

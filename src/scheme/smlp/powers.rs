@@ -5,27 +5,27 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::backend::{Digits, Lookup, Resident, Ring};
+use crate::backend::{Digits, Lookup, Resident, SquareResidues};
 use crate::error::{Error, Result};
 use crate::plan::fixed_base::FixedBase;
 use crate::plan::{Op, Operand, Program};
 
 /// Arithmetic on ciphertexts with the programs that it needs, the large ones kept.
 pub(super) struct Powers {
-    pub(super) ring: Arc<dyn Ring>,
+    pub(super) squares: Arc<dyn SquareResidues>,
     one: Resident,
     pair: Program,
     tables: HashMap<(usize, u32), Arc<FixedBase>>,
 }
 
 impl Powers {
-    pub(super) fn new(ring: Arc<dyn Ring>, one: Resident) -> Result<Self> {
-        Ok(Self { ring, one, pair: Program::single_product()?, tables: HashMap::new() })
+    pub(super) fn new(squares: Arc<dyn SquareResidues>, one: Resident) -> Result<Self> {
+        Ok(Self { squares, one, pair: Program::single_product()?, tables: HashMap::new() })
     }
 
     /// Residues of a batch, `first` and on.
     pub(super) fn part(&self, values: &Resident, first: usize, count: usize) -> Result<Resident> {
-        self.ring.gather(&[values], &(first..first + count).map(|i| (0, i)).collect::<Vec<_>>())
+        self.squares.gather(&[values], &(first..first + count).map(|i| (0, i)).collect::<Vec<_>>())
     }
 
     /// a_i b_i.
@@ -34,7 +34,7 @@ impl Powers {
             return Err(Error::Size { what: "second factors", expected: a.len(), actual: b.len() });
         }
         let picks: Vec<(usize, usize)> = (0..a.len()).flat_map(|i| [(0, i), (1, i)]).collect();
-        self.ring.run(&self.pair, &self.ring.gather(&[a, b], &picks)?, None)
+        self.squares.run(&self.pair, &self.squares.gather(&[a, b], &picks)?, None)
     }
 
     /// Products of the members of each group. Input: indices into `values`.
@@ -45,7 +45,7 @@ impl Powers {
             group.iter().map(|&i| (0, i)).chain(std::iter::repeat_n((1, 0), missing)).collect::<Vec<_>>()
         };
         let picks: Vec<(usize, usize)> = groups.iter().flat_map(padded).collect();
-        self.ring.run(&product(width)?, &self.ring.gather(&[values, &self.one], &picks)?, None)
+        self.squares.run(&product(width)?, &self.squares.gather(&[values, &self.one], &picks)?, None)
     }
 
     /// sum over layers of c_(i layers + k) 2^(k shift), as plaintexts; the last one may lack layers.
@@ -56,7 +56,7 @@ impl Powers {
         let folded = values.len().div_ceil(layers);
         let pick = |i: usize| if i < values.len() { (0, i) } else { (1, 0) };
         let picks: Vec<(usize, usize)> = (0..folded).flat_map(|f| (0..layers).rev().map(move |k| pick(f * layers + k))).collect();
-        self.ring.run(&horner(layers, shift)?, &self.ring.gather(&[values, &self.one], &picks)?, None)
+        self.squares.run(&horner(layers, shift)?, &self.squares.gather(&[values, &self.one], &picks)?, None)
     }
 
     /// prod_k base_(k,g)^(e_(n,k)) for every n and g: many exponents for the same bases, from tables of each base's small powers.
@@ -74,19 +74,19 @@ impl Powers {
         let digit =
             |n: usize, d: usize| exponents[n * inner..(n + 1) * inner].iter().map(move |e| (e >> (window * (digits - 1 - d) as u32) & mask) as u16);
         let values: Vec<u16> = (0..count * digits).into_par_iter().flat_map_iter(|item| digit(item / digits, item % digits)).collect();
-        let values = Digits::new(inner, values)?;
-        let starts = self.ring.gather(&[&self.one], &vec![(0, 0); count * digits])?;
+        let values = [Digits::new(inner, values)?];
+        let starts = self.squares.gather(&[&self.one], &vec![(0, 0); count * digits])?;
         let horner = horner(digits, window)?;
         let mut results = Vec::with_capacity(groups);
         for group in 0..groups {
             let picks: Vec<(usize, usize)> = (0..inner).map(|k| (0, k * groups + group)).chain([(1, 0), (1, 0)]).collect();
-            let inputs = self.ring.gather(&[bases, &self.one], &picks)?;
-            let table = self.ring.table(self.ring.run(plan.build(), &inputs, None)?)?;
-            let products = self.ring.run(plan.apply(), &starts, Some(Lookup { table: &table, digits: &values }))?;
-            results.push(self.ring.run(&horner, &products, None)?);
+            let inputs = self.squares.gather(&[bases, &self.one], &picks)?;
+            let table = self.squares.table(self.squares.run(plan.build(), &inputs, None)?)?;
+            let products = self.squares.run(plan.apply(), &starts, Some(Lookup { table: &table, digits: &values }))?;
+            results.push(self.squares.run(&horner, &products, None)?);
         }
         let picks: Vec<(usize, usize)> = (0..count).flat_map(|n| (0..groups).map(move |g| (g, n))).collect();
-        self.ring.gather(&results.iter().collect::<Vec<_>>(), &picks)
+        self.squares.gather(&results.iter().collect::<Vec<_>>(), &picks)
     }
 
     /// prod over the members of each group of base^exponent: each base is used once, the squarings are shared by a group.
@@ -101,7 +101,7 @@ impl Powers {
             4
         };
         let (digits, entries) = (bits.div_ceil(window) as usize, (1usize << window) - 1);
-        let table = self.ring.run(&small_powers(window)?, bases, None)?;
+        let table = self.squares.run(&small_powers(window)?, bases, None)?;
         let width = groups.iter().map(Vec::len).max().unwrap_or(1).max(1);
         let mask = (1u128 << window) - 1;
         let mut picks = Vec::with_capacity(groups.len() * digits * width);
@@ -114,8 +114,8 @@ impl Powers {
                 picks.extend(std::iter::repeat_n((1, 0), width - group.len()));
             }
         }
-        let products = self.ring.run(&product(width)?, &self.ring.gather(&[&table, &self.one], &picks)?, None)?;
-        self.ring.run(&horner(digits, window)?, &products, None)
+        let products = self.squares.run(&product(width)?, &self.squares.gather(&[&table, &self.one], &picks)?, None)?;
+        self.squares.run(&horner(digits, window)?, &products, None)
     }
 
     fn plan(&mut self, bases: usize, window: u32) -> Result<Arc<FixedBase>> {
@@ -183,9 +183,9 @@ mod tests {
         let value = modulus.value().clone();
         let base = |i: usize| Integer::from(3 + i * i * 977).pow_mod(&Integer::from(1_000_003), &value).unwrap();
         for id in BackendId::ALL.into_iter().filter(|&id| backend::open(id).is_ok()) {
-            let ring = backend::open(id).unwrap().ring(modulus.clone()).unwrap();
-            let upload = |values: &[Integer]| ring.upload(&Limbs::from_integers(values, modulus.width()).unwrap()).unwrap();
-            let mut powers = Powers::new(ring.clone(), upload(&[Integer::from(1)])).unwrap();
+            let squares = backend::open(id).unwrap().squares(vec![modulus.clone()]).unwrap();
+            let upload = |values: &[Integer]| squares.upload(&Limbs::from_integers(values, modulus.width()).unwrap()).unwrap();
+            let mut powers = Powers::new(squares.clone(), upload(&[Integer::from(1)])).unwrap();
             for (inner, groups, count, bits) in [(1, 1, 1, 1), (3, 2, 5, 7), (4, 3, 2, 101), (5, 1, 9, 121)] {
                 let bases: Vec<Integer> = (0..inner * groups).map(base).collect();
                 let exponent = |i: usize| (i as u128).wrapping_mul(0x1234_5678_9abc_def1_2345_6789_abcd_ef12) ^ [0, u128::MAX][i % 2];
@@ -197,15 +197,15 @@ mod tests {
                     })
                     .collect();
                 let got = powers.shared(&upload(&bases), groups, &exponents, inner, bits).unwrap();
-                assert_eq!(ring.download(&got).unwrap().to_integers(), expected, "{id} {inner} {groups} {count} {bits}");
+                assert_eq!(squares.download(&got).unwrap().to_integers(), expected, "{id} {inner} {groups} {count} {bits}");
                 // Groups of unequal length.
                 let members: Vec<Vec<(usize, u128)>> =
                     (0..groups).map(|g| (0..inner - g.min(inner - 1)).map(|k| (k * groups + g, exponents[k])).collect()).collect();
                 let expected: Vec<Integer> = members.iter().map(|m| m.iter().fold(Integer::from(1), |x, &(b, e)| x * power(b, e) % &value)).collect();
-                assert_eq!(ring.download(&powers.grouped(&upload(&bases), &members, bits).unwrap()).unwrap().to_integers(), expected, "{id}");
+                assert_eq!(squares.download(&powers.grouped(&upload(&bases), &members, bits).unwrap()).unwrap().to_integers(), expected, "{id}");
             }
             let values: Vec<Integer> = (0..5).map(base).collect();
-            let folded = ring.download(&powers.fold(&upload(&values), 2, 10).unwrap()).unwrap().to_integers();
+            let folded = squares.download(&powers.fold(&upload(&values), 2, 10).unwrap()).unwrap().to_integers();
             let shifted = |x: &Integer| x.clone().pow_mod(&Integer::from(1 << 10), &value).unwrap();
             let expected: Vec<Integer> = values.chunks(2).map(|c| c[0].clone() * c.get(1).map_or(Integer::from(1), shifted) % &value).collect();
             assert_eq!(folded, expected);

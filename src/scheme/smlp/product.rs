@@ -69,13 +69,13 @@ impl<C: Channel> Encrypted<C> {
         let mut along_rows = self.powers.shared(&left_packed, self.slots.groups(shape.rows), &s, inner, b + 1 + KAPPA)?;
         let mut along_cols = self.powers.shared(&right_packed, self.slots.groups(shape.cols), &r, inner, a + 1 + KAPPA)?;
         if scale > 1 {
-            let ring = &self.powers.ring;
+            let squares = &self.powers.squares;
             let scale = Integer::from(scale);
-            along_rows = ring.pow(&along_rows, Exponents::Shared(&scale), Secrecy::Public)?;
-            along_cols = ring.pow(&along_cols, Exponents::Shared(&scale), Secrecy::Public)?;
+            along_rows = squares.pow(&along_rows, Exponents::Shared(&scale), Secrecy::Public)?;
+            along_cols = squares.pow(&along_cols, Exponents::Shared(&scale), Secrecy::Public)?;
         }
         if let Some((addend, factor)) = product.addend {
-            let scaled = self.powers.ring.pow(&addend.rows, Exponents::Shared(&Integer::from(factor)), Secrecy::Public)?;
+            let scaled = self.powers.squares.pow(&addend.rows, Exponents::Shared(&Integer::from(factor)), Secrecy::Public)?;
             along_cols = self.powers.multiply(&along_cols, &scaled)?;
         }
 

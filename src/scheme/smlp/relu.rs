@@ -33,10 +33,10 @@ impl<C: Channel> Encrypted<C> {
         let picks: Vec<(usize, usize)> = flipped.iter().map(|&e| (0, 2 * entries + e)).collect();
         let ones = self.placed(&vec![1u32; entries], shape.cols);
         let ones: Vec<Integer> = flipped.iter().map(|&e| ones[e].clone()).collect();
-        let negated = self.plus(&self.negated(&self.powers.ring.gather(&[&answer], &picks)?)?, &ones)?;
+        let negated = self.plus(&self.negated(&self.powers.squares.gather(&[&answer], &picks)?)?, &ones)?;
         let mut picks: Vec<(usize, usize)> = (0..entries).map(|e| (0, 2 * entries + e)).collect();
         flipped.iter().enumerate().for_each(|(index, &e)| picks[e] = (1, index));
-        let bits = EncryptedBits { rows: shape.rows, cols: shape.cols, scattered: self.powers.ring.gather(&[&answer, &negated], &picks)? };
+        let bits = EncryptedBits { rows: shape.rows, cols: shape.cols, scattered: self.powers.squares.gather(&[&answer, &negated], &picks)? };
         Ok((self.chosen(shape, &bits, &coins, &masks, &answer)?, bits))
     }
 

@@ -91,35 +91,35 @@ fn verbs() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     println!("ns per residue or product, one thread, thread CPU time");
     for bits in [2048, 3072] {
-        let ring = ring(token, Modulus::square(random.odd(bits)).unwrap());
-        let m = ring.modulus().value();
+        let residues = residues(token, Modulus::square(random.odd(bits)).unwrap());
+        let m = residues.modulus().value();
         let count = 784 * 16;
         let values: Vec<Integer> = (0..count).map(|_| random.residue(m)).collect();
-        let limbs = Limbs::from_integers(&values, ring.modulus().width()).unwrap();
+        let limbs = Limbs::from_integers(&values, residues.modulus().width()).unwrap();
         // The pool's one thread does all the work, so its own time is the time of the work.
         let clock = |work: &mut dyn FnMut()| median((0..9).map(|_| time(1, &mut *work)).collect());
         pool.install(|| {
-            let batch = ring.upload(&limbs).unwrap();
-            println!("{bits}: upload {:.0}", clock(&mut || drop(ring.upload(&limbs))) / count as f64);
-            println!("{bits}: download {:.0}", clock(&mut || drop(ring.download(&batch))) / count as f64);
-            println!("{bits}: invert {:.0}", clock(&mut || drop(ring.invert(&batch))) / count as f64);
+            let batch = residues.upload(&limbs).unwrap();
+            println!("{bits}: upload {:.0}", clock(&mut || drop(residues.upload(&limbs))) / count as f64);
+            println!("{bits}: download {:.0}", clock(&mut || drop(residues.download(&batch))) / count as f64);
+            println!("{bits}: invert {:.0}", clock(&mut || drop(residues.invert(&batch))) / count as f64);
             let weights = Weights::new(10, 784, (0..7840).map(|_| random.below(255) as i32 - 127).collect()).unwrap();
             let program = MatVec::plan(&weights, Some(Method::Buckets)).unwrap().program;
             let products = program.counts().total() as f64;
             println!("{bits}: {products} products, {} slots, {} levels", program.slots(), program.levels().len());
             for items in [16, 8, 1] {
-                let some = upload(&*ring, &values[..784 * items]);
+                let some = upload(&*residues, &values[..784 * items]);
                 println!(
                     "{bits}: matrix product 10 x 784, {items} items {:.1}",
-                    clock(&mut || drop(ring.run(&program, &some, None))) / (products * items as f64)
+                    clock(&mut || drop(residues.run(&program, &some, None))) / (products * items as f64)
                 );
             }
-            let few = upload(&*ring, &values[..8]);
+            let few = upload(&*residues, &values[..8]);
             let exponent = random.odd(bits);
             for secrecy in [Secrecy::Public, Secrecy::Secret] {
                 println!(
                     "{bits}: power, {bits}-bit exponent, {secrecy:?} {:.0}",
-                    clock(&mut || drop(ring.pow(&few, Exponents::Shared(&exponent), secrecy))) / 8.0
+                    clock(&mut || drop(residues.pow(&few, Exponents::Shared(&exponent), secrecy))) / 8.0
                 );
             }
         });
@@ -136,22 +136,22 @@ fn lookups() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     for (bits, window) in [(1024, 8), (1024, 10), (2048, 8)] {
         let plan = FixedBase::plan(1024, window).unwrap();
-        let ring = ring(token, Modulus::square(random.odd(bits)).unwrap());
-        let m = ring.modulus().value();
+        let residues = residues(token, Modulus::square(random.odd(bits)).unwrap());
+        let m = residues.modulus().value();
         let items = 784;
         pool.install(|| {
-            let table = ring.run(plan.build(), &upload(&*ring, &[random.unit(m), Integer::from(1), Integer::from(1)]), None).unwrap();
+            let table = residues.run(plan.build(), &upload(&*residues, &[random.unit(m), Integer::from(1), Integer::from(1)]), None).unwrap();
             let digits: Vec<u16> = (0..items * plan.windows()).map(|_| random.below(1 << window) as u16).collect();
-            let digits = Digits::new(plan.windows(), digits).unwrap();
-            let inputs = upload(&*ring, &(0..items).map(|_| random.residue(m)).collect::<Vec<_>>());
+            let digits = [Digits::new(plan.windows(), digits).unwrap()];
+            let inputs = upload(&*residues, &(0..items).map(|_| random.residue(m)).collect::<Vec<_>>());
             let each = |table: &Resident| {
-                let run = || drop(ring.run(plan.apply(), &inputs, Some(Lookup { table, digits: &digits })));
+                let run = || drop(residues.run(plan.apply(), &inputs, Some(Lookup { table, digits: &digits })));
                 median((0..15).map(|_| time(1, run)).collect()) / (items * plan.windows()) as f64
             };
             let megabytes = (plan.table_entries() * bits as usize * 2).div_ceil(8 << 20);
             let plain = each(&table);
             let start = cpu_ns();
-            let table = ring.table(table).unwrap();
+            let table = residues.table(table).unwrap();
             let entry = (cpu_ns() - start) / plan.table_entries() as f64;
             println!("{bits}-bit n, table of {megabytes} MB: {plain:.1}, in log form {:.1} (to log form {entry:.1} an entry)", each(&table));
         });

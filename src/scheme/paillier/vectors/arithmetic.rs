@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::{Encryptor, Packing};
 use super::{Checked, hex, hexes, key, list, load, on_every_backend, plant, same, takes, text};
-use crate::backend::{Backend, BackendId, Exponents, Ring, Secrecy};
+use crate::backend::{Backend, BackendId, Exponents, Residues, Secrecy};
 use crate::error::Error;
 use crate::integer::Integer;
 use crate::limbs::Limbs;
@@ -12,8 +12,8 @@ use crate::modulus::Modulus;
 use crate::plan::Program;
 use crate::randomness::Purpose;
 
-fn upload(ring: &dyn Ring, values: &[Integer]) -> crate::backend::Resident {
-    ring.upload(&Limbs::from_integers(values, ring.modulus().width()).unwrap()).unwrap()
+fn upload(residues: &dyn Residues, values: &[Integer]) -> crate::backend::Resident {
+    residues.upload(&Limbs::from_integers(values, residues.modulus().width()).unwrap()).unwrap()
 }
 
 fn modular_arithmetic(backend: &dyn Backend, vectors: &Value) -> Checked {
@@ -24,18 +24,18 @@ fn modular_arithmetic(backend: &dyn Backend, vectors: &Value) -> Checked {
         if backend.id() == BackendId::Gpu && group["bits"].as_u64() > Some(4096) {
             continue;
         }
-        let ring = backend.ring(Modulus::new(hex(&group["modulus"])).unwrap()).unwrap();
+        let residues = backend.residues(vec![Modulus::new(hex(&group["modulus"])).unwrap()]).unwrap();
         let products = list(group, "mulmod");
         let (a, b) = (hexes(products, "a"), hexes(products, "b"));
         let factors: Vec<Integer> = a.iter().zip(&b).flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
-        let run = ring.run(&Program::single_product().unwrap(), &upload(ring.as_ref(), &factors), None).unwrap();
-        count += same(kind, &hexes(products, "ab"), &ring.download(&run).unwrap().to_integers())?;
+        let run = residues.run(&Program::single_product().unwrap(), &upload(residues.as_ref(), &factors), None).unwrap();
+        count += same(kind, &hexes(products, "ab"), &residues.download(&run).unwrap().to_integers())?;
 
         let powers = list(group, "powm");
         let of = |name: &str| hexes(powers, name);
         for secrecy in [Secrecy::Public, Secrecy::Secret] {
-            let run = ring.pow(&upload(ring.as_ref(), &of("base")), Exponents::Each(&of("exp")), secrecy).unwrap();
-            count += same(kind, &of("res"), &ring.download(&run).unwrap().to_integers())?;
+            let run = residues.pow(&upload(residues.as_ref(), &of("base")), Exponents::Each(&of("exp")), secrecy).unwrap();
+            count += same(kind, &of("res"), &residues.download(&run).unwrap().to_integers())?;
         }
     }
     Ok(count)
@@ -65,9 +65,9 @@ fn a_planted_fault_in_products_and_powers_is_found() {
 fn batch_inversion_names_the_value_without_an_inverse() {
     let vectors = load("batch_inversion.json");
     on_every_backend("batch_inversion", |backend| {
-        let ring = backend.ring(Modulus::new(hex(&vectors["modulus"])).unwrap()).unwrap();
+        let residues = backend.residues(vec![Modulus::new(hex(&vectors["modulus"])).unwrap()]).unwrap();
         let values = |v: &Value, name: &str| list(v, name).iter().map(hex).collect::<Vec<_>>();
-        let inverses = |x: &[Integer]| ring.invert(&upload(ring.as_ref(), x)).and_then(|y| ring.download(&y)).map(|y| y.to_integers());
+        let inverses = |x: &[Integer]| residues.invert(&upload(residues.as_ref(), x)).and_then(|y| residues.download(&y)).map(|y| y.to_integers());
         let mut count = same("good batch", &values(&vectors["good"], "inv"), &inverses(&values(&vectors["good"], "x")).unwrap())?;
         for batch in list(&vectors, "bad") {
             let (x, bad) = (values(batch, "x"), list(batch, "bad_indices"));

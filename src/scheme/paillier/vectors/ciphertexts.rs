@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::{Ciphertexts, Decryptor, Encryptor, Evaluator, Packing, SecretKey, Tables};
 use super::{Checked, hex, hexes, key, list, load, on_every_backend, plant, same, takes, text};
-use crate::backend::{self, Backend, BackendId, Exponents, Resident, Ring, Secrecy};
+use crate::backend::{self, Backend, BackendId, Exponents, Resident, Residues, Secrecy};
 use crate::error::Error;
 use crate::integer::Integer;
 use crate::limbs::{Limbs, words_for_bits};
@@ -13,8 +13,8 @@ use crate::plan::{Program, Weights};
 use crate::randomness::{Purpose, Tape};
 use crate::scheme::LinearMap;
 
-/// Verbs of a ring on single values.
-struct One<'a>(&'a dyn Ring);
+/// Verbs of a residues on single values.
+struct One<'a>(&'a dyn Residues);
 
 impl One<'_> {
     fn up(&self, values: &[Integer]) -> Resident {
@@ -66,8 +66,8 @@ fn encryptions(backend: &dyn Backend, secret: &SecretKey, group: &Value) -> Chec
 fn homomorphic(backend: &dyn Backend, secret: &SecretKey, group: &Value) -> Checked {
     let public = secret.public();
     let (n, n_squared) = (public.n(), public.n_squared());
-    let ring = backend.ring(public.modulus().unwrap()).unwrap();
-    let one = One(ring.as_ref());
+    let residues = backend.residues(vec![public.modulus().unwrap()]).unwrap();
+    let one = One(residues.as_ref());
     let mut count = 0;
     for case in list(group, "homomorphic") {
         let (op, c1) = (text(case, "op"), hex(&case["c1"]));

@@ -10,7 +10,7 @@ use super::super::files::{read_public_key, read_secret_key};
 use super::super::key::{Half, is_prime};
 use super::super::{Ciphertexts, Decryptor, PublicKey, SecretKey};
 use super::{hex, key, list, load, on_every_backend, takes, text};
-use crate::backend::{Backend, BackendId, Device, Exponents, Lookup, Resident, Ring, Secrecy};
+use crate::backend::{Backend, BackendId, Device, Exponents, Lookup, Resident, Residues, Secrecy, SquareResidues};
 use crate::error::{Error, Result};
 use crate::integer::Integer;
 use crate::limbs::Limbs;
@@ -185,7 +185,7 @@ struct Faulty {
 }
 
 struct FaultyBackend<'a>(&'a dyn Backend, Faulty);
-struct FaultyRing(Arc<dyn Ring>, Faulty);
+struct FaultyResidues(Arc<dyn SquareResidues>, Faulty);
 
 impl Backend for FaultyBackend<'_> {
     fn id(&self) -> BackendId {
@@ -194,26 +194,33 @@ impl Backend for FaultyBackend<'_> {
     fn device(&self) -> Device {
         self.0.device()
     }
-    fn ring(&self, modulus: Modulus) -> Result<Arc<dyn Ring>> {
-        let hit = *modulus.value() == self.1.victim;
-        let ring = self.0.ring(modulus)?;
-        Ok(if hit { Arc::new(FaultyRing(ring, self.1.clone())) } else { ring })
+    fn prepare(&self, moduli: Vec<Modulus>) -> Result<Arc<dyn SquareResidues>> {
+        Ok(Arc::new(FaultyResidues(self.0.prepare(moduli)?, self.1.clone())))
     }
 }
 
-impl FaultyRing {
-    fn change(&self, values: &Limbs, change: &(dyn Fn(Integer) -> Integer + Send + Sync)) -> Result<Limbs> {
-        let changed: Vec<Integer> = values.to_integers().into_iter().map(|v| change(v).modulo(self.0.modulus().value())).collect();
-        Limbs::from_integers(&changed, values.width())
+impl FaultyResidues {
+    /// Changes the values of the modulus that is hit.
+    fn change(&self, values: &[Limbs], change: &(dyn Fn(Integer) -> Integer + Send + Sync)) -> Result<Vec<Limbs>> {
+        let changed = values.iter().zip(self.moduli()).map(|(values, modulus)| {
+            if *modulus.value() != self.1.victim {
+                return Ok(values.clone());
+            }
+            let changed: Vec<Integer> = values.to_integers().into_iter().map(|v| change(v).modulo(modulus.value())).collect();
+            Limbs::from_integers(&changed, values.width())
+        });
+        changed.collect()
     }
 }
 
-impl Ring for FaultyRing {
-    fn modulus(&self) -> &Modulus {
-        self.0.modulus()
+impl SquareResidues for FaultyResidues {}
+
+impl Residues for FaultyResidues {
+    fn moduli(&self) -> &[Modulus] {
+        self.0.moduli()
     }
-    fn upload(&self, values: &Limbs) -> Result<Resident> {
-        self.0.upload(&self.change(values, self.1.on_upload.as_ref())?)
+    fn upload_each(&self, values: &[Limbs]) -> Result<Resident> {
+        self.0.upload_each(&self.change(values, self.1.on_upload.as_ref())?)
     }
     fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident> {
         self.0.run(program, inputs, lookup)
@@ -227,8 +234,8 @@ impl Ring for FaultyRing {
     fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident> {
         self.0.gather(sources, picks)
     }
-    fn download(&self, values: &Resident) -> Result<Limbs> {
-        self.change(&self.0.download(values)?, self.1.on_download.as_ref())
+    fn download_each(&self, values: &Resident) -> Result<Vec<Limbs>> {
+        self.change(&self.0.download_each(values)?, self.1.on_download.as_ref())
     }
 }
 
