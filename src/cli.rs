@@ -3,30 +3,30 @@
 //! Results go to standard output, everything else (progress, notes, warnings, errors) to standard error. Exit status: 0 when everything was done and verified,
 //! 1 when not, 2 for wrong usage, 130 after Ctrl-C. `compare` ends with 0 when nothing changed and with 3 when something did.
 
+mod claims;
 mod data;
 mod eivhe;
 mod facts;
 mod inference;
+mod options;
 mod paper;
 mod pipeline;
 mod progress;
 mod smlp;
 mod stop;
 mod sweep;
+mod terminal;
 
-use std::io::{ErrorKind, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::durable::Claim;
 use crate::error::{Error, Result};
 use crate::machine;
-use crate::record;
-use crate::stopwatch::timestamp;
-use crate::workload::method_choice;
+use claims::{check_folder, claim_file, claim_results};
+use options::method_name;
 use stop::{check_stop, control};
+use terminal::{note, out, out_json, shown};
 
 /// Neural networks on encrypted data: run, measure, compare.
 #[derive(Parser)]
@@ -175,81 +175,6 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Eivhe(args) => eivhe::eivhe(&args, json),
     }?;
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Takes a file that is to be written, before any work is done for it, or refuses one that could not be. What is there is replaced, so only a file may be, and
-/// none of `inputs`.
-fn claim_file(path: &Path, inputs: &[&Path]) -> Result<Claim> {
-    if let Ok(there) = std::fs::symlink_metadata(path).map(|m| m.file_type()).as_ref()
-        && !there.is_file()
-    {
-        let kind = if there.is_dir() {
-            "a folder"
-        } else if there.is_symlink() {
-            "a symbolic link"
-        } else {
-            "a device or a pipe"
-        };
-        return Err(Error::file(path, "a file or nothing", kind));
-    }
-    if let Ok(target) = path.canonicalize()
-        && inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == target))
-    {
-        return Err(Error::file(path, "another file than those that are read", "one of them"));
-    }
-    check_folder(path.parent().unwrap_or(path), false)?;
-    Claim::file(path)
-}
-
-/// Takes the results folder that was asked for, or makes one that is named by the time: `results/DATE-TIME-KIND`. No file may be there that a run writes.
-fn claim_results(asked: Option<&Path>, kind: &str) -> Result<Claim> {
-    match asked {
-        Some(dir) => Claim::folder(dir, &record::FILES),
-        None => Claim::new_folder(Path::new("results"), &format!("{}-{kind}", timestamp().trim_end_matches('Z').replace(':', "").replace('T', "-"))),
-    }
-}
-
-/// Refuses a folder that no file can be made in; with `create`, one that could not be made either.
-fn check_folder(dir: &Path, create: bool) -> Result<()> {
-    let present = |dir: &&Path| !create || dir.as_os_str().is_empty() || std::fs::symlink_metadata(dir).is_ok();
-    let dir = dir.ancestors().find(present).filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let there = std::fs::metadata(dir).map_err(Error::io("write to", dir))?;
-    if !there.is_dir() {
-        return Err(Error::file(dir, "a folder", "a file"));
-    }
-    tempfile::tempfile_in(dir).map(drop).map_err(Error::io("create a file in", dir))
-}
-
-/// Checks the name of a plan while options are read.
-fn method_name(name: &str) -> Result<String> {
-    method_choice(name).map(|_| name.into())
-}
-
-/// A path as text, for JSON.
-fn shown(path: &Path) -> String {
-    path.display().to_string()
-}
-
-/// A result: one text with its line end to standard output. That a reader has gone away is its own affair and changes nothing else.
-fn out(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    match writeln!(stdout, "{}", text.trim_end_matches('\n')).and_then(|()| stdout.flush()) {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
-            note(&format!("error: cannot write to standard output: {e}"));
-            std::process::exit(1);
-        }
-        _ => {}
-    }
-}
-
-/// A note: one line to standard error, where it must not matter whether anybody reads it.
-fn note(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
-}
-
-/// A result as JSON.
-fn out_json(value: &serde_json::Value) {
-    out(&format!("{value:#}"));
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@
 //!
 //! Schemes of their own arithmetic owe laws of their own: [`eivhe`].
 
+mod check;
 pub mod eivhe;
-
 mod multi_modulus;
+
+pub use check::{Check, Effort, compare};
 
 use std::sync::Arc;
 
@@ -23,24 +25,7 @@ use crate::plan::{Op, Program, Weights};
 use crate::randomness::{Purpose, Stream, Tape};
 use crate::scheme::paillier::{Encryption, Layout, Options, Paillier, SecretKey};
 use crate::scheme::{Inputs, LinearInference, LinearMap};
-
-/// How much is tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effort {
-    /// Seconds: moduli up to 2048 bits.
-    Quick,
-    /// Minutes: moduli up to 8192 bits and many more random operands.
-    Long,
-}
-
-/// One passed check.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// What was compared.
-    pub name: String,
-    /// Results compared.
-    pub cases: usize,
-}
+use check::{all_ones, operands};
 
 /// Batch lengths around the lane counts of all backends.
 const LENGTHS: [usize; 10] = [0, 1, 2, 7, 8, 9, 15, 16, 17, 33];
@@ -103,26 +88,6 @@ impl Pair {
     }
 }
 
-/// Compares two batches bit for bit; the number of integers compared.
-///
-/// # Errors
-/// [`Error::Disagreement`] naming the first integer that differs.
-pub fn compare(what: &str, expected: &Limbs, actual: &Limbs) -> Result<usize> {
-    let disagreement = |at: String, expected: String, actual: String| Error::Disagreement { what: format!("{what}{at}"), expected, actual };
-    if (expected.len(), expected.width()) != (actual.len(), actual.width()) {
-        let shape = |l: &Limbs| format!("{} integers of {} words", l.len(), l.width());
-        return Err(disagreement(String::new(), shape(expected), shape(actual)));
-    }
-    match expected.iter().zip(actual.iter()).position(|(e, a)| e != a) {
-        None => Ok(expected.len()),
-        Some(i) => Err(disagreement(format!(", result {i}"), format!("0x{:x}", expected.integer(i)), format!("0x{:x}", actual.integer(i)))),
-    }
-}
-
-fn all_ones(bits: u32) -> Integer {
-    (Integer::from(1) << bits) - 1u32
-}
-
 fn shape(modulus: &Modulus) -> &'static str {
     let base = modulus.root().unwrap_or_else(|| modulus.value());
     let bits = base.significant_bits();
@@ -148,25 +113,6 @@ fn moduli(effort: Effort, stream: &mut Stream) -> Result<Vec<Modulus>> {
         }
     }
     Ok(moduli)
-}
-
-/// Residues at the edges, and `random` random ones.
-fn operands(modulus: &Modulus, random: usize, stream: &mut Stream) -> Vec<Integer> {
-    let m = modulus.value();
-    let mut values: Vec<Integer> = [0u32, 1, 2, 3].map(Integer::from).to_vec();
-    values.extend([1u32, 2, 3].map(|d| Integer::from(m - d)));
-    values.extend([
-        Integer::from(m >> 1u32),
-        Integer::from(m >> 1u32) + 1u32,
-        all_ones(m.significant_bits() - 1),
-        Integer::from(1) << (m.significant_bits() - 1),
-    ]);
-    if let Some(n) = modulus.root() {
-        // Digits at both ends of base n.
-        values.extend([Integer::from(n - 1u32), n.clone(), Integer::from(n + 1u32), Integer::from(n - 1u32) * n, Integer::from(m - n)]);
-    }
-    values.extend((0..random).map(|_| stream.below(m)));
-    values.into_iter().map(|v| v % m).collect()
 }
 
 fn products(pair: &Pair, effort: Effort, stream: &mut Stream) -> Result<usize> {

@@ -6,95 +6,24 @@
 pub mod digits;
 pub mod fetch;
 pub mod idx;
+mod images;
+
+pub use images::Images;
 
 use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use sha2::{Digest, Sha256};
-
 use crate::control::Control;
 use crate::description::Description;
 use crate::error::{Error, Result, near};
-use crate::text::hex;
 use fetch::{Limits, Part, Progress, Published};
 
 /// Environment variable that names the folder with the MNIST files.
 pub const DATA_VARIABLE: &str = "CIPHERLANE_DATA";
 /// Environment variable that forbids the network when it is set to anything but nothing or `0`.
 pub const OFFLINE_VARIABLE: &str = "CIPHERLANE_OFFLINE";
-
-/// A set of labelled images of one size.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Images {
-    /// Rows of pixels of an image.
-    pub rows: usize,
-    /// Columns of pixels of an image.
-    pub cols: usize,
-    /// Largest pixel value of this kind of image: 255 for MNIST, 16 for the digits.
-    pub max_pixel: u8,
-    /// Pixels, image after image, row by row.
-    pub pixels: Vec<u8>,
-    /// The class of each image, below 10.
-    pub labels: Vec<u8>,
-}
-
-impl Images {
-    /// Number of images.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The largest pixel where it is below half of the largest possible value: a sign of pixels on
-    /// another scale (0 to 1, 0 to 16) than the file's kind has.
-    #[must_use]
-    pub fn dim(&self) -> Option<u8> {
-        self.pixels.iter().copied().max().filter(|&largest| largest < self.max_pixel.div_ceil(2))
-    }
-
-    /// The images `first..first + count`, which must be there, as a set of their own.
-    #[must_use]
-    pub fn part(&self, first: usize, count: usize) -> Self {
-        let size = self.rows * self.cols;
-        let (pixels, labels) = (self.pixels[first * size..(first + count) * size].to_vec(), self.labels[first..first + count].to_vec());
-        Self { rows: self.rows, cols: self.cols, max_pixel: self.max_pixel, pixels, labels }
-    }
-
-    /// SHA-256 in lower-case hex of the images as an uncompressed IDX file (big-endian header of
-    /// magic number 0x803, count, rows and columns, then the pixels).
-    #[must_use]
-    pub fn sha256(&self) -> String {
-        let mut hash = Sha256::new();
-        for number in [idx::IMAGES_MAGIC as usize, self.len(), self.rows, self.cols] {
-            hash.update((number as u32).to_be_bytes());
-        }
-        hash.update(&self.pixels);
-        hex(hash.finalize())
-    }
-
-    /// The images with rows and columns exchanged.
-    fn transposed(self) -> Self {
-        let (rows, cols) = (self.rows, self.cols);
-        let turned = |image: &[u8]| (0..cols * rows).map(|i| image[i % rows * cols + i / rows]).collect::<Vec<_>>();
-        let pixels = self.pixels.chunks_exact(rows * cols).flat_map(turned).collect();
-        Self { rows: cols, cols: rows, pixels, ..self }
-    }
-
-    /// The pixels of one image, row by row.
-    #[must_use]
-    pub fn image(&self, index: usize) -> &[u8] {
-        let size = self.rows * self.cols;
-        &self.pixels[index * size..(index + 1) * size]
-    }
-}
 
 /// What a dataset is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -358,7 +287,7 @@ struct FileSet {
 impl FileSet {
     /// Reads a set under its naming, or the first one that is there.
     fn read(dir: &Path, naming: Option<Naming>, images: Published, labels: Published) -> Result<Self> {
-        let is_there = |naming: &Naming| !candidates(dir, &naming.name(images)).is_empty();
+        let is_there = |naming: &Naming| !idx::candidates(dir, &naming.name(images)).is_empty();
         let naming = naming.or_else(|| Naming::ALL.into_iter().find(is_there)).unwrap_or(Naming::Mnist);
         let path = |file: Published| find(dir, &naming.name(file))?.ok_or_else(|| missing(dir, &naming.name(file)));
         let (image_path, label_path) = (path(images)?, path(labels)?);
@@ -376,25 +305,10 @@ impl FileSet {
     }
 }
 
-/// Folders in which files are looked for below the one that is named: torchvision's, and that of
-/// EMNIST's archive.
-const LAYOUTS: [&str; 5] = ["", "raw", "gzip", "MNIST/raw", "EMNIST/raw"];
-
-/// The files in `dir` that are called `name`, in every spelling and layout; the spelling that
-/// downloads get is the first.
-fn candidates(dir: &Path, name: &str) -> Vec<PathBuf> {
-    let dotted = name.replace("-idx", ".idx");
-    let spellings = [format!("{name}.gz"), name.to_string(), format!("{dotted}.gz"), dotted];
-    let in_folder = |dir: PathBuf| spellings.iter().map(move |spelling| dir.join(spelling));
-    // Archives of one file are unpacked into folders of its name.
-    let or_inside = |path: PathBuf| if path.is_dir() { in_folder(path).collect() } else { vec![path] };
-    LAYOUTS.iter().flat_map(|layout| in_folder(dir.join(layout))).flat_map(or_inside).filter(|path| path.is_file()).collect()
-}
-
 /// The file in `dir` that is called `name`. Several are one file only where their contents are
 /// equal.
 fn find(dir: &Path, name: &str) -> Result<Option<PathBuf>> {
-    let mut found = candidates(dir, name).into_iter();
+    let mut found = idx::candidates(dir, name).into_iter();
     let Some(first) = found.next() else { return Ok(None) };
     let digest = |path: &Path| idx::digest(path, idx::MAX_FILE_BYTES).map(|(sum, _)| sum);
     let mut sum = None;

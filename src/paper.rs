@@ -5,69 +5,21 @@
 
 pub mod cells;
 pub mod claims;
+pub mod derived;
 mod document;
 mod facts;
+mod ingredients;
+mod part;
 mod sections;
 
-use std::collections::BTreeMap;
-
 pub use document::{Block, Document};
-pub use sections::{Wanted, outline};
+pub use ingredients::Ingredients;
+pub use part::{Figure, Part, Wanted};
+pub use sections::outline;
 
 use crate::record::Records;
-use crate::report::quoted::Quoted;
 use crate::report::{derive, quoted};
-use cells::Cells;
 use claims::{State, Verdict};
-
-/// The results of one sweep, or of a run.
-#[derive(Clone, Debug, Default)]
-pub struct Part {
-    /// Name of the sweep, or of the folder where that is not known.
-    pub name: String,
-    /// `quick` or `full` where the sweep came with the program.
-    pub setting: String,
-    /// The folder as the user would name it.
-    pub folder: String,
-    /// The question that it answers; may be empty.
-    pub question: String,
-    /// What was expected before it was measured; may be empty.
-    pub expected: String,
-    /// The command that makes the rows again.
-    pub command: String,
-    /// Rows and samples.
-    pub records: Records,
-    /// Facts of `run.toml`.
-    pub run: toml::Table,
-    /// Other CSVs of the folder by file name.
-    pub others: BTreeMap<String, Cells>,
-}
-
-/// What became of a wanted figure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Figure {
-    /// Which.
-    pub wanted: Wanted,
-    /// Why it could not be drawn.
-    pub left_out: Option<String>,
-}
-
-/// What a report is made of besides its parts.
-#[derive(Clone, Copy, Debug)]
-pub struct Ingredients<'a> {
-    /// The results.
-    pub parts: &'a [Part],
-    /// What became of the figures that [`outline`] wants.
-    pub figures: &'a [Figure],
-    /// What became of the claims.
-    pub verdicts: &'a [Verdict],
-    /// Published numbers.
-    pub quoted: &'a [Quoted],
-    /// The command that makes the report again.
-    pub command: &'a str,
-    /// When it was put together.
-    pub date: &'a str,
-}
 
 /// All rows of all parts, where one spec counts once.
 #[must_use]

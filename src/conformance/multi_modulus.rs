@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Effort, all_ones, compare, operands};
+use super::check::{Effort, all_ones, compare, operands};
 use crate::backend::{Backend, Digits, Exponents, Lookup, Resident, Secrecy, SquareResidues};
 use crate::error::{Error, Result};
 use crate::integer::Integer;

@@ -193,7 +193,7 @@ impl Session<'_> {
     }
 
     fn one(&self, dir: &Path, file: Published) -> Result<Fetched> {
-        if let Some(path) = super::candidates(dir, file.name).into_iter().find(|path| is_right(path, file)) {
+        if let Some(path) = idx::candidates(dir, file.name).into_iter().find(|path| is_right(path, file)) {
             return Ok(Fetched { path, downloaded: false });
         }
         let name = format!("{}.gz", file.name);

@@ -6,18 +6,16 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::Images;
+use super::images::{IMAGES_MAGIC, Images};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::text::hex;
 
-/// First word of a file of images: unsigned bytes in three dimensions.
-pub const IMAGES_MAGIC: u32 = 0x0000_0803;
 /// First word of a file of labels: unsigned bytes in one dimension.
 pub const LABELS_MAGIC: u32 = 0x0000_0801;
 /// Classes of a dataset; labels are below this.
@@ -281,6 +279,21 @@ impl<'a> Content<'a> {
             _ => Err(Error::file(self.name, format!("the end after {end} bytes, as its header says"), "more data".to_string())),
         }
     }
+}
+
+/// Folders in which files are looked for below the one that is named: torchvision's, and that of
+/// EMNIST's archive.
+const LAYOUTS: [&str; 5] = ["", "raw", "gzip", "MNIST/raw", "EMNIST/raw"];
+
+/// The files in `dir` that are called `name`, in every spelling and layout; the spelling that
+/// downloads get is the first.
+pub(super) fn candidates(dir: &Path, name: &str) -> Vec<PathBuf> {
+    let dotted = name.replace("-idx", ".idx");
+    let spellings = [format!("{name}.gz"), name.to_string(), format!("{dotted}.gz"), dotted];
+    let in_folder = |dir: PathBuf| spellings.iter().map(move |spelling| dir.join(spelling));
+    // Archives of one file are unpacked into folders of its name.
+    let or_inside = |path: PathBuf| if path.is_dir() { in_folder(path).collect() } else { vec![path] };
+    LAYOUTS.iter().flat_map(|layout| in_folder(dir.join(layout))).flat_map(or_inside).filter(|path| path.is_file()).collect()
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::{TEMPORARY, entries, read_text, write_whole};
+use super::bounded::read_text;
+use super::folder::{TEMPORARY, entries};
+use super::whole::write_whole;
 use crate::error::{Error, Result};
 use crate::text::hex;
 

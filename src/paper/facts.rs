@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::claims::{State, Verdict};
 use super::document::Block;
-use super::{Ingredients, Part};
+use super::ingredients::Ingredients;
+use super::part::Part;
 use crate::report::{Column, Row, Table, digits3, percent, words};
 
 /// What the report comes to, in a few sentences.

@@ -3,24 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::document::{Block, Exhibit};
-use super::{Figure, Part};
+use super::part::{Figure, Part, Wanted};
 use crate::record::Stage;
 use crate::report::{Column, DIMENSIONS, Row, Table, UNEVEN, derive, digits3, numbers, percent, varying, words};
-
-/// A figure that a report wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// The part whose rows it shows; none for all of them together.
-    pub part: Option<String>,
-    /// Which figure, by its name in `plot`.
-    pub figure: &'static str,
-    /// Name of its files.
-    pub name: String,
-    /// What it shows.
-    pub caption: &'static str,
-    /// The command that draws it.
-    pub command: String,
-}
 
 /// A question that is known: the sweep's name, a title, figures with captions, columns of the table.
 struct Known {

@@ -1,3 +1,6 @@
+use std::collections::BTreeMap;
+
+use super::cells::Cells;
 use super::*;
 use crate::report::Format;
 use crate::report::synthetic::{many_keys, one_key, records};
@@ -119,7 +122,7 @@ fn the_page_on_results_shows_the_derived_columns() {
     let (begin, end) = ("<!-- columns:derived -->\n", "<!-- end:derived -->");
     let (before, rest) = page.split_once(begin).unwrap();
     let (_, after) = rest.split_once(end).unwrap();
-    let rows: String = cells::DERIVED.iter().map(|d| format!("| `{}` | {} |\n", d.name, d.meaning)).collect();
+    let rows: String = derived::DERIVED.iter().map(|d| format!("| `{}` | {} |\n", d.name, d.meaning)).collect();
     let wanted = format!("{before}{begin}| column | meaning |\n|---|---|\n{rows}{end}{after}");
     if std::env::var_os("CIPHERLANE_WRITE").is_some() {
         std::fs::write(&path, &wanted).unwrap();
@@ -131,10 +134,10 @@ fn the_page_on_results_shows_the_derived_columns() {
 #[test]
 fn tables_that_claims_read_have_what_is_derived() {
     let (parts, _) = example();
-    let tables = cells::tables(&parts).unwrap();
+    let tables = derived::tables(&parts).unwrap();
     let outcomes = &tables["outcomes.csv"];
     assert_eq!(outcomes.rows.len(), parts.iter().map(|p| p.records.outcomes.len()).sum::<usize>());
-    for column in cells::known() {
+    for column in derived::known() {
         assert!(outcomes.columns.iter().any(|c| c == column), "{column}");
     }
     let row = outcomes.rows.iter().find(|row| outcomes.get(row, "sweep") == "methods" && outcomes.get(row, "method") == "straus").unwrap();

@@ -1,5 +1,6 @@
 //! A figure as a list of marks in pixels, and its three files.
 
+mod marks;
 mod pdf;
 
 use std::sync::OnceLock;
@@ -10,7 +11,10 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontTransform, register_font};
 use ttf_parser::{Face, GlyphId};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+
+pub(super) use marks::{Align, BLACK, GREY, PALE, Point, RADIUS, Shape, WHITE};
+use marks::{Mark, SIZE, failed, layers, outline};
 
 /// Width of every figure: 8.5 cm at 300 dpi.
 pub(super) const WIDTH: i32 = 1004;
@@ -23,8 +27,6 @@ pub(super) const LEADING: i32 = 38;
 const MM: f64 = 25.4 / 300.0;
 /// Pixels per metre at 300 dpi.
 const PIXELS_PER_METRE: u32 = 11_811;
-/// Size of all text in the library's unit; the letters come out at 7.1 pt in the SVG and 7.5 pt in the PNG.
-const SIZE: f64 = 36.6;
 /// The family as CSS names it, under both names that readers of fonts give it. Arial and Helvetica run as wide as the condensed face, so text keeps its
 /// place where the font is not installed.
 const FAMILY: &str = "DejaVu Sans Condensed, DejaVu Sans, Arial, Helvetica, sans-serif";
@@ -32,50 +34,12 @@ const FAMILY: &str = "DejaVu Sans Condensed, DejaVu Sans, Arial, Helvetica, sans
 /// Stands where a text was cut.
 const ELLIPSIS: char = '\u{2026}';
 
-pub(super) const BLACK: RGBColor = RGBColor(0, 0, 0);
-pub(super) const WHITE: RGBColor = RGBColor(255, 255, 255);
-/// Axes and secondary text.
-pub(super) const GREY: RGBColor = RGBColor(90, 90, 90);
-/// Grid lines.
-pub(super) const PALE: RGBColor = RGBColor(222, 222, 222);
-
-/// Half the width of every marker: no size says anything, so all are equal.
-pub(super) const RADIUS: i32 = 10;
 /// Free pixels between a frame and the data inside it, so that no marker meets the frame.
 pub(super) const INSET: i32 = RADIUS * 2;
 /// A line of fewer points than this shows no course.
 pub(super) const LEAST_POINTS: usize = 3;
 /// A text never takes more lines than this; what is left gives way to an ellipsis.
 const MOST_LINES: usize = 4;
-
-/// A point in pixels from the top left corner.
-pub(super) type Point = (i32, i32);
-
-/// Which end of a text its position names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Align {
-    Left,
-    Centre,
-    Right,
-}
-
-/// Shape of a data point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
-    Circle,
-    Triangle,
-    Square,
-    Diamond,
-    Wedge,
-}
-
-/// One thing on the sheet.
-enum Mark {
-    Line { points: Vec<Point>, colour: RGBColor, width: u32 },
-    Box { corners: (Point, Point), colour: RGBColor },
-    Marker { shape: Shape, at: Point, colour: RGBColor, filled: bool },
-    Text { text: String, at: Point, align: Align, colour: RGBColor, upright: bool },
-}
 
 /// What stands below a figure: remarks for its reader, and where the numbers come from.
 ///
@@ -362,7 +326,7 @@ impl Sheet {
 
     /// The figure as PDF, 8.5 cm wide, with the font inside.
     pub(super) fn pdf(&self) -> Result<Vec<u8>> {
-        pdf::write(self)
+        pdf::write((self.name, &self.source), self.size(), &self.marks)
     }
 
     fn size(&self) -> (u32, u32) {
@@ -380,7 +344,7 @@ impl Sheet {
                 Mark::Line { points, colour, width } => area.draw(&PathElement::new(points.clone(), colour.stroke_width(*width))),
                 Mark::Box { corners: (from, to), colour } => area.draw(&Rectangle::new([*from, *to], colour.filled())),
                 Mark::Marker { shape, at, colour, filled } => {
-                    Self::layers(*colour, *filled).try_for_each(|(r, colour)| draw_marker(&area, *shape, *at, r, colour))
+                    layers(*colour, *filled).try_for_each(|(r, colour)| draw_marker(&area, *shape, *at, r, colour))
                 }
                 Mark::Text { text, at, align, colour, upright } => {
                     let h = match align {
@@ -397,11 +361,6 @@ impl Sheet {
             .map_err(failed)?;
         }
         area.present().map_err(failed)
-    }
-
-    /// Radius and colour of what a marker is painted of. A white rim parts markers that overlap; a white core makes one hollow.
-    fn layers(colour: RGBColor, filled: bool) -> impl Iterator<Item = (i32, RGBColor)> {
-        [(RADIUS + 3, WHITE), (RADIUS, colour), (RADIUS - 4, WHITE)].into_iter().take(if filled { 2 } else { 3 })
     }
 
     /// Boxes of all texts, for tests that look for overlaps.
@@ -487,19 +446,4 @@ fn draw_marker<B: DrawingBackend>(
         Shape::Circle => area.draw(&Circle::new(at, r, colour.filled())),
         _ => area.draw(&Polygon::new(outline(shape, at, r), colour.filled())),
     }
-}
-
-/// Corners of a marker; a circle has none.
-fn outline(shape: Shape, (x, y): Point, r: i32) -> Vec<Point> {
-    match shape {
-        Shape::Circle => Vec::new(),
-        Shape::Square => vec![(x - r, y - r), (x + r, y - r), (x + r, y + r), (x - r, y + r)],
-        Shape::Triangle => vec![(x, y - r * 5 / 4), (x + r * 5 / 4, y + r), (x - r * 5 / 4, y + r)],
-        Shape::Wedge => vec![(x, y + r * 5 / 4), (x - r * 5 / 4, y - r), (x + r * 5 / 4, y - r)],
-        Shape::Diamond => vec![(x, y - r * 4 / 3), (x + r * 4 / 3, y), (x, y + r * 4 / 3), (x - r * 4 / 3, y)],
-    }
-}
-
-fn failed(figure: &str, problem: impl std::fmt::Display) -> Error {
-    Error::Figure { figure: figure.into(), problem: problem.to_string() }
 }

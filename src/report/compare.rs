@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use super::{Row, derive, full_batches, subject};
+use super::row::{Row, derive, full_batches, subject};
 use crate::description::short;
 use crate::record::{Outcome, Phase, Records, Sample};
 use crate::statistics::{Sorted, cliffs_delta, holm, least_p, permutation_p, ratio_interval};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::render::{Column, Format, Table, numbers, render, words};
+use super::form::{Column, Format, Table, numbers, render, words};
 use crate::record::leakage::{Experiment, Leak};
 
 /// The rows of an experiment as a table.

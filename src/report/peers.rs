@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::Spread;
+use super::row::Spread;
 use crate::durable::{RESULTS, read_text};
 use crate::error::{Error, Result};
 use crate::record::table::{self, Layout};

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::render::{Column, Format, Table, numbers, render, words};
-use super::{Row, accuracy, derive, digits3, percent};
+use super::form::{Column, Format, Table, numbers, render, words};
+use super::numbers::{digits3, percent};
+use super::row::{Row, accuracy, derive};
 use crate::durable::{WRITTEN_BY_HAND, read_text};
 use crate::error::{Error, Result};
 use crate::record::table::{self, Layout};

@@ -1,5 +1,6 @@
 use super::synthetic::{Case, many_keys, one_key, records};
 use super::*;
+use crate::record::{Outcome, Phase, Sample, Stage};
 
 fn small() -> Records {
     let mut records = records(&[
@@ -322,7 +323,7 @@ fn numbers_keep_three_digits() {
 
 #[test]
 fn cells_are_padded_to_any_width() {
-    use super::render::pad;
+    use super::form::pad;
     assert_eq!((pad("\u{b5}s", 4, true), pad("\u{b5}s", 4, false), pad("abc", 2, true)), ("  \u{b5}s".into(), "\u{b5}s  ".into(), "abc".into()));
     assert_eq!(pad("x", 70_000, true).len(), 70_000);
 }

@@ -8,7 +8,8 @@ use toml::{Spanned, Value};
 
 use crate::durable::{WRITTEN_BY_HAND, read_text};
 use crate::error::{Error, Result, near};
-use crate::paper::cells::{Cells, known, knows};
+use crate::paper::cells::Cells;
+use crate::paper::derived::{known, knows};
 use crate::record::OUTCOMES;
 use crate::toml_file::{mistake, parse};
 

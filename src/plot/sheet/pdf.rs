@@ -14,7 +14,7 @@ use plotters::style::RGBColor;
 use subsetter::GlyphRemapper;
 use ttf_parser::{Face, GlyphId};
 
-use super::{Align, Mark, Point, SIZE, Shape, Sheet, WHITE, failed, outline};
+use super::marks::{Align, Mark, Point, SIZE, Shape, WHITE, failed, layers, outline};
 use crate::error::Result;
 
 /// Points per pixel at 300 dpi.
@@ -56,12 +56,12 @@ impl Type {
     }
 }
 
-/// The sheet as a PDF of one page.
-pub(super) fn write(sheet: &Sheet) -> Result<Vec<u8>> {
+/// Marks on a page of `size` pixels as a PDF, with the name of the figure and where it comes from.
+pub(super) fn write((name, source): (&str, &str), size: (u32, u32), marks: &[Mark]) -> Result<Vec<u8>> {
     let data: &'static [u8] = dejavu::sans_condensed::regular();
-    let face = Face::parse(data, 0).map_err(|e| failed(sheet.name, e))?;
+    let face = Face::parse(data, 0).map_err(|e| failed(name, e))?;
     let mut letters = Type { face, used: GlyphRemapper::new(), says: BTreeMap::new() };
-    let content = content(sheet, &mut letters);
+    let content = content(marks, size, &mut letters);
 
     let mut numbers = 1..;
     let mut next = || Ref::new(numbers.next().unwrap_or(1));
@@ -70,25 +70,24 @@ pub(super) fn write(sheet: &Sheet) -> Result<Vec<u8>> {
     let mut pdf = Pdf::new();
     pdf.catalog(catalog).pages(pages);
     pdf.pages(pages).kids([page]).count(1);
-    pdf.document_info(info).title(TextStr(sheet.name)).subject(TextStr(&sheet.source)).producer(TextStr("cipherlane"));
-    let (width, height) = sheet.size();
+    pdf.document_info(info).title(TextStr(name)).subject(TextStr(source)).producer(TextStr("cipherlane"));
+    let (width, height) = size;
     let mut leaf = pdf.page(page);
     leaf.media_box(Rect::new(0.0, 0.0, width as f32 * POINT, height as f32 * POINT)).parent(pages).contents(stream);
     leaf.resources().fonts().pair(FONT, fonts[0]);
     leaf.finish();
-    pdf.stream(stream, &deflate(&content).map_err(|e| failed(sheet.name, e))?).filter(Filter::FlateDecode);
-    font(&mut pdf, fonts, &letters, data).map_err(|e| failed(sheet.name, e))?;
+    pdf.stream(stream, &deflate(&content).map_err(|e| failed(name, e))?).filter(Filter::FlateDecode);
+    font(&mut pdf, fonts, &letters, data).map_err(|e| failed(name, e))?;
     Ok(pdf.finish())
 }
 
 /// The drawing: pixels from the top left corner, as the marks have them.
-fn content(sheet: &Sheet, letters: &mut Type) -> Vec<u8> {
-    let (width, height) = sheet.size();
+fn content(marks: &[Mark], (width, height): (u32, u32), letters: &mut Type) -> Vec<u8> {
     let mut out = Content::new();
     out.transform([POINT, 0.0, 0.0, -POINT, 0.0, height as f32 * POINT]);
     fill(&mut out, WHITE);
     out.rect(0.0, 0.0, width as f32, height as f32).fill_nonzero();
-    for mark in &sheet.marks {
+    for mark in marks {
         match mark {
             Mark::Line { points, colour, width } => {
                 let [r, g, b] = shares(*colour);
@@ -101,7 +100,7 @@ fn content(sheet: &Sheet, letters: &mut Type) -> Vec<u8> {
                 out.rect(from.0 as f32, from.1 as f32, (to.0 - from.0) as f32, (to.1 - from.1) as f32).fill_nonzero();
             }
             Mark::Marker { shape, at, colour, filled } => {
-                for (r, colour) in Sheet::layers(*colour, *filled) {
+                for (r, colour) in layers(*colour, *filled) {
                     fill(&mut out, colour);
                     if *shape == Shape::Circle {
                         circle(&mut out, *at, r as f32)
