@@ -4,8 +4,8 @@ use crate::plan::Counts;
 
 /// The multipliers of a device, apart from any work: to be timed beside work.
 pub trait Bound: Sync {
-    /// Issues as many of the device's multiplications as `counts` costs modulo the numbers that this was asked of, independent of each other, and nothing
-    /// else. One thread.
+    /// Issues as many of the device's multiplications as `counts` costs modulo the numbers that
+    /// this was asked of, independent of each other, and nothing else. One thread.
     fn saturate_multipliers(&self, counts: Counts);
 }
 
@@ -20,9 +20,11 @@ pub struct KernelRate {
     pub products_per_second: f64,
     /// Products per second of the kernels alone, by the device's own clock, where it has one.
     pub device_per_second: Option<f64>,
-    /// Products per second that the device's multipliers allow by published figures, where the adapter is known.
+    /// Products per second that the device's multipliers allow by published figures, where the
+    /// adapter is known.
     pub bound_per_second: Option<f64>,
-    /// Products per second that a loop of products of limbs and nothing else would make of them, measured beside it.
+    /// Products per second that a loop of products of limbs and nothing else would make of them,
+    /// measured beside it.
     pub issue_per_second: f64,
     /// Products per second of one thread of GMP's multiplication and remainder, measured beside it.
     pub gmp_per_second: f64,

@@ -62,9 +62,9 @@ struct Residue {
 }
 
 /// Residues of a batch; wiped when dropped.
-struct Batch(Vec<Residue>);
+struct GmpBatch(Vec<Residue>);
 
-impl Drop for Batch {
+impl Drop for GmpBatch {
     fn drop(&mut self) {
         for residue in &mut self.0 {
             wipe(&mut residue.low);
@@ -103,12 +103,12 @@ impl Drop for Spare {
 
 impl GmpResidues {
     fn of<'a>(&self, values: &'a Resident) -> Result<&'a [Residue]> {
-        Ok(&values.storage::<Batch>(BackendId::Gmp)?.0)
+        Ok(&values.storage::<GmpBatch>(BackendId::Gmp)?.0)
     }
 
     /// A batch of results, unless the work was stopped and they are unfinished.
     fn resident(&self, values: Vec<Residue>) -> Result<Resident> {
-        let values = Batch(values);
+        let values = GmpBatch(values);
         self.control.check()?;
         Ok(Resident::new(values.0.len(), values))
     }
@@ -226,8 +226,8 @@ fn outputs_of(program: &Program, item: &Item<'_>, slots: &[Residue]) -> Vec<Resi
     program.outputs().iter().map(|&o| item.inputs.get(o as usize).unwrap_or_else(|| &slots[o as usize - item.inputs.len()]).clone()).collect()
 }
 
-fn scratch(program: &Program) -> Batch {
-    Batch(std::iter::repeat_with(Residue::default).take(program.slots()).collect())
+fn scratch(program: &Program) -> GmpBatch {
+    GmpBatch(std::iter::repeat_with(Residue::default).take(program.slots()).collect())
 }
 
 impl SquareResidues for GmpResidues {}
@@ -251,7 +251,7 @@ impl Residues for GmpResidues {
             table: table.map(|(table, digits)| (table, digits.item(i), program.entries())),
         };
         let outputs: Vec<Vec<Residue>> = if items >= rayon::current_num_threads() {
-            let run = |(slots, spare): &mut (Batch, Spare), i: usize| {
+            let run = |(slots, spare): &mut (GmpBatch, Spare), i: usize| {
                 self.run_in_order(program, &item(i), &mut slots.0, spare);
                 outputs_of(program, &item(i), &slots.0)
             };

@@ -1,8 +1,8 @@
 #![doc = include_str!("gpu/gpu.md")]
 
-use super::{Backend, BackendId};
+use super::Backend;
 use crate::control::Control;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 mod adapter;
 mod bytecode;
@@ -30,8 +30,4 @@ mod tests;
 /// [`Error::BackendUnavailable`] with the reason.
 pub(super) fn open(control: &Control) -> Result<Box<dyn Backend>> {
     adapter::open(control)
-}
-
-fn unavailable(reason: String) -> Error {
-    Error::BackendUnavailable { backend: BackendId::Gpu.name(), reason }
 }

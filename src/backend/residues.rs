@@ -11,10 +11,13 @@ use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::plan::Program;
 
-/// Arithmetic modulo one or more odd numbers at once on one device, as the Chinese remainder theorem asks for.
+/// Arithmetic modulo one or more odd numbers at once on one device, as the Chinese remainder
+/// theorem asks for.
 ///
-/// A batch holds equally many residues of each modulus, its length is that number, and each verb does the same modulo every one of them. All verbs are
-/// complete when they return. Each may end with [`Error::Interrupted`] where the backend was opened under a control ([`super::open_under`]).
+/// A batch holds equally many residues of each modulus, its length is that number, and each verb
+/// does the same modulo every one of them. All verbs are complete when they return. Each may end
+/// with [`Error::Interrupted`] where the backend was opened under a control
+/// ([`super::open_under`]).
 pub trait Residues: Send + Sync {
     /// The moduli, one or more.
     fn moduli(&self) -> &[Modulus];
@@ -36,10 +39,12 @@ pub trait Residues: Send + Sync {
 
     /// Brings residues to the device.
     ///
-    /// Input: a batch for each modulus, of its width in words, all of one length, each value below the modulus.
+    /// Input: a batch for each modulus, of its width in words, all of one length, each value below
+    /// the modulus.
     ///
     /// # Errors
-    /// [`Error::Size`] for another width, another number of batches or batches of several lengths, [`Error::OutOfRange`] for a value that is not reduced.
+    /// [`Error::Size`] for another width, another number of batches or batches of several lengths,
+    /// [`Error::OutOfRange`] for a value that is not reduced.
     fn upload_each(&self, values: &[Limbs]) -> Result<Resident>;
 
     /// Brings residues of the only modulus to the device.
@@ -50,13 +55,16 @@ pub trait Residues: Send + Sync {
         self.upload_each(std::slice::from_ref(values))
     }
 
-    /// Runs `program` over all items: item i reads inputs `i * program.inputs() ..` and its outputs stand at `i * program.outputs().len() ..`.
+    /// Runs `program` over all items: item i reads inputs `i * program.inputs() ..` and its outputs
+    /// stand at `i * program.outputs().len() ..`.
     ///
     /// # Errors
-    /// [`Error::Size`] when the inputs do not divide into items or digits and table do not fit the program.
+    /// [`Error::Size`] when the inputs do not divide into items or digits and table do not fit the
+    /// program.
     fn run(&self, program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>) -> Result<Resident>;
 
-    /// Prepares table entries for [`Lookup`]: a backend may have a form in which products by them are cheaper. What comes back is good for lookups only.
+    /// Prepares table entries for [`Lookup`]: a backend may have a form in which products by them
+    /// are cheaper. What comes back is good for lookups only.
     ///
     /// # Errors
     /// When the device fails.
@@ -67,13 +75,15 @@ pub trait Residues: Send + Sync {
     /// base^exponent for every base; 0^0 = 1.
     ///
     /// # Errors
-    /// [`Error::Size`] when the exponents do not match the bases or moduli, [`Error::OutOfRange`] for a negative exponent.
+    /// [`Error::Size`] when the exponents do not match the bases or moduli, [`Error::OutOfRange`]
+    /// for a negative exponent.
     fn pow(&self, bases: &Resident, exponents: Exponents<'_>, secrecy: Secrecy) -> Result<Resident>;
 
     /// 1/value for every value. Time depends on the values.
     ///
     /// # Errors
-    /// [`Error::NotInvertible`] naming the first value that has no inverse, modulo one of the moduli where several have such values.
+    /// [`Error::NotInvertible`] naming the first value that has no inverse, modulo one of the
+    /// moduli where several have such values.
     fn invert(&self, values: &Resident) -> Result<Resident>;
 
     /// A new batch of the residues that `picks` names as (source, index), in that order.
@@ -82,7 +92,8 @@ pub trait Residues: Send + Sync {
     /// [`Error::OutOfRange`] for a pick that names no residue.
     fn gather(&self, sources: &[&Resident], picks: &[(usize, usize)]) -> Result<Resident>;
 
-    /// Brings canonical residues back: a batch for each modulus, each value in `[0, modulus)`, of the modulus' width in words.
+    /// Brings canonical residues back: a batch for each modulus, each value in `[0, modulus)`, of
+    /// the modulus' width in words.
     ///
     /// # Errors
     /// When the device fails.
@@ -124,7 +135,8 @@ pub enum Exponents<'a> {
 }
 
 impl<'a> Exponents<'a> {
-    /// For backends: refuses negative exponents, and another number of them than of bases or moduli.
+    /// For backends: refuses negative exponents, and another number of them than of bases or
+    /// moduli.
     pub(super) fn check(self, bases: usize, moduli: usize) -> Result<()> {
         match self {
             Self::Shared(_) => {}
@@ -155,7 +167,8 @@ impl<'a> Exponents<'a> {
     }
 }
 
-/// Digits that pick table entries: `windows` small numbers for each item. Secret in encryption, so they are wiped when dropped.
+/// Digits that pick table entries: `windows` small numbers for each item. Secret in encryption, so
+/// they are wiped when dropped.
 #[derive(Clone)]
 pub struct Digits {
     windows: usize,
@@ -204,7 +217,8 @@ impl Drop for Digits {
     }
 }
 
-/// A table for each modulus and each item's digits into it, for [`crate::plan::Op::MulTable`]. Lookups are by address: their time may depend on the digits.
+/// A table for each modulus and each item's digits into it, for [`crate::plan::Op::MulTable`].
+/// Lookups are by address: their time may depend on the digits.
 #[derive(Clone, Copy)]
 pub struct Lookup<'a> {
     /// `windows * entries` residues, window after window, as they are or from [`Residues::table`].
@@ -213,7 +227,8 @@ pub struct Lookup<'a> {
     pub digits: &'a [Digits],
 }
 
-/// A batch of residues on a device, in the form of the arithmetic that made it. Storage is wiped when dropped.
+/// A batch of residues on a device, in the form of the arithmetic that made it. Storage is wiped
+/// when dropped.
 pub struct Resident {
     count: usize,
     storage: Box<dyn Any + Send + Sync>,
@@ -292,7 +307,8 @@ pub(super) fn check_picks(sources: &[&Resident], picks: &[(usize, usize)]) -> Re
     }
 }
 
-/// For backends: the number of items in a run modulo each of `moduli`, after checking that inputs, table and digits fit the program.
+/// For backends: the number of items in a run modulo each of `moduli`, after checking that inputs,
+/// table and digits fit the program.
 pub(super) fn items_of(program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>, moduli: &[Modulus]) -> Result<usize> {
     let per_item = program.inputs().max(1);
     if !inputs.len().is_multiple_of(per_item) {

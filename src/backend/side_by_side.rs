@@ -12,7 +12,8 @@ use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::plan::Program;
 
-/// How arithmetics modulo one number each join their residues: [`SquareResidues::join`] of them together.
+/// How arithmetics modulo one number each join their residues: [`SquareResidues::join`] of them
+/// together.
 pub(super) type Joiner<T> = fn(&[T], &[Modulus], &[Limbs]) -> Result<Limbs>;
 
 /// Arithmetic modulo one number each, side by side on the threads that are free.
@@ -26,7 +27,8 @@ struct SideBySide<T> {
 /// A batch modulo each of the numbers.
 struct Batches(Vec<Resident>);
 
-/// For backends that compute modulo one number at a time: what `open` makes of the only modulus, or of each of several.
+/// For backends that compute modulo one number at a time: what `open` makes of the only modulus, or
+/// of each of several.
 pub(super) fn prepare<T: SquareResidues + 'static>(
     id: BackendId,
     moduli: Vec<Modulus>,

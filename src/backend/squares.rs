@@ -1,4 +1,5 @@
-//! Residues modulo squares: the verbs that Paillier's ciphertexts need beside those of all residues.
+//! Residues modulo squares: the verbs that Paillier's ciphertexts need beside those of all
+//! residues.
 
 use rayon::prelude::*;
 
@@ -11,24 +12,27 @@ use crate::modulus::{Modulus, wipe};
 
 /// Arithmetic modulo one or more squares of known odd roots, in one batch.
 pub trait SquareResidues: Residues {
-    /// 1 + r f v for every value v and every modulus r^2 with its factor f: the message part of Paillier ciphertexts, (1 + r)^(f v).
+    /// 1 + r f v for every value v and every modulus r^2 with its factor f: the message part of
+    /// Paillier ciphertexts, (1 + r)^(f v).
     ///
     /// Input: numbers of any width below 64 r^2; a factor for each modulus, f >= 0.
     ///
     /// # Errors
-    /// [`Error::Size`] for another number of factors, [`Error::Unsupported`] for a modulus without a root, [`Error::OutOfRange`] for values that are too large
-    /// for the backend.
+    /// [`Error::Size`] for another number of factors, [`Error::Unsupported`] for a modulus without
+    /// a root, [`Error::OutOfRange`] for values that are too large for the backend.
     fn one_plus(&self, values: &Limbs, factors: &[Integer]) -> Result<super::Resident> {
         check_count("factors", self.moduli().len(), factors.len())?;
         let residues = self.moduli().iter().zip(factors).map(|(modulus, factor)| one_plus(modulus, values, factor));
         self.upload_each(&residues.collect::<Result<Vec<_>>>()?)
     }
 
-    /// x m' + y m modulo m m' for two moduli m and m', with x from the first of `parts` and y from the second: the Chinese remainder theorem for residues that
-    /// carry the factors 1/m' modulo m and 1/m modulo m'. All on the processor.
+    /// x m' + y m modulo m m' for two moduli m and m', with x from the first of `parts` and y from
+    /// the second: the Chinese remainder theorem for residues that carry the factors 1/m' modulo m
+    /// and 1/m modulo m'. All on the processor.
     ///
     /// # Errors
-    /// [`Error::Size`] for another number of moduli or parts and for parts of different lengths, [`Error::OutOfRange`] for a value that is not reduced.
+    /// [`Error::Size`] for another number of moduli or parts and for parts of different lengths,
+    /// [`Error::OutOfRange`] for a value that is not reduced.
     fn join(&self, parts: &[Limbs]) -> Result<Limbs> {
         join(self.moduli(), parts)
     }

@@ -12,7 +12,7 @@ use super::multipliers::Multipliers;
 use super::residues::GpuResidues;
 use super::shape::{Arithmetic, Communication, Shape, Variant};
 use super::steady_rate::{Rate, steady_rate};
-use super::{fma_selftest, limb_rate, unavailable};
+use super::{fma_selftest, limb_rate};
 use crate::backend::{Backend, BackendId, Device, DeviceKind, KernelRate, SquareResidues};
 use crate::control::Control;
 use crate::error::{Error, Result};
@@ -239,6 +239,10 @@ impl Timed {
         let per_second = |ns: u64| (self.items * self.code.steps.len()) as f64 / (ns as f64 / 1e9);
         Ok(Rate { wall: per_second(elapsed.wall_ns), device: device_ns.filter(|&ns| ns > 0).map(per_second) })
     }
+}
+
+fn unavailable(reason: String) -> Error {
+    Error::BackendUnavailable { backend: BackendId::Gpu.name(), reason }
 }
 
 /// The variants that an adapter can run by its features, or the one that is asked for.

@@ -27,7 +27,8 @@ struct Batch {
     moduli: Arc<[Modulus]>,
 }
 
-/// Arithmetic on a device modulo one number, or modulo several of one shape, whose items share dispatches.
+/// Arithmetic on a device modulo one number, or modulo several of one shape, whose items share
+/// dispatches.
 pub(super) struct GpuResidues {
     engine: Engine,
     moduli: Arc<[Modulus]>,
@@ -65,7 +66,8 @@ impl GpuResidues {
         Ok(self.engine.run(&Job { code, inputs, items, table: None, digits: Picks::None, check: Check::Code, modulus: None })?)
     }
 
-    /// The first value that shares a factor with its modulus, modulo the first of the moduli that has one.
+    /// The first value that shares a factor with its modulus, modulo the first of the moduli that
+    /// has one.
     fn first_not_invertible(&self, values: &Rows) -> Result<Error> {
         let shares = |value: &Integer, modulus: &Modulus| Integer::from(value.gcd_ref(modulus.value())) != 1;
         let values = self.engine.leave(values)?;
@@ -127,8 +129,8 @@ impl Residues for GpuResidues {
         Ok(self.resident(self.engine.run(&Job { code: &code, inputs, items, table, digits, check: Check::Code, modulus: None })?))
     }
 
-    /// Fixed windows. The steps depend on the length of the longest exponent only; table entries are picked by address for public exponents, by reading all of
-    /// them for secret ones.
+    /// Fixed windows. The steps depend on the length of the longest exponent only; table entries
+    /// are picked by address for public exponents, by reading all of them for secret ones.
     fn pow(&self, bases: &Resident, exponents: Exponents<'_>, secrecy: Secrecy) -> Result<Resident> {
         let moduli = self.moduli.len();
         exponents.check(bases.len(), moduli)?;
@@ -162,7 +164,8 @@ impl Residues for GpuResidues {
         Ok(self.resident(self.engine.run(&Job { code: &code, inputs: rows, items: rows.len(), table: None, digits, check, modulus: None })?))
     }
 
-    /// Montgomery's trick over a tree: products of neighbours up to one number, its inverse by GMP, and down again. Three products for each value.
+    /// Montgomery's trick over a tree: products of neighbours up to one number, its inverse by GMP,
+    /// and down again. Three products for each value.
     fn invert(&self, values: &Resident) -> Result<Resident> {
         let rows = self.rows(values)?;
         let (count, moduli) = (values.len(), self.moduli.len());
@@ -209,8 +212,8 @@ fn window_bits(bits: u32, secrecy: Secrecy) -> u32 {
     (1..=widest).min_by_key(|&window| (1 << window) + bits.div_ceil(window)).unwrap_or(1)
 }
 
-/// The digits of all exponents, lowest first, `count` of `window` bits for each: each list `times[0]` times over, and all of them `times[1]` times. Addresses
-/// depend on the lengths only.
+/// The digits of all exponents, lowest first, `count` of `window` bits for each: each list
+/// `times[0]` times over, and all of them `times[1]` times. Addresses depend on the lengths only.
 fn digits(exponents: &[Integer], count: usize, window: u32, times: [usize; 2]) -> Zeroizing<Vec<u16>> {
     // Nothing is left behind by a list that grows.
     let mut digits = Zeroizing::new(Vec::with_capacity(exponents.len() * count * times[0] * times[1]));
@@ -241,7 +244,8 @@ struct Tree {
 impl Tree {
     fn of(count: usize) -> Self {
         let product = |a, b, to| Step { kind: Kind::Product, a, b, to };
-        // Nodes by number: the values, then the products; a number without neighbour goes up as it is.
+        // Nodes by number: the values, then the products; a number without neighbour goes up as it
+        // is.
         let mut level: Vec<usize> = (0..count).collect();
         let mut parents: Vec<Vec<[usize; 3]>> = Vec::new();
         let mut next = count;
@@ -264,7 +268,8 @@ impl Tree {
         let mut up = Code::chain(Vec::new(), count.saturating_sub(1).max(1));
         up.inputs = count;
         up.outputs = (count..next).map(node).collect();
-        // On the way down the products are inputs, and a node's inverse stands in the slot of its number; the root's comes in.
+        // On the way down the products are inputs, and a node's inverse stands in the slot of its
+        // number; the root's comes in.
         let mut down = Code::chain(Vec::new(), next);
         down.inputs = next + 1;
         let inverse = |at: usize| if at + 1 == next { Place::Input(next as u32) } else { Place::Slot(at as u32) };
