@@ -8,6 +8,7 @@
 
 mod bound;
 mod device;
+#[cfg(feature = "gmp")]
 mod gmp;
 #[cfg(feature = "gpu")]
 mod gpu;
@@ -74,7 +75,7 @@ pub fn open_under(id: BackendId, control: &Control) -> Result<Box<dyn Backend>> 
 /// processor itself.
 ///
 /// # Errors
-/// None: `gmp` opens everywhere.
+/// None: `reference` opens everywhere, and `gmp` in builds with it.
 pub fn fastest(control: &Control) -> Result<Box<dyn Backend>> {
     BackendId::ALL
         .into_iter()

@@ -93,7 +93,7 @@ fn shape(modulus: &Modulus) -> &'static str {
     let bits = base.significant_bits();
     if *base == all_ones(bits) {
         ", all ones"
-    } else if base.count_ones() == Some(2) {
+    } else if *base == (Integer::from(1) << (bits - 1)) + 1u32 {
         ", 2^k + 1"
     } else {
         ""

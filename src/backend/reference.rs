@@ -1,6 +1,6 @@
 //! The oracle: textbook arithmetic on 64-bit words in plain Rust, one thread, no GMP.
 //!
-//! Schoolbook products, Knuth's algorithm D for remainders (The Art of Computer Programming, vol. 2, 4.3.1), binary powers, the binary extended Euclidean
+//! Schoolbook products and Knuth's algorithm D ([`crate::integer::words`]), binary powers, the binary extended Euclidean
 //! algorithm for inverses. Slow and plain on purpose, so that an error of a fast backend is not repeated here. Nothing is constant-time: time and addresses
 //! depend on all values, secret exponents included, so it is for checks and measurement, not for keys in use.
 
@@ -12,6 +12,7 @@ use super::{Backend, BackendId, Device, DeviceKind, Exponents, Lookup, Resident,
 use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::integer::Integer;
+use crate::integer::words::{add, compare, product, remainder, subtract};
 use crate::limbs::Limbs;
 use crate::machine;
 use crate::modulus::Modulus;
@@ -144,101 +145,6 @@ impl Residues for Textbook {
     }
 }
 
-/// a b, schoolbook. Output: `a.len() + b.len()` words.
-fn product(a: &[u64], b: &[u64]) -> Vec<u64> {
-    let mut result = vec![0; a.len() + b.len()];
-    for (i, &x) in a.iter().enumerate() {
-        let mut carry = 0u128;
-        for (j, &y) in b.iter().enumerate() {
-            // (2^64-1)^2 + 2 (2^64-1) = 2^128 - 1: no overflow.
-            let sum = u128::from(x) * u128::from(y) + u128::from(result[i + j]) + carry;
-            result[i + j] = sum as u64;
-            carry = sum >> 64;
-        }
-        result[i + b.len()] = carry as u64;
-    }
-    result
-}
-
-/// value mod modulus by Knuth's algorithm D. The modulus has at least one word and its top word is not 0. Output: below the modulus, of its width.
-fn remainder(mut value: Vec<u64>, modulus: &[u64]) -> Vec<u64> {
-    let n = modulus.len();
-    // D1: normalise, so that the divisor's top bit is set and the quotient digit is off by at most 2.
-    let shift = modulus[n - 1].leading_zeros();
-    let divisor = shifted_left(modulus, shift);
-    if value.len() < n {
-        value.resize(n, 0);
-    }
-    value = shifted_left(&value, shift);
-    value.push(0);
-    let (v1, v2) = (u128::from(divisor[n - 1]), if n > 1 { u128::from(divisor[n - 2]) } else { 0 });
-    for j in (0..value.len() - n).rev() {
-        // D3: estimate the digit from the top words.
-        let top = u128::from(value[j + n]) << 64 | u128::from(value[j + n - 1]);
-        let (mut digit, mut rest) = (top / v1, top % v1);
-        let next = if n > 1 { u128::from(value[j + n - 2]) } else { 0 };
-        while digit >> 64 != 0 || digit * v2 > (rest << 64 | next) {
-            digit -= 1;
-            rest += v1;
-            if rest >> 64 != 0 {
-                break;
-            }
-        }
-        // D4: multiply and subtract; D6: add back when the estimate was one too large.
-        let (mut carry, mut borrow) = (0u128, false);
-        for i in 0..n {
-            let p = digit * u128::from(divisor[i]) + carry;
-            carry = p >> 64;
-            let (d, b1) = value[j + i].overflowing_sub(p as u64);
-            let (d, b2) = d.overflowing_sub(u64::from(borrow));
-            value[j + i] = d;
-            borrow = b1 | b2;
-        }
-        let (d, b1) = value[j + n].overflowing_sub(carry as u64);
-        let (d, b2) = d.overflowing_sub(u64::from(borrow));
-        value[j + n] = d;
-        if b1 | b2 {
-            let mut carry = false;
-            for i in 0..n {
-                let (s, c1) = value[j + i].overflowing_add(divisor[i]);
-                let (s, c2) = s.overflowing_add(u64::from(carry));
-                value[j + i] = s;
-                carry = c1 | c2;
-            }
-            value[j + n] = value[j + n].wrapping_add(u64::from(carry));
-        }
-    }
-    // D8: unnormalise.
-    value.truncate(n);
-    if shift > 0 {
-        for i in 0..n {
-            let above = if i + 1 < n { value[i + 1] << (64 - shift) } else { 0 };
-            value[i] = value[i] >> shift | above;
-        }
-    }
-    value
-}
-
-/// value << shift with shift below 64; the bits shifted out of the top word are kept in one more word when there are any.
-fn shifted_left(value: &[u64], shift: u32) -> Vec<u64> {
-    if shift == 0 {
-        return value.to_vec();
-    }
-    let mut carry = 0;
-    let mut result: Vec<u64> = value
-        .iter()
-        .map(|&word| {
-            let shifted = word << shift | carry;
-            carry = word >> (64 - shift);
-            shifted
-        })
-        .collect();
-    if carry > 0 {
-        result.push(carry);
-    }
-    result
-}
-
 /// 1/value mod an odd modulus, or none. Binary extended Euclid (Handbook of Applied Cryptography, 14.61, for odd moduli): invariants u = x value and
 /// v = y value (mod modulus).
 fn inverse(value: &[u64], modulus: &[u64]) -> Option<Vec<u64>> {
@@ -266,34 +172,6 @@ fn inverse(value: &[u64], modulus: &[u64]) -> Option<Vec<u64>> {
     }
     let is_one = v[0] == 1 && is_zero(&v[1..]);
     is_one.then_some(y)
-}
-
-fn compare(a: &[u64], b: &[u64]) -> Ordering {
-    a.iter().rev().cmp(b.iter().rev())
-}
-
-/// a -= b; returns the borrow.
-fn subtract(a: &mut [u64], b: &[u64]) -> bool {
-    let mut borrow = false;
-    for (x, &y) in a.iter_mut().zip(b) {
-        let (d, b1) = x.overflowing_sub(y);
-        let (d, b2) = d.overflowing_sub(u64::from(borrow));
-        *x = d;
-        borrow = b1 | b2;
-    }
-    borrow
-}
-
-/// a += b; returns the carry.
-fn add(a: &mut [u64], b: &[u64]) -> bool {
-    let mut carry = false;
-    for (x, &y) in a.iter_mut().zip(b) {
-        let (s, c1) = x.overflowing_add(y);
-        let (s, c2) = s.overflowing_add(u64::from(carry));
-        *x = s;
-        carry = c1 | c2;
-    }
-    carry
 }
 
 /// a = (a + top 2^(64 len)) / 2.
@@ -337,19 +215,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn remainders_are_those_of_gmp(value in proptest::collection::vec(any::<u64>(), 1..20), modulus in proptest::collection::vec(any::<u64>(), 1..10), saturate in any::<[bool; 3]>()) {
-            let (mut value, mut modulus) = (value, modulus);
-            // Random words hardly ever need the corrections of D3 and D6: saturated and nearly empty top words do.
-            if saturate[0] { value.fill(u64::MAX); }
-            if saturate[1] { modulus.fill(u64::MAX); }
-            if saturate[2] { let top = modulus.len() - 1; modulus[top] = 1 << 63; modulus[..top].fill(0); modulus[0] |= 1; }
-            let top = modulus.len() - 1;
-            modulus[top] |= 1;
-            let expected = integer(&value) % integer(&modulus);
-            prop_assert_eq!(integer(&remainder(value, &modulus)), expected);
-        }
-
-        #[test]
         fn inverses_are_those_of_gmp(value in proptest::collection::vec(any::<u64>(), 4), modulus in proptest::collection::vec(any::<u64>(), 4)) {
             let mut modulus = modulus;
             modulus[0] |= 1;
@@ -359,13 +224,5 @@ mod tests {
             let expected = value.clone().invert(&big).ok();
             prop_assert_eq!(inverse(&words(&value, 4), &modulus).map(|w| integer(&w)), expected);
         }
-    }
-
-    #[test]
-    fn the_rare_add_back_step_is_right() {
-        // Operands for which the digit estimate is one too large (D6), after Knuth's hint on test data.
-        let value = [0, 0, 1 << 63, (1 << 63) - 1];
-        let modulus = [1, 0, 1 << 63];
-        assert_eq!(integer(&remainder(value.to_vec(), &modulus)), integer(&value) % integer(&modulus));
     }
 }

@@ -8,7 +8,8 @@ macro_rules! backends {
     ($made:ident $($arguments:expr),*) => {
         $made! { $($arguments),*;
             Reference = "reference", "textbook arithmetic in plain Rust, one thread: the oracle", reference;
-            Gmp = "gmp", "GMP through rug, parallel with rayon", gmp;
+            Gmp = "gmp", "GMP through rug, parallel with rayon", gmp
+        if feature = "gmp" else "this build has no GMP; build with the Cargo feature `gmp`";
             Ifma = "ifma", "AVX-512 IFMA, eight numbers at a time, parallel with rayon", ifma
                 if target_arch = "x86_64" else format!("AVX-512 IFMA exists on x86_64 only, this is {}", std::env::consts::ARCH);
             Gpu = "gpu", "compute shaders through Vulkan, Metal or DirectX 12", gpu

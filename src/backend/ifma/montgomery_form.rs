@@ -6,7 +6,7 @@ use super::exact::Exact;
 use super::kernel::{self, Ahead, LANES, LIMB_MASK, Line, RADIX_BITS, Reduction, Shared, TILE, Token};
 use super::limb52::{MAX_LIMBS, from_limbs, in_all_lanes, limbs_in_all_lanes, limbs_of, size_of_number, to_limbs};
 use crate::error::{Error, Result};
-use crate::integer::{Integer, Order, SubFrom};
+use crate::integer::{Integer, Order};
 use crate::modulus::{Modulus, minus_inverse, wipe};
 
 /// Bits above the reduced modulus that the lazy ranges need: R >= 16 N.
@@ -330,8 +330,8 @@ impl MontgomeryForm {
         one.zeroize();
         let mut high = Integer::from_digits(&words, Order::Lsf);
         words.zeroize();
-        let mut power = (Integer::from(factor % root) << shift) % root;
-        power.sub_from(root);
+        let mut power = (root - Integer::from(factor % root)) << shift;
+        power %= root;
         let constants = OnePlus([low, constant(&mut power), constant(&mut power), constant(&mut high)]);
         wipe(&mut power);
         wipe(&mut high);

@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn bits_are_those_of_the_number() {
-        let number = Integer::from(Integer::parse_radix("f0123456789abcdef0fedcba9876543210", 16).unwrap());
+        let number = Integer::from_str_radix("f0123456789abcdef0fedcba9876543210", 16).unwrap();
         let words: Vec<u64> = number.to_digits(Order::Lsf);
         for at in 0..200 {
             for count in 1..=8 {

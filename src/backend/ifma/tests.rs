@@ -38,7 +38,9 @@ impl Random {
     }
 
     fn odd(&mut self, bits: u32) -> Integer {
-        self.bits(bits) | (Integer::from(1) << (bits - 1)) | 1u32
+        let mut value = self.bits(bits);
+        value.set_bit(bits - 1, true).set_bit(0, true);
+        value
     }
 
     fn residue(&mut self, modulus: &Integer) -> Integer {
@@ -287,7 +289,7 @@ fn digits_of(form: &MontgomeryForm, vectors: &[Line], lane: usize, halves: usize
     let half = |half: usize| {
         let limbs = (0..form.size()).map(|limb| Integer::from(vectors[half * form.size() + limb].0[lane]) << (52 * limb) as u32);
         assert!(vectors.iter().all(|line| line.0[lane] < 1 << 52), "a limb is too wide");
-        limbs.sum()
+        limbs.fold(Integer::new(), |sum, limb| sum + limb)
     };
     (0..halves).map(half).collect()
 }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::sound::SoundKey;
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::integer::{Integer, IsPrime, Order};
+use crate::integer::{Integer, Order, is_prime};
 use crate::modulus::{Modulus, wipe};
 use crate::randomness::{Purpose, Tape};
 use crate::text::hex;
@@ -27,8 +27,6 @@ pub const TOY_MINIMUM_BITS: u32 = 256;
 pub(super) const TRIAL_DIVISION_LIMIT: u32 = 1 << 20;
 /// The product of those primes, 190 kB.
 static SMALL_PRIMES: LazyLock<Integer> = LazyLock::new(|| Integer::from(Integer::primorial(TRIAL_DIVISION_LIMIT)));
-/// Baillie-PSW and 40 Miller-Rabin rounds (GMP counts the first as 24).
-const PRIMALITY_REPS: u32 = 64;
 /// Odd numbers that a search for primes sieves at once.
 const SIEVE_WINDOW: usize = 1 << 12;
 /// A search for primes divides by all primes below this first.
@@ -45,11 +43,6 @@ const SMALL_ORDER_LIMIT: u32 = 1 << 10;
 
 pub(super) fn invalid(reason: impl Into<String>) -> Error {
     Error::InvalidKey { reason: reason.into() }
-}
-
-/// Whether x is a positive prime, by Baillie-PSW and 40 Miller-Rabin rounds. (GMP alone also says yes to the negative of a prime.)
-pub(super) fn is_prime(x: &Integer) -> bool {
-    *x > 1 && x.is_probably_prime(PRIMALITY_REPS) != IsPrime::No
 }
 
 /// lcm(1..=bound).
@@ -347,7 +340,7 @@ pub(super) struct Half<'a> {
 impl SecretKey {
     /// Checks and assembles a key from its primes. `large` are the large prime factors of p - 1 and q - 1 where they are known; they allow `owner` encryption.
     ///
-    /// Checked: both primes (Baillie-PSW and 40 Miller-Rabin rounds), equal length, n of even length, |p - q| > 2^(bits/2 - 100), gcd(n, phi(n)) = 1, no
+    /// Checked: both primes (Baillie-PSW and 40 Miller-Rabin rounds; without GMP, 65 rounds), equal length, n of even length, |p - q| > 2^(bits/2 - 100), gcd(n, phi(n)) = 1, no
     /// smooth p - 1 (Pollard's method with bound 2^17), everything that [`PublicKey::new`] checks, the large factors. gcd(p-1, q-1) may be more than 2 without
     /// `djn_base`; with it, p = q = 3 (mod 4), gcd(p-1, q-1) = 2, and the base must be (-x^2)^n for some x.
     ///

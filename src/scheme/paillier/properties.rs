@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::key::is_prime;
 use super::*;
 use crate::backend::{self, BackendId};
 use crate::control::Control;
 use crate::error::Error;
-use crate::integer::Integer;
+use crate::integer::{Integer, is_prime};
 use crate::modulus::Modulus;
 use crate::plan::Weights;
 
@@ -140,7 +139,7 @@ fn a_key_owner_reads_weights_from_raw_results_but_not_from_what_is_sent() {
     // r_j = g^(512^j) modulo p; what it is modulo q does not matter.
     let query: Vec<Integer> = (0..6u32)
         .map(|j| {
-            let r = g.clone().pow_mod(&Integer::from(crate::integer::Pow::pow(&base, j)), &p).unwrap();
+            let r = g.clone().pow_mod(&(Integer::from(1) << (9 * j)), &p).unwrap();
             (Integer::from(1) + Integer::from(n * (j + 1))) * r.pow_mod(n, n_squared).unwrap() % n_squared
         })
         .collect();

@@ -252,7 +252,7 @@ mod tests {
         // p^2 q: units without a root are 1 - 1/p of all.
         let coset = Integer::from(p.square_ref()) * q;
         // p r with p dividing r - 1: likewise.
-        let r = (1u32..).map(|k| Integer::from(p * (2 * k)) + 1u32).find(super::super::key::is_prime).unwrap();
+        let r = (1u32..).map(|k| Integer::from(p * (2 * k)) + 1u32).find(crate::integer::is_prime).unwrap();
         let divides = Integer::from(p * &r);
         for (n, phi) in
             [(&coset, Integer::from(p - 1u32) * p * Integer::from(q - 1u32)), (&divides, Integer::from(p - 1u32) * Integer::from(&r - 1u32))]

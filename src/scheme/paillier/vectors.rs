@@ -85,8 +85,14 @@ fn takes(backend: &dyn Backend, bits: u32) -> bool {
     backend.id() != BackendId::Reference || bits <= 2048
 }
 
+fn flipped(mut value: Integer, bit: u32) -> Integer {
+    let set = value.get_bit(bit);
+    value.set_bit(bit, !set);
+    value
+}
+
 /// Flips one bit in the second 64-bit word of the hexadecimal value at `pointer`.
 fn plant(vectors: &mut Value, pointer: &str) {
     let value = vectors.pointer_mut(pointer).unwrap();
-    *value = Value::String(format!("{:x}", hex(value) ^ (Integer::from(1) << 77u32)));
+    *value = Value::String(flipped(hex(value), 77).to_string_radix(16));
 }

@@ -32,7 +32,7 @@ use super::slots::{KAPPA, Slots};
 use crate::backend::{Exponents, Secrecy};
 use crate::channel::Channel;
 use crate::error::{Error, Result};
-use crate::integer::{DivRounding, Integer, RemRounding};
+use crate::integer::Integer;
 use crate::modulus::wipe;
 use crate::randomness::Purpose;
 use crate::scheme::private_training::{MAXIMUM_BITS, Product, ceil_log2, check_division};
@@ -85,7 +85,7 @@ impl<C: Channel> Encrypted<C> {
         let rho = self.rounding.draw(shape.entries(), d);
         let mut stream = self.stream(Purpose::Masking);
         let (offset, divisor) = (Integer::from(1) << t, Integer::from(d));
-        let steps = (Integer::from(1) << (t + 1 + KAPPA)).div_ceil(&divisor);
+        let steps = ((Integer::from(1) << (t + 1 + KAPPA)) + &divisor - 1u32) / &divisor;
         let (mut first, mut second) = (Vec::with_capacity(mu.len()), Vec::with_capacity(mu.len()));
         for (mu, rho) in mu.iter_mut().zip(rho) {
             *mu *= scale;
@@ -93,7 +93,7 @@ impl<C: Channel> Encrypted<C> {
             let u = stream.below(&steps) * &divisor + &offset;
             *mu += &m1;
             *mu += &u;
-            let e = (Integer::from(rho) - &*mu).rem_euc(&divisor);
+            let e = (Integer::from(rho) - &*mu).modulo(&divisor);
             *mu += &e;
             first.push(m1);
             second.push(u + e);
@@ -114,7 +114,7 @@ impl<C: Channel> Encrypted<C> {
             .ciphertexts(&self.fresh(&along_rows, &first_packed)?)
             .ciphertexts(&self.fresh(&along_cols, &second_packed)?);
         let quotients = self.ask_ciphertexts(Operation::Product, request, shape.rows * self.slots.groups(shape.cols))?;
-        mu.iter_mut().for_each(|mu| *mu = -mu.clone().div_floor(&divisor));
+        mu.iter_mut().for_each(|mu| *mu = -mu.clone().div_rem_floor(divisor.clone()).0);
         let result = self.plus(&quotients, &self.slots.pack_rows(&mu, shape.cols))?;
         [mu, first, second, columns].iter_mut().flatten().for_each(wipe);
         Ok(EncryptedMatrix::new(shape, result))
@@ -177,7 +177,7 @@ pub(super) fn respond(server: &mut KeyServer, request: &mut Request<'_>) -> Resu
                 reason: format!("a sum of {} bits, masked sums are positive and have {}", v.significant_bits(), t + 3 + KAPPA),
             });
         }
-        *v = std::mem::take(v).div_floor(&divisor);
+        *v = std::mem::take(v).div_rem_floor(divisor.clone()).0;
     }
     let packed = slots.pack_rows(&v, cols);
     v.iter_mut().for_each(wipe);

@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::super::files::parse_integer;
 use super::super::files::{read_public_key, read_secret_key};
-use super::super::key::{Half, is_prime};
+use super::super::key::Half;
 use super::super::{Ciphertexts, Decryptor, PublicKey, SecretKey};
-use super::{hex, key, list, load, on_every_backend, takes, text};
+use super::{flipped, hex, key, list, load, on_every_backend, takes, text};
 use crate::backend::{Backend, BackendId, Device, Exponents, Lookup, Resident, Residues, Secrecy, SquareResidues};
 use crate::error::{Error, Result};
-use crate::integer::Integer;
+use crate::integer::{Integer, is_prime};
 use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::plan::Program;
@@ -260,7 +260,7 @@ fn faults_in_one_half_are_caught_where_the_vectors_say() {
         let Half { prime, mu, .. } = secret.halves()[0];
         assert_eq!(*prime, hex(&group["p"]));
         let (c, m, n) = (hex(&group["c"]), hex(&group["m"]), secret.public().n().clone());
-        let flip = |bit: u32| move |x: Integer| x ^ (Integer::from(1) << bit);
+        let flip = |bit: u32| move |x: Integer| flipped(x, bit);
         // Adding delta p to the power adds 1 to the plaintext half, where delta is 1/mu.
         let one_more = mu.clone().invert(prime).unwrap() * prime;
         let power_bit = prime.significant_bits() + 37;
@@ -307,7 +307,7 @@ fn no_single_bit_fault_gets_a_wrong_plaintext_past_verification() {
     let vectors = load("paillier_core.json");
     let case = &list(&vectors["groups"][0], "encrypt")[14];
     let (c, m) = (hex(&case["c"]), hex(&case["m_signed"]));
-    let flip = |bit: u32| move |x: Integer| x ^ (Integer::from(1) << bit);
+    let flip = |bit: u32| move |x: Integer| flipped(x, bit);
     let (mut refused, mut refused_freely) = (0, 0);
     for bit in 0..512 {
         for verify in [true, false] {

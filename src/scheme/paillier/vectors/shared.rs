@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::super::key::is_prime;
 use super::super::{Ciphertexts, Decryptor, Encryptor, SecretKey};
 use super::{hex, list, on_every_backend, same, text};
-use crate::integer::Integer;
+use crate::integer::{Integer, is_prime};
 use crate::plan::Program;
 use crate::randomness::Purpose;
 
