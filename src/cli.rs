@@ -3,15 +3,18 @@
 //! Results go to standard output, everything else (progress, notes, warnings, errors) to standard error. Exit status: 0 when everything was done and verified,
 //! 1 when not, 2 for wrong usage, 130 after Ctrl-C. `compare` ends with 0 when nothing changed and with 3 when something did.
 
+mod choices;
 mod claims;
+mod compare;
 mod data;
 mod eivhe;
 mod facts;
-mod inference;
-mod options;
+mod inputs;
 mod paper;
 mod pipeline;
 mod progress;
+mod report;
+mod run;
 mod smlp;
 mod stop;
 mod sweep;
@@ -23,10 +26,7 @@ use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::machine;
-use claims::{check_folder, claim_file, claim_results};
-use options::method_name;
-use stop::{check_stop, control};
-use terminal::{note, out, out_json, shown};
+use terminal::note;
 
 /// Neural networks on encrypted data: run, measure, compare.
 #[derive(Parser)]
@@ -48,17 +48,19 @@ const LONG_ABOUT: &str = "Neural networks on encrypted data: run, measure, compa
 #[derive(Subcommand)]
 enum Command {
     /// Encrypted inference against the plaintext baseline; writes CSVs and figures
-    Run(Box<inference::RunArgs>),
+    Run(Box<run::RunArgs>),
     /// Run the grid of a sweep file; resumes by itself after any interruption
     Sweep(sweep::SweepArgs),
+    /// Put the parts of a sweep together; measures nothing
+    Merge(sweep::MergeArgs),
     /// Run the sweeps of a setting and write a report with all tables, figures and checked claims
     Paper(paper::PaperArgs),
     /// Say what changed between two results folders beyond noise; exit status 3 when something did
-    Compare(sweep::CompareArgs),
+    Compare(compare::CompareArgs),
     /// Print the tables of a results folder
-    Report(inference::ReportArgs),
+    Report(report::ReportArgs),
     /// Draw the figures of a results folder again
-    Plot(inference::PlotArgs),
+    Plot(report::PlotArgs),
     /// Check every backend against the oracle, bit for bit
     Verify(facts::VerifyArgs),
     /// What this machine has, and what it lacks; with --rates, how fast the kernels of its GPU are
@@ -156,12 +158,13 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     pool.build_global().map_err(|e| Error::Unsupported { subject: "this system".into(), feature: format!("a pool of {threads} threads: {e}") })?;
     let json = cli.json;
     let done = match cli.command.unwrap_or_else(|| Command::Run(Box::default())) {
-        Command::Compare(args) => return sweep::compare(&args, json),
+        Command::Compare(args) => return compare::compare(&args, json),
         Command::Sweep(args) => sweep::sweep(&args, json),
+        Command::Merge(args) => sweep::merge(&args, json),
         Command::Paper(args) => paper::paper(&args, json),
-        Command::Run(args) => inference::run(&args, json),
-        Command::Report(args) => inference::report(&args, json),
-        Command::Plot(args) => inference::plot(&args, json),
+        Command::Run(args) => run::run(&args, json),
+        Command::Report(args) => report::report(&args, json),
+        Command::Plot(args) => report::plot(&args, json),
         Command::Verify(args) => facts::verify(&args, json),
         Command::Doctor(args) => facts::doctor(&args, json),
         Command::List => facts::list(json),

@@ -79,6 +79,7 @@ pub mod randomness;
 pub mod record;
 pub mod report;
 pub mod scheme;
+pub mod spec;
 pub mod statistics;
 pub mod stopwatch;
 pub mod sweep;

@@ -1,28 +1,24 @@
 //! Measurement: runs specs, turns what they measured into records, and writes where the numbers come from.
 
-mod training;
+pub mod sweep;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::backend::{self, BackendId, DeviceKind};
-use crate::description::Description;
+use crate::backend::{self, BackendId};
 use crate::durable::{RESULTS, read_text};
 use crate::error::{Error, Result};
 use crate::machine;
-use crate::plan::matvec::Method;
 use crate::record::journal::{Entry, FirstDigest, Journal};
 use crate::record::leakage::{self, Experiment, Leak};
-use crate::record::{Outcome, RUN, Records, Sample};
-use crate::scheme::paillier::{MINIMUM_BITS, security_bits};
+use crate::record::{LEAST_KEY_BITS, Outcome, RUN, Records, Sample};
+use crate::spec::Spec;
 use crate::stopwatch::{Elapsed, Stopwatch, timestamp};
 use crate::text::hex;
-use crate::workload::inference::{Bench, Measured, Report};
-use crate::workload::{Protection, Sampling, Spec};
-pub use training::{training_definition, training_row_id};
+use crate::workload::{Bench, Measured, OnProgress, Sampling, Source};
+pub use sweep::{Benches, Ended, Found, Merged, SweepRun, Watch, merge};
 
 /// Source revision of this program; `-dirty` when the source differed from it.
 pub const REVISION: &str = env!("CIPHERLANE_REVISION");
@@ -47,26 +43,28 @@ fn reasons(revision: &str, compiler: &str, profile: &str, debug: bool) -> Vec<St
 }
 
 /// Identity of what is measured, whatever program measures it: the same on every machine, so that
-/// shards can share a sweep by it. A spec and its dataset name the model that comes with the
-/// program; any other model is part of the identity by its digest.
+/// shards can share a sweep by it.
 #[must_use]
-pub fn definition(spec: &Spec, sampling: Sampling, source: &Source) -> String {
-    let (spec_text, sampling) = (spec.to_string(), sampling.to_string());
-    let mut lines = vec!["cipherlane definition 1", &spec_text, &sampling, &source.data.dataset_sha256];
-    lines.extend(source.model(spec).filter(|model| !model.embedded).map(|model| model.sha256.as_str()));
-    short_hash(&lines)
+pub fn definition(bench: &dyn Bench, spec: &Spec, sampling: Sampling) -> String {
+    short_hash(&bench.definition(spec, sampling))
 }
 
 /// Identity of a row: its definition, this program, and the number of threads. A row of this identity need not be measured again.
 #[must_use]
-pub fn row_id(spec: &Spec, sampling: Sampling, source: &Source) -> String {
-    let threads = spec.threads.unwrap_or_else(rayon::current_num_threads).to_string();
-    let program = [REVISION, COMPILER, env!("CIPHERLANE_FLAGS"), PROFILE, env!("CIPHERLANE_TARGET"), env!("CIPHERLANE_RUG")].join("\n");
-    short_hash(&["cipherlane row 1", &definition(spec, sampling, source), &program, &threads])
+pub fn row_id(bench: &dyn Bench, spec: &Spec, sampling: Sampling) -> String {
+    let lines = bench.definition(spec, sampling);
+    let form = lines.first().map_or_else(String::new, |form| form.replace("definition", "row"));
+    let threads = spec.values().number("threads").unwrap_or_else(rayon::current_num_threads);
+    short_hash(&[form, short_hash(&lines), program(), threads.to_string()])
+}
+
+/// The identity of this program: revision, compiler and all that decides its code.
+fn program() -> String {
+    [REVISION, COMPILER, env!("CIPHERLANE_FLAGS"), PROFILE, env!("CIPHERLANE_TARGET"), env!("CIPHERLANE_RUG")].join("\n")
 }
 
 /// First 16 hex digits of the SHA-256 of some lines.
-fn short_hash(lines: &[&str]) -> String {
+fn short_hash(lines: &[String]) -> String {
     hex(&Sha256::digest(lines.join("\n"))[..8])
 }
 
@@ -97,21 +95,46 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::Interrupted`].
-    pub fn row(&mut self, bench: &mut Bench, spec: &Spec, sampling: Sampling, report: &mut Report<'_>) -> Result<Entry> {
-        let (result, surroundings) = Surroundings::of(|| bench.run(spec, sampling, report));
-        let mut first_digest = None;
+    pub fn row(&mut self, bench: &mut dyn Bench, spec: &Spec, sampling: Sampling, progress: &mut OnProgress<'_>) -> Result<Entry> {
+        let planned = self.planned(bench, spec, sampling)?;
+        let definition = definition(bench, spec, sampling);
+        let entry = self.measure(planned, || bench.run(spec, sampling, progress))?;
+        Ok(Entry { definition, ..entry })
+    }
+
+    /// Does the work of a row of which `planned` is what was known before, and returns what came of
+    /// it, as [`Run::row`].
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn measure(&mut self, planned: Outcome, work: impl FnOnce() -> Result<Measured>) -> Result<Entry> {
+        let (result, surroundings) = Surroundings::of(work);
         let result = result.and_then(|measured| {
-            first_digest = self.check_first_digest(spec, &measured)?;
+            self.check_first_digest(measured.first_digest.as_ref())?;
             Ok(measured)
         });
-        let mut outcome = match &result {
-            Ok(measured) => self.outcome(spec, sampling, measured),
+        let measured = match result {
+            Ok(measured) => {
+                let no_toy = measured.outcome.publishable == Some(true);
+                let outcome = Outcome {
+                    peak_rss_bytes: machine::peak_rss_bytes(),
+                    publishable: Some(no_toy && unpublishable().is_empty()),
+                    run_id: planned.run_id,
+                    revision: planned.revision,
+                    row_id: planned.row_id,
+                    compiler: planned.compiler,
+                    ..measured.outcome
+                };
+                Measured { outcome, ..measured }
+            }
             Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(error) => Outcome { error: Some(error.to_string()), ..self.blank(spec, sampling) },
+            Err(error) => Measured { outcome: Outcome { error: Some(error.to_string()), ..planned }, ..Measured::default() },
         };
+        let Measured { mut outcome, times, first_digest, mut curve, mut operations } = measured;
         surroundings.note_in(&mut outcome);
+        curve.iter_mut().for_each(|point| (point.run_id, point.revision) = (self.id.clone(), REVISION.into()));
+        operations.iter_mut().for_each(|cost| (cost.run_id, cost.revision) = (self.id.clone(), REVISION.into()));
         let blank = Sample::blank(&outcome, &machine::processor());
-        let times = result.map(|measured| measured.times).unwrap_or_default();
         let samples = times.iter().map(|time| Sample {
             stage: time.stage,
             phase: time.phase,
@@ -122,7 +145,7 @@ impl Run {
             device_ns: time.device_ns,
             ..blank.clone()
         });
-        Ok(Entry { samples: samples.collect(), first_digest, outcome, curve: Vec::new(), operations: Vec::new() })
+        Ok(Entry { samples: samples.collect(), first_digest, outcome, curve, operations, definition: String::new() })
     }
 
     /// Keeps a row among the records of this run.
@@ -136,128 +159,42 @@ impl Run {
     }
 
     /// Equal keys, images and randomness must give equal ciphertexts on every backend and by every plan.
-    fn check_first_digest(&mut self, spec: &Spec, measured: &Measured) -> Result<Option<FirstDigest>> {
-        let (Some((images, digest)), Protection::Paillier { backend, key_bits, encryption, method, rerandomisation, table_mib, .. }) =
-            (measured.first_digest.clone(), spec.protection)
-        else {
-            return Ok(None);
-        };
-        let (slots, per_ciphertext) = measured.product.map_or((0, 0), |p| (p.slots, p.inputs_per_ciphertext));
-        // The number of images decides the widths of tables and so the bases of the server.
-        let inputs = format!(
-            "{key_bits} {encryption} {slots} {per_ciphertext} {} {table_mib} {} {} {} {:?} {} {}",
-            rerandomisation.name(),
-            spec.images,
-            spec.dataset,
-            spec.features.name(),
-            spec.precision,
-            spec.seed,
-            self.source.model(spec).map_or("", |model| &model.sha256)
-        );
-        let who = format!("{backend} {}", method.map_or("auto", Method::name));
-        if let Some(other) = self.first_digests.iter().find(|d| d.inputs == inputs && d.images == images)
-            && other.digest != digest
+    fn check_first_digest(&mut self, first: Option<&FirstDigest>) -> Result<()> {
+        let Some(first) = first else { return Ok(()) };
+        if let Some(other) = self.first_digests.iter().find(|d| d.inputs == first.inputs && d.images == first.images)
+            && other.digest != first.digest
         {
             return Err(Error::Disagreement {
-                what: format!("result ciphertexts of {who}"),
+                what: format!("result ciphertexts of {}", first.who),
                 expected: format!("{} ({})", other.digest, other.who),
-                actual: digest,
+                actual: first.digest.clone(),
             });
         }
-        let first = FirstDigest { inputs, images, digest, who };
         self.first_digests.push(first.clone());
-        Ok(Some(first))
+        Ok(())
     }
 
     /// The row that a spec will leave, as far as it is known before it runs.
+    ///
+    /// # Errors
+    /// For a spec of another workload.
+    pub fn planned(&self, bench: &dyn Bench, spec: &Spec, sampling: Sampling) -> Result<Outcome> {
+        Ok(Outcome { row_id: row_id(bench, spec, sampling), ..self.named(bench.planned(spec)?) })
+    }
+
+    /// A planned row with the names of this run.
     #[must_use]
-    pub fn planned(&self, spec: &Spec, sampling: Sampling) -> Outcome {
-        self.blank(spec, sampling)
+    pub fn named(&self, planned: Outcome) -> Outcome {
+        let (run_id, revision, compiler) = (self.id.clone(), REVISION.into(), COMPILER.into());
+        Outcome { run_id, revision, compiler, publishable: Some(false), ..planned }
     }
 
-    fn blank(&self, spec: &Spec, sampling: Sampling) -> Outcome {
-        let (scheme, backend, method, key_bits, encryption, rerandomisation) = match spec.protection {
-            Protection::ClearFloat => ("clear", "native", "float", None, "none", "none"),
-            Protection::ClearInteger => ("clear", "native", "integer", None, "none", "none"),
-            Protection::Paillier { backend, key_bits, method, encryption, rerandomisation, .. } => {
-                let method = method.map_or("auto", Method::name);
-                ("paillier", backend.name(), method, Some(key_bits), encryption.name(), rerandomisation.name())
-            }
-            Protection::Eivhe { setting, route } => ("eivhe", "native", setting.method(route), None, setting.encryption().name(), "none"),
-        };
-        let float = spec.protection == Protection::ClearFloat;
-        let on_gpu = matches!(spec.protection, Protection::Paillier { backend: BackendId::Gpu, .. });
-        Outcome {
-            spec: spec.to_string(),
-            workload: "inference".into(),
-            scheme: scheme.into(),
-            backend: backend.into(),
-            dataset: spec.dataset.clone(),
-            features: spec.features.name().into(),
-            key_bits,
-            method: method.into(),
-            encryption: encryption.into(),
-            packing: 1,
-            feature_bits: (!float).then_some(spec.precision.feature_bits),
-            weight_bits: (!float).then_some(spec.precision.weight_bits),
-            scenario: spec.scenario.name().into(),
-            division: spec.division().name().into(),
-            threads: spec.threads.unwrap_or_else(rayon::current_num_threads) as u32,
-            images: spec.images as u32,
-            security_bits: match spec.protection {
-                Protection::Eivhe { setting, .. } => Some(setting.security_bits()),
-                _ => key_bits.map(security_bits),
-            },
-            // What a row on another device would have run on is not known before it is opened.
-            adapter: if on_gpu { String::new() } else { machine::processor() },
-            adapter_type: if on_gpu { "" } else { DeviceKind::Cpu.name() }.into(),
-            run_id: self.id.clone(),
-            revision: REVISION.into(),
-            row_id: row_id(spec, sampling, &self.source),
-            rerandomisation: rerandomisation.into(),
-            key_bytes: key_bits.map(|bits| bits.div_ceil(8)),
-            ciphertext_bytes: key_bits.map(|bits| (2 * bits).div_ceil(8)),
-            compiler: COMPILER.into(),
-            publishable: Some(false),
-            dataset_sha256: self.source.data.dataset_sha256.clone(),
-            model_sha256: self.source.model(spec).map(|model| model.sha256.clone()).unwrap_or_default(),
-            ..Outcome::default()
-        }
-    }
-
-    fn outcome(&self, spec: &Spec, sampling: Sampling, measured: &Measured) -> Outcome {
-        let share = |count: usize| Some(count as f64 / measured.images as f64);
-        let blank = self.blank(spec, sampling);
-        let product = measured.product;
-        let toy = blank.key_bits.is_some_and(|bits| bits < MINIMUM_BITS);
-        Outcome {
-            method: product.map_or(blank.method, |p| p.method.into()),
-            packing: product.map_or(1, |p| p.slots as u32),
-            inputs_per_ciphertext: product.map(|p| p.inputs_per_ciphertext as u32),
-            slot_bits: measured.slot_bits,
-            accuracy: share(measured.correct),
-            agreement: share(measured.agreeing),
-            // What differs ends a spec with an error: logits from the integers', classes of the f32 layers from those of the collapsed map.
-            verified: true,
-            products: product.map(|p| p.multiplications as u64),
-            key_bytes: measured.sizes.map_or(blank.key_bytes, |s| Some(u32::try_from(s.key_bytes).unwrap_or(u32::MAX))),
-            ciphertext_bytes: measured.sizes.map_or(blank.ciphertext_bytes, |s| Some(u32::try_from(s.ciphertext_bytes).unwrap_or(u32::MAX))),
-            bytes_up: measured.bytes_up,
-            bytes_down: measured.bytes_down,
-            rounds: measured.rounds,
-            peak_rss_bytes: machine::peak_rss_bytes(),
-            digest: measured.digest.clone(),
-            adapter: measured.device.name.clone(),
-            adapter_type: measured.device.kind.name().into(),
-            batch: Some(measured.batch as u32),
-            samples: Some(measured.kept.samples),
-            timed_images: Some(measured.kept.images as u64),
-            batches_ns: Some(measured.kept.wall_ns),
-            energy_uj: measured.kept.energy_uj,
-            bound_products_per_second: measured.bound_products_per_second,
-            publishable: Some(!toy && unpublishable().is_empty()),
-            ..blank
-        }
+    /// The same for a row outside of the registry: its identity is made of `text` and all that
+    /// tells this program from others.
+    #[must_use]
+    pub fn named_by(&self, planned: Outcome, text: &str) -> Outcome {
+        let row_id = short_hash(&[text.into(), program(), planned.threads.to_string()]);
+        Outcome { row_id, ..self.named(planned) }
     }
 
     /// Its identity.
@@ -354,7 +291,7 @@ impl Run {
         let gmp = backend::open(BackendId::Gmp).map(|b| b.device().detail).unwrap_or_default();
         let mut reasons = unpublishable();
         let mut because = |holds: bool, reason: &str| reasons.extend(holds.then(|| reason.to_owned()));
-        because(records.outcomes.iter().any(|o| o.key_bits.is_some_and(|bits| bits < MINIMUM_BITS)), "a key is a toy");
+        because(records.outcomes.iter().any(|o| o.key_bits.is_some_and(|bits| bits < LEAST_KEY_BITS)), "a key is a toy");
         because(records.outcomes.iter().any(|o| !o.verified), "a row failed");
         because(records.outcomes.iter().any(|o| o.revision != REVISION), "rows come from several revisions");
         Provenance {
@@ -421,40 +358,6 @@ fn to_toml(path: &Path, provenance: &Provenance<'_>) -> Result<String> {
     toml::to_string(provenance).map_err(|e| Error::file(path, "a provenance that can be written", e.to_string()))
 }
 
-/// Where the data and the models of a run come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Source {
-    /// The images.
-    #[serde(flatten)]
-    pub data: Description,
-    /// Seed of keys and randomisers.
-    pub seed: u64,
-    /// The model of each feature map, by its name. None for trainings and for experiments without a
-    /// model.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub models: BTreeMap<&'static str, ModelSource>,
-}
-
-impl Source {
-    /// The model that a spec is run with.
-    fn model(&self, spec: &Spec) -> Option<&ModelSource> {
-        self.models.get(spec.features.name())
-    }
-}
-
-/// Where a model comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ModelSource {
-    /// SHA-256 of its file, 64 hex digits.
-    pub sha256: String,
-    /// Whether it is the one that comes with the program for the dataset and the feature map.
-    pub embedded: bool,
-    /// Name of the dataset that it was trained on.
-    pub trained_on: String,
-    /// SHA-256 of the training images.
-    pub training_sha256: String,
-}
-
 #[derive(Serialize)]
 struct Provenance<'a> {
     run_id: String,
@@ -504,11 +407,13 @@ pub fn busy_warning(load: Option<f64>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::features::FeatureMap;
-    use crate::quantise::Precision;
-    use crate::workload::PoolChoice;
-    use crate::workload::Scenario;
+    use crate::control::Control;
+    use crate::description::Description;
+    use crate::workload::registry::Registry;
+    use crate::workload::{Means, ModelSource, Models};
 
     fn source(dataset_sha256: &str) -> Source {
         let data = Description { dataset: "digits".into(), dataset_sha256: dataset_sha256.into(), ..Description::default() };
@@ -521,6 +426,22 @@ mod tests {
         Source { models: BTreeMap::from([("pixels", model)]), ..source.clone() }
     }
 
+    /// A spec, and the bench of its workload for a source.
+    fn bench(text: &str, source: &Source) -> (Spec, Box<dyn Bench>) {
+        let registry = Registry::default();
+        let spec = registry.parse(text).unwrap();
+        let images = crate::dataset::digits::test().unwrap();
+        let means = Means { images, models: Models::new(), source: source.clone(), allow_toy: true, control: Control::default() };
+        let bench = registry.workload(spec.workload()).unwrap().bench(&means);
+        (spec, bench)
+    }
+
+    /// Definition and identity of a row that is measured once.
+    fn ids(text: &str, source: &Source, sampling: Sampling) -> (String, String) {
+        let (spec, bench) = bench(text, source);
+        (definition(bench.as_ref(), &spec, sampling), row_id(bench.as_ref(), &spec, sampling))
+    }
+
     #[test]
     fn definitions_of_published_rows_stay_and_a_model_from_a_file_makes_another() {
         let digits = "359cd13f0f514122884198b78a131df597421cbf5e93a76678fa96fc548f0d96";
@@ -528,32 +449,33 @@ mod tests {
         let of_digits = "inference/clear/integer/digits/pixels-8-8/offline/10/1";
         let of_mnist = "inference/paillier/gmp/2048/buckets/owner/78/bases/64/mnist/gradients-4-5/offline/10000/1";
         for (text, dataset, published) in [(of_digits, digits, "6612defeabdfe45f"), (of_mnist, mnist, "8b2f3e2305c46843")] {
-            let (spec, source) = (text.parse::<Spec>().unwrap(), source(dataset));
-            assert_eq!(definition(&spec, Sampling::ONCE, &source), published);
-            assert_eq!(definition(&spec, Sampling::ONCE, &with_model(&source, "aa", true)), published);
+            let source = source(dataset);
+            assert_eq!(ids(text, &source, Sampling::ONCE).0, published);
+            assert_eq!(ids(text, &with_model(&source, "aa", true), Sampling::ONCE).0, published);
         }
-        let (spec, source) = (of_digits.parse::<Spec>().unwrap(), source(digits));
+        let source = source(digits);
         let [own, other] = ["aa", "bb"].map(|sha256| with_model(&source, sha256, false));
-        let ids = [&source, &own, &other].map(|source| (definition(&spec, Sampling::ONCE, source), row_id(&spec, Sampling::ONCE, source)));
-        assert!(ids[0] != ids[1] && ids[0] != ids[2] && ids[1].0 != ids[2].0 && ids[1].1 != ids[2].1, "{ids:?}");
+        let all = [&source, &own, &other].map(|source| ids(of_digits, source, Sampling::ONCE));
+        assert!(all[0] != all[1] && all[0] != all[2] && all[1].0 != all[2].0 && all[1].1 != all[2].1, "{all:?}");
         // A file for another feature map is no part of the row.
-        let gradients = Spec { features: FeatureMap::Gradients, ..spec };
-        assert_eq!(definition(&gradients, Sampling::ONCE, &own), definition(&gradients, Sampling::ONCE, &source));
+        let gradients = of_digits.replace("pixels", "gradients");
+        assert_eq!(ids(&gradients, &own, Sampling::ONCE), ids(&gradients, &source, Sampling::ONCE));
     }
 
     #[test]
     fn the_source_of_a_run_names_data_and_models() {
         let data = Description { rows: 8, cols: 8, white: 16, training_sha256: "cc".into(), ..source("aa").data };
-        let run = Run::start(with_model(&Source { data, ..source("aa") }, "bb", false));
+        let source = with_model(&Source { data, ..source("aa") }, "bb", false);
+        let run = Run::start(source.clone());
         let text = to_toml(Path::new(RUN), &run.provenance(&Records::default())).unwrap();
         let table: toml::Table = text.parse().unwrap();
-        let source = &table["source"];
-        assert_eq!(source["dataset"].as_str(), Some("digits"));
-        assert_eq!(source["dataset_sha256"].as_str(), Some("aa"));
-        assert_eq!((source["rows"].as_integer(), source["white"].as_integer(), source["seed"].as_integer()), (Some(8), Some(16), Some(1)));
-        assert_eq!(source["models"]["pixels"]["sha256"].as_str(), Some("bb"));
-        let spec: Spec = "inference/clear/integer/digits/pixels-8-8/offline/10/1".parse().unwrap();
-        let outcome = run.blank(&spec, Sampling::ONCE);
+        let there = &table["source"];
+        assert_eq!(there["dataset"].as_str(), Some("digits"));
+        assert_eq!(there["dataset_sha256"].as_str(), Some("aa"));
+        assert_eq!((there["rows"].as_integer(), there["white"].as_integer(), there["seed"].as_integer()), (Some(8), Some(16), Some(1)));
+        assert_eq!(there["models"]["pixels"]["sha256"].as_str(), Some("bb"));
+        let (spec, bench) = bench("inference/clear/integer/digits/pixels-8-8/offline/10/1", &source);
+        let outcome = run.planned(bench.as_ref(), &spec, Sampling::ONCE).unwrap();
         assert_eq!((outcome.dataset_sha256.as_str(), outcome.model_sha256.as_str()), ("aa", "bb"));
     }
 
@@ -589,32 +511,21 @@ mod tests {
 
     #[test]
     fn identities_depend_on_everything_that_defines_a_row() {
-        let spec = Spec {
-            dataset: "digits".into(),
-            features: FeatureMap::Pixels,
-            precision: Precision { feature_bits: 8, weight_bits: 8 },
-            protection: Protection::ClearInteger,
-            scenario: Scenario::Offline,
-            images: 10,
-            seed: 1,
-            batch: None,
-            threads: None,
-            pool: PoolChoice::None,
-        };
-        let source = source("aa");
-        let sampling = Sampling::ONCE;
-        let mut ids = vec![row_id(&spec, sampling, &source)];
-        assert_eq!(ids[0], row_id(&spec, sampling, &source));
-        assert!(ids[0].len() == 16 && definition(&spec, sampling, &source) != ids[0]);
-        let source2 = Source { data: Description { dataset_sha256: "bb".into(), ..source.data.clone() }, ..source.clone() };
-        ids.extend([
-            row_id(&Spec { images: 11, ..spec.clone() }, sampling, &source),
-            row_id(&Spec { threads: Some(1000), ..spec.clone() }, sampling, &source),
-            row_id(&Spec { batch: Some(5), ..spec.clone() }, sampling, &source),
-            row_id(&spec, Sampling { least_samples: 2, ..sampling }, &source),
-            row_id(&spec, sampling, &source2),
-        ]);
-        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
-        assert_eq!(distinct.len(), ids.len());
+        let text = "inference/clear/integer/digits/pixels-8-8/offline/10/1";
+        let (one, other) = (source("aa"), source("bb"));
+        let id = |text: &str, sampling, source: &Source| ids(text, source, sampling).1;
+        let once = Sampling::ONCE;
+        let first = id(text, once, &one);
+        assert!(first == id(text, once, &one) && first.len() == 16 && ids(text, &one, once).0 != first);
+        let all = [
+            first,
+            id(&text.replace("/10/", "/11/"), once, &one),
+            id(&format!("{text}/threads-1000"), once, &one),
+            id(&format!("{text}/batch-5"), once, &one),
+            id(text, Sampling { least_samples: 2, ..once }, &one),
+            id(text, once, &other),
+        ];
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
     }
 }

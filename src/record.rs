@@ -34,11 +34,13 @@ pub const RUN: &str = "run.toml";
 pub const FIGURES: &str = "figures";
 /// Name of the copy of a sweep file beside its results.
 pub const SWEEP: &str = "sweep.toml";
+/// Name of the list of all rows of a sweep: the definition and the spec of each in one line.
+pub const PLAN: &str = "plan.txt";
 /// File name of the rates of a GPU's kernels.
 pub const KERNELS: &str = "kernels.csv";
 
 /// Everything that a folder of results may hold: where one of these is, no other results are written.
-pub const FILES: [&str; 10] = [SAMPLES, OUTCOMES, CURVE, OPERATIONS, RUN, FIGURES, SWEEP, KERNELS, journal::ROWS, journal::RUNS];
+pub const FILES: [&str; 11] = [SAMPLES, OUTCOMES, CURVE, OPERATIONS, RUN, FIGURES, SWEEP, PLAN, KERNELS, journal::ROWS, journal::RUNS];
 
 /// A step of a workload, in the order the data travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -329,7 +331,14 @@ pub struct Outcome {
     /// model.
     #[serde(default)]
     pub model_sha256: String,
+    /// Choices of the scheme that have no column of their own: `key=value`, sorted, one space
+    /// between.
+    #[serde(default)]
+    pub parameters: String,
 }
+
+/// Bits of a key under which it is a toy.
+pub const LEAST_KEY_BITS: u32 = 2048;
 
 /// Rows shorter than this are not judged by the system's clock ticks of 10 ms.
 const SHORTEST_JUDGED_NS: u64 = 500_000_000;

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::inference::{open_dataset, training_of};
+use super::claims::claim_file;
+use super::inputs::{open_dataset, training_of};
 use super::progress::Meter;
-use super::{claim_file, control, note, out, out_json, shown};
+use super::stop::control;
+use super::terminal::{note, out, out_json, shown};
 use crate::dataset::fetch::{self, Limits, Part};
 use crate::dataset::{DatasetChoice, Images, cache_dir};
 use crate::error::{Error, Result};

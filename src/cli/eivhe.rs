@@ -6,18 +6,21 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::inference::{open_dataset, training_of};
+use super::claims::claim_results;
+use super::inputs::{open_dataset, training_of};
 use super::progress::Meter;
-use super::{check_stop, claim_results, control, note, out, out_json, shown};
+use super::stop::{check_stop, control};
+use super::terminal::{note, out, out_json, shown};
 use crate::attack::eivhe::table;
 use crate::dataset::{Dataset, DatasetChoice, Images};
 use crate::durable::Claim;
 use crate::error::{Error, Result};
-use crate::measure::{Run, Source};
+use crate::measure::Run;
 use crate::plot::{self as figures, FileKind};
 use crate::record::leakage::{Experiment, Leak};
 use crate::report::{Format, leakage as leakage_tables};
 use crate::scheme::eivhe::Encryption;
+use crate::workload::Source;
 use crate::workload::leakage::Learner;
 use crate::workload::leakage::eivhe::{
     Progress, Protected, Protection, Setting, Sizes, Sweep, attack, attack_matrix, attack_row, learn, protect, row, sizes_row,

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::inference::RunArgs;
+use super::claims::claim_results;
 use super::progress::Meter;
-use super::{check_stop, claim_results, control, note, out, out_json, shown};
+use super::run::{RunArgs, run_in};
+use super::stop::{check_stop, control};
+use super::terminal::{note, out, out_json, shown};
 use crate::backend::{self, BackendId, DeviceKind, KernelRate};
 use crate::conformance::{self, Check, Effort, suite};
 use crate::dataset::{self, Dataset};
@@ -19,9 +21,9 @@ use crate::model;
 use crate::plan::matvec::Method;
 use crate::quantise::{IntegerModel, Precision};
 use crate::record::KERNELS;
-use crate::scheme::SchemeId;
 use crate::scheme::eivhe::Setting;
 use crate::scheme::paillier::Encryption;
+use crate::scheme::registry::all as all_schemes;
 use crate::scheme::smlp::Comparison;
 use crate::workload::inference::linear_map;
 use crate::workload::leakage::Learner;
@@ -182,7 +184,7 @@ fn rates(args: &DoctorArgs, json: bool) -> Result<bool> {
         out(&text);
     }
     let Some(claim) = claim else { return Ok(true) };
-    let done = super::inference::run_in(&claim, &RunArgs::on_gpu(software), json)?;
+    let done = run_in(&claim, &RunArgs::on_gpu(software), json)?;
     let mut table = String::from(
         "adapter,adapter_type,key_bits,kernel,products_per_second,device_per_second,bound_per_second,issue_per_second,gmp_per_second,chosen\n",
     );
@@ -276,7 +278,7 @@ pub(super) fn list(json: bool) -> Result<bool> {
         .collect::<Result<_>>()?;
     if json {
         out_json(&json!({
-            "backends": BackendId::ALL.map(BackendId::name), "schemes": SchemeId::ALL.map(SchemeId::name), "methods": Method::ALL.map(Method::name),
+            "backends": BackendId::ALL.map(BackendId::name), "schemes": all_schemes().into_iter().map(|(name, _)| name).collect::<Vec<_>>(), "methods": Method::ALL.map(Method::name),
             "comparisons": Comparison::ALL.map(Comparison::name), "encryptions": Encryption::ALL.map(Encryption::name),
             "eivhe": Setting::ALL.map(Setting::name), "features": FeatureMap::ALL.map(FeatureMap::name),
             "leakage_settings": LeakSetting::ALL.map(LeakSetting::name), "leakage_networks": Learner::ALL.map(Learner::name),
@@ -297,7 +299,7 @@ pub(super) fn list(json: bool) -> Result<bool> {
         id => backend::open(id).err().map_or_else(String::new, |e| format!(" ({e})")),
     };
     section("backends", &BackendId::ALL.map(|id| (id.name(), format!("{}{}", id.summary(), available(id)))));
-    section("schemes", &SchemeId::ALL.map(|s| (s.name(), s.summary().into())));
+    section("schemes", &all_schemes().into_iter().map(|(name, summary)| (name, summary.into())).collect::<Vec<_>>());
     section("methods", &Method::ALL.map(|m| (m.name(), m.summary().into())));
     section("comparisons", &Comparison::ALL.map(|c| (c.name(), c.summary().into())));
     section("encryptions", &Encryption::ALL.map(|e| (e.name(), e.summary().into())));

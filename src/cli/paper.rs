@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::inference::{Models, models_for, open_dataset};
-use super::sweep::{Benches, Job, check_sweep_folder, duration, show, speeds};
-use super::{check_stop, note, out, out_json, shown};
+use super::choices::registry;
+use super::inputs::open_dataset;
+use super::stop::check_stop;
+use super::sweep::{Shown, benches_for, check_sweep_folder, duration, show, speeds, warn_disturbed};
+use super::terminal::{note, out, out_json, shown};
 use crate::dataset::{Dataset, DatasetChoice};
 use crate::durable::{Charter, Claim, RESULTS, read_text, write_whole, writing};
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
+use crate::measure::{Benches, SweepRun};
 use crate::paper::cells::Cells;
 use crate::paper::claims::{Claims, State, Verdict, check};
 use crate::paper::derived::tables;
@@ -155,70 +158,69 @@ fn day(parts: &[Part]) -> String {
 fn measure(args: &PaperArgs, dir: &Path, json: bool) -> Result<Option<(Vec<Part>, bool)>> {
     let mut sweeps = match &args.sweeps {
         Some(folder) => own_sweeps(folder)?,
-        None => shipped(args.setting)?,
+        None => shipped(registry(), args.setting)?,
     };
     // Trainings name their own data.
-    sweeps = sweeps.into_iter().map(|sweep| if sweep.has_grids() { sweep } else { sweep.on(DatasetChoice::Digits) }).collect();
+    sweeps = sweeps.into_iter().map(|sweep| if sweep.takes_images() { sweep } else { sweep.on(DatasetChoice::Digits) }).collect();
     if let Some(choice) = &args.dataset {
         sweeps = sweeps.into_iter().map(|sweep| sweep.on(choice.clone())).collect();
     }
     if !args.dry_run {
         sweeps.iter().try_for_each(|sweep| check_sweep_folder(&dir.join(sweep.name())))?;
     }
-    // Sweeps of one dataset share its images and the keys.
-    let mut datasets: Vec<(DatasetChoice, Dataset, Models)> = Vec::new();
-    for sweep in &sweeps {
-        if !datasets.iter().any(|(choice, ..)| *choice == sweep.dataset) {
-            let dataset = open_dataset(&sweep.dataset, args.offline).inspect_err(|error| {
-                if matches!(error, Error::DatasetMissing { .. }) {
-                    note("without MNIST neither its accuracy nor any claim on it can be checked; `--dataset digits` makes the report on the embedded 8x8 digits and says so");
-                }
-            })?;
-            let models = models_for(&dataset.description(), &FeatureMap::ALL, None)?;
-            datasets.push((sweep.dataset.clone(), dataset, models));
-        }
-    }
-    let at = |sweep: &Sweep| datasets.iter().position(|(choice, ..)| *choice == sweep.dataset).unwrap_or(0);
-    let mut tasks = Vec::new();
+    let toy = sweeps.iter().any(|sweep| sweep.toy);
+    // Sweeps of one dataset and seed share its images and the keys.
+    let mut opened: Vec<(DatasetChoice, u64, Dataset, Benches)> = Vec::new();
+    let mut runs = Vec::new();
     for sweep in sweeps {
+        let at = match opened.iter().position(|(choice, seed, ..)| *choice == sweep.dataset && *seed == sweep.seed) {
+            Some(at) => at,
+            None => {
+                let dataset = open_dataset(&sweep.dataset, args.offline).inspect_err(|error| {
+                    if matches!(error, Error::DatasetMissing { .. }) {
+                        note("without MNIST neither its accuracy nor any claim on it can be checked; `--dataset digits` makes the report on the embedded 8x8 digits and says so");
+                    }
+                })?;
+                let benches = benches_for(&dataset, &FeatureMap::ALL, sweep.seed, toy)?;
+                opened.push((sweep.dataset.clone(), sweep.seed, dataset, benches));
+                opened.len() - 1
+            }
+        };
         let folder = dir.join(sweep.name());
-        let (_, dataset, models) = &datasets[at(&sweep)];
-        tasks.push(Job::new(sweep, folder, dataset, models, None)?);
+        let (_, _, dataset, benches) = &mut opened[at];
+        runs.push((at, SweepRun::new(registry(), sweep, folder, dataset, benches, None)?));
     }
-    let toy = tasks.iter().any(|task| task.sweep.toy);
-    let mut benches = Vec::new();
-    for (_, dataset, models) in &datasets {
-        benches.push(Benches::new(dataset.test.clone(), models.clone(), toy));
+    for (at, (.., benches)) in opened.iter_mut().enumerate() {
+        let own: Vec<&mut SweepRun<'_>> = runs.iter_mut().filter(|(of, _)| *of == at).map(|(_, run)| run).collect();
+        let speeds = speeds(own.iter().map(|run| &**run), benches)?;
+        own.into_iter().try_for_each(|run| run.estimate(&speeds, benches))?;
     }
-    let speeds = speeds(&tasks)?;
-    for task in &mut tasks {
-        let bench = at(&task.sweep);
-        task.estimate(&speeds, &benches[bench])?;
-    }
+    let all = || runs.iter().map(|(_, run)| run);
     if args.dry_run {
-        show(&tasks, json);
+        show(all(), json);
         return Ok(None);
     }
-    let (rows, seconds) = (tasks.iter().map(Job::len).sum::<usize>(), tasks.iter().map(Job::seconds).sum());
+    let (rows, seconds) = (all().map(|run| run.rows().count()).sum::<usize>(), all().map(SweepRun::seconds).sum());
     note(&format!(
         "{} sweeps, {rows} rows: about {} where nothing is done yet, right within a factor of two or three",
-        tasks.len(),
+        runs.len(),
         duration(seconds)
     ));
     let (mut parts, mut verified) = (Vec::new(), true);
-    for task in &tasks {
+    for (at, run) in &runs {
         check_stop()?;
-        task.tell();
-        let bench = at(&task.sweep);
-        verified &= task.run(&mut benches[bench], args.retry_failed)?.verified;
-        let mut part = part(&task.dir)?;
+        super::sweep::tell(run);
+        let ended = run.run(&mut opened[*at].3, args.retry_failed, &mut Shown::default())?;
+        warn_disturbed(&ended.records, &run.dir);
+        verified &= ended.verified;
+        let mut part = part(&run.dir)?;
         // The sweep file alone says another dataset.
         let command = match &args.dataset {
-            None => format!("cipherlane sweep {} --out {}", task.sweep.path.display(), task.dir.display()),
+            None => format!("cipherlane sweep {} --out {}", run.sweep.path.display(), run.dir.display()),
             Some(choice) => format!("cipherlane paper --dataset {choice} --out {}", dir.display()),
         };
         let folders = Folders::of(args, dir);
-        (part.command, part.folder, part.name) = (folders.reader(&command), folders.reader(&part.folder), task.sweep.name());
+        (part.command, part.folder, part.name) = (folders.reader(&command), folders.reader(&part.folder), run.sweep.name());
         parts.push(part);
     }
     Ok(Some((parts, verified)))
@@ -229,7 +231,7 @@ fn own_sweeps(folder: &Path) -> Result<Vec<Sweep>> {
     let entries = std::fs::read_dir(folder).map_err(Error::io("read", folder))?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
     paths.sort();
-    let sweeps = paths.iter().map(|path| Sweep::read(path)).collect::<Result<Vec<_>>>()?;
+    let sweeps = paths.iter().map(|path| Sweep::read(registry(), path)).collect::<Result<Vec<_>>>()?;
     let sweeps: Vec<Sweep> = sweeps.into_iter().filter(|sweep| sweep.paper).collect();
     if sweeps.is_empty() { Err(Error::file(folder, "sweep files (*.toml) for a report", "none")) } else { Ok(sweeps) }
 }
@@ -260,7 +262,7 @@ fn part(dir: &Path) -> Result<Part> {
         .and_then(|(_, path)| Path::new(path).file_stem())
         .map_or_else(|| folder.trim_end_matches("-local").into(), |s| s.to_string_lossy().into_owned());
     // What a sweep says of itself is a help, not a result.
-    let sweep = Sweep::parse(&dir.join(SWEEP), copy).ok();
+    let sweep = Sweep::parse(registry(), &dir.join(SWEEP), copy).ok();
     let own =
         run.get("command").and_then(toml::Value::as_str).and_then(|command| command.split_once(' ')).map(|(_, words)| format!("cipherlane {words}"));
     Ok(Part {

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
-use super::inference::{check_model, model_for, open_dataset};
+use super::claims::claim_file;
+use super::inputs::{check_model, model_for, open_dataset};
 use super::progress::Meter;
-use super::{check_stop, claim_file, control, method_name, note, out, out_json, shown};
+use super::stop::{check_stop, control};
+use super::terminal::{note, out, out_json, shown};
 use crate::backend::{self, Backend, BackendId};
 use crate::dataset::{DatasetChoice, Images};
 use crate::description::{Description, short};
@@ -24,14 +26,18 @@ use crate::report::quantisation;
 use crate::scheme::Inputs;
 use crate::scheme::paillier::files::{self, Header};
 use crate::scheme::paillier::{
-    Ciphertexts, Decryptor, Encryption, Encryptor, Evaluator, Packing, Rerandomisation, SecretKey, SoundKey, Tables, check_bits, pack_columns,
-    unpack_rows,
+    Ciphertexts, Decryptor, Encryption, Encryptor, Evaluator, Packing, PackingChoice, Rerandomisation, SecretKey, SoundKey, Tables, check_bits,
+    method_choice, pack_columns, unpack_rows,
 };
 use crate::workload::inference::linear_map;
-use crate::workload::{PackingChoice, method_choice};
 
 /// Ciphertexts between two looks at the clock and at Ctrl-C.
 const CHUNK: usize = 256;
+
+/// Checks the name of a plan while options are read.
+fn method_name(name: &str) -> Result<String> {
+    method_choice(name).map(|_| name.into())
+}
 
 /// Options that all steps share.
 #[derive(Args, Clone, Debug)]

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{control, note};
+use super::stop::control;
+use super::terminal::note;
 
 /// Longest silence on something that is not a terminal.
 const HEARTBEAT: Duration = Duration::from_secs(8);

@@ -7,7 +7,7 @@ mod train;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{out, out_json};
+use super::terminal::{out, out_json};
 use crate::backend::{self, BackendId};
 use crate::error::{Error, Result};
 use crate::randomness::Tape;

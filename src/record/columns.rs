@@ -103,7 +103,7 @@ pub const SAMPLES: [Column; 23] = [
 ];
 
 /// The columns of `outcomes.csv`, in order: one row per spec.
-pub const OUTCOMES: [Column; 52] = [
+pub const OUTCOMES: [Column; 53] = [
     SPEC,
     WORKLOAD,
     SCHEME,
@@ -176,6 +176,7 @@ pub const OUTCOMES: [Column; 52] = [
     ),
     text("dataset_sha256", "64 hexadecimal digits: SHA-256 of the uncompressed file that the test images are in; empty where it is unknown"),
     text("model_sha256", "64 hexadecimal digits: SHA-256 of the model's file; empty where it is unknown, and of a training"),
+    text("parameters", "choices of the scheme that have no column of their own, as key=value, sorted, a space between (empty in older versions)"),
 ];
 
 /// The columns of `curve.csv`, in order: one row per point of a training.

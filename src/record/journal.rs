@@ -42,6 +42,9 @@ pub struct Entry {
     pub curve: Vec<CurvePoint>,
     /// Its rows of `operations.csv`.
     pub operations: Vec<Operation>,
+    /// Identity of what was measured, whatever program measured it; empty in journals of earlier
+    /// versions.
+    pub definition: String,
 }
 
 /// Digest of the first set of result ciphertexts, which is the same for every backend and every plan.
@@ -68,6 +71,8 @@ struct Stored {
     curve: Vec<CurvePoint>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     operations: Vec<Operation>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    definition: String,
 }
 
 /// Stage, phase, sample, items, wall, processor and device time.
@@ -88,6 +93,7 @@ impl Entry {
             times: self.samples.iter().map(|s| (s.stage, s.phase, s.sample, s.items, s.wall_ns, s.cpu_ns, s.device_ns)).collect(),
             curve: self.curve.clone(),
             operations: self.operations.clone(),
+            definition: self.definition.clone(),
         };
         let line = serde_json::to_string(&stored).map_err(|e| Error::file(path, "a row that can be written", e.to_string()))?;
         let checksum = checksum(&line);
@@ -116,6 +122,7 @@ impl Entry {
             first_digest: stored.first_digest,
             curve: stored.curve,
             operations: stored.operations,
+            definition: stored.definition,
             outcome: stored.outcome,
         })
     }
@@ -132,15 +139,6 @@ pub struct Shard {
     pub index: u32,
     /// Of how many.
     pub count: u32,
-}
-
-impl Shard {
-    /// Whether a row belongs to this part. `identity` is hexadecimal with at least 16 digits; every row belongs to exactly one part.
-    #[must_use]
-    pub fn holds(&self, identity: &str) -> bool {
-        let number = identity.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
-        number % u64::from(self.count.max(1)) == u64::from(self.index - 1)
-    }
 }
 
 impl std::fmt::Display for Shard {
@@ -195,6 +193,14 @@ impl Journal {
         };
         [dir.to_path_buf(), dir.join(ROWS), dir.join(RUNS)].iter().try_for_each(|folder| remove_temporary(folder))?;
         Ok(Self { dir: dir.into(), _locks: locks })
+    }
+
+    /// The journal of a folder, to be read only. Another process may be adding rows.
+    ///
+    /// # Errors
+    /// [`Error::File`] where there is none.
+    pub fn reading(dir: &Path) -> Result<Self> {
+        if Self::is_in(dir) { Ok(Self { dir: dir.into(), _locks: Vec::new() }) } else { Err(Error::file(dir, "the rows of a sweep", "none")) }
     }
 
     /// Whether a folder has a journal.
@@ -278,7 +284,7 @@ mod tests {
             run_id: "a run".into(),
             revision: "a revision".into(),
         }];
-        Entry { outcome, samples, first_digest: None, curve, operations: Vec::new() }
+        Entry { outcome, samples, first_digest: None, curve, operations: Vec::new(), definition: "d".into() }
     }
 
     #[test]
@@ -330,14 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_in_exactly_one_shard() {
-        for count in [1, 2, 3, 7, 64] {
-            for row in 0u32..500 {
-                let identity = hex(&Sha256::digest(row.to_le_bytes())[..8]);
-                let holders = (1..=count).filter(|&index| Shard { index, count }.holds(&identity)).count();
-                assert_eq!(holders, 1);
-            }
-        }
+    fn shards_are_written_as_i_of_n() {
         for bad in ["", "1", "0/2", "3/2", "1/0", "-1/2", "a/b", "1/2/3"] {
             assert!(bad.parse::<Shard>().is_err(), "{bad}");
         }

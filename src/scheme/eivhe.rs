@@ -18,6 +18,7 @@
 
 mod inference;
 mod key;
+pub mod linear;
 mod parameters;
 mod product;
 mod public;

@@ -14,6 +14,7 @@
 //! What a dishonest owner could gain by an n of bad shape is excluded by a proof that comes with
 //! the public key: only a [`SoundKey`] can be computed under.
 
+mod choices;
 mod cipher;
 mod decrypt;
 mod encrypt;
@@ -21,6 +22,7 @@ mod evaluate;
 pub mod files;
 mod key;
 mod layout;
+pub mod linear;
 mod packing;
 #[cfg(test)]
 mod properties;
@@ -29,6 +31,7 @@ mod sound;
 #[cfg(test)]
 mod vectors;
 
+pub use choices::{PackingChoice, PoolChoice, method_choice};
 pub use cipher::{Ciphertexts, OnDevice, Raw, Sendable, State, check_fingerprint};
 pub use decrypt::Decryptor;
 pub use encrypt::{Encryption, Encryptor, Pool, Rerandomisation, Tables};
@@ -39,10 +42,12 @@ pub use packing::{Packing, pack_columns, unpack_rows};
 pub use single::{Convolution, MASK_BITS};
 pub use sound::{Proof, SoundKey};
 
+use super::linear::{About, Ahead, Product};
 use super::{Inputs, LinearInference, LinearMap};
-use crate::backend::Backend;
+use crate::backend::{Backend, BackendId, Bound};
 use crate::error::Result;
 use crate::integer::Integer;
+use crate::plan::Counts;
 use crate::plan::matvec::Method;
 use crate::randomness::{Purpose, Tape};
 
@@ -61,6 +66,8 @@ pub struct Paillier {
     /// Randomisers made ahead, for the next query and for its answer.
     query_pool: Option<Pool>,
     answer_pool: Option<Pool>,
+    ahead: PoolChoice,
+    batch: usize,
 }
 
 /// Choices of an inference service.
@@ -78,6 +85,8 @@ pub struct Options {
     pub images: usize,
     /// Most bytes of the tables of each side.
     pub table_bytes: u64,
+    /// Who makes randomisers ahead.
+    pub ahead: PoolChoice,
 }
 
 impl Options {
@@ -92,7 +101,20 @@ impl Options {
             rerandomisation: Rerandomisation::Auto,
             images: tables.uses,
             table_bytes: tables.max_bytes,
+            ahead: PoolChoice::None,
         }
+    }
+}
+
+/// Sets of ciphertexts in a batch: whole lanes for all threads, but few where a set takes long, so that progress shows and Ctrl-C is heard.
+fn sets_per_batch(backend: BackendId, encryption: Encryption) -> usize {
+    let threads = rayon::current_num_threads().max(1);
+    match (backend, encryption) {
+        (BackendId::Reference, _) => 1,
+        // A GPU needs many numbers at once, whatever the number of threads beside it: all of MNIST's test images where they share ciphertexts.
+        (BackendId::Gpu, _) => 128,
+        (BackendId::Gmp, _) | (_, Encryption::Standard) => 2 * threads,
+        _ => 8 * threads,
     }
 }
 
@@ -126,6 +148,8 @@ impl Paillier {
             randomised: 0,
             query_pool: None,
             answer_pool: None,
+            ahead: options.ahead,
+            batch: arrangement.images() * sets_per_batch(backend.id(), options.encryption),
         })
     }
 
@@ -150,15 +174,41 @@ impl LinearInference for Paillier {
     type Answer = Ciphertexts<Sendable>;
     type Decrypted = Vec<Integer>;
 
-    fn prepare_query(&mut self, images: usize) -> Result<()> {
-        let count = images.div_ceil(self.arrangement.images()) * self.arrangement.ciphertexts(&self.map);
-        self.query_pool = Some(self.encryptor.pool(self.evaluator.squares(), count, &self.tape, self.encrypted)?);
-        Ok(())
+    fn about(&self) -> About {
+        let arrangement = self.arrangement;
+        About {
+            slot_bits: arrangement.result_bits(),
+            set: Some(arrangement.images()),
+            batch: self.batch,
+            product: Some(Product {
+                method: self.evaluator.method().name(),
+                multiplications: self.evaluator.products(),
+                slots: arrangement.images(),
+                inputs_per_ciphertext: arrangement.inputs_per_ciphertext(),
+            }),
+            sizes: None,
+        }
     }
 
-    fn prepare_answer(&mut self, images: usize) -> Result<()> {
-        let count = images.div_ceil(self.arrangement.images()) * self.arrangement.results(&self.map);
-        self.answer_pool = Some(self.evaluator.pool(count, &self.tape, self.randomised)?);
+    fn ahead(&self) -> &'static [Ahead] {
+        match self.ahead {
+            PoolChoice::None => &[],
+            PoolChoice::Server => &[Ahead::Answer],
+            PoolChoice::Both => &[Ahead::Query, Ahead::Answer],
+        }
+    }
+
+    fn make_ahead(&mut self, what: Ahead, images: usize) -> Result<()> {
+        let sets = images.div_ceil(self.arrangement.images());
+        match what {
+            Ahead::Query => {
+                let count = sets * self.arrangement.ciphertexts(&self.map);
+                self.query_pool = Some(self.encryptor.pool(self.evaluator.squares(), count, &self.tape, self.encrypted)?);
+            }
+            Ahead::Answer => {
+                self.answer_pool = Some(self.evaluator.pool(sets * self.arrangement.results(&self.map), &self.tape, self.randomised)?);
+            }
+        }
         Ok(())
     }
 
@@ -210,6 +260,14 @@ impl LinearInference for Paillier {
     fn answer_words<'a>(&self, answer: &'a Ciphertexts<Sendable>) -> &'a [u64] {
         answer.values().words()
     }
+
+    fn counts(&self) -> Counts {
+        self.evaluator.counts()
+    }
+
+    fn bound(&self) -> Option<&dyn Bound> {
+        self.evaluator.bound()
+    }
 }
 
 #[cfg(test)]
@@ -229,7 +287,7 @@ mod tests {
         let mut service = Paillier::new(backend.as_ref(), secret, map.clone(), options, Tape::replayable(9)).unwrap();
         let inputs = Inputs::new(values, map.weights().cols()).unwrap();
         if pools {
-            service.prepare_query(inputs.images()).and_then(|()| service.prepare_answer(inputs.images())).unwrap();
+            [Ahead::Query, Ahead::Answer].into_iter().for_each(|what| service.make_ahead(what, inputs.images()).unwrap());
         }
         let query = service.encode(&inputs).and_then(|p| service.encrypt(p)).unwrap();
         let evaluated = service.upload(query).and_then(|l| service.evaluate(l)).unwrap();

@@ -29,6 +29,9 @@ pub use user::{Sealed, UserKey};
 
 use crate::text::named;
 
+/// One line on the scheme.
+pub const SUMMARY: &str = "a perceptron trained and asked on two servers that do not collude; data and parameters stay encrypted (`cipherlane smlp`)";
+
 named! {
     /// How signs are compared.
     pub enum Comparison: "comparison" {

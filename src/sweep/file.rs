@@ -1,27 +1,23 @@
 //! The form of a sweep file. Errors name the file, the line and the key; unknown keys are answered with the known ones.
+//!
+//! Tables of grids have the name and the keys that their workload declares ([`crate::spec::Kind`]);
+//! this file knows none of them.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
-use super::training::TrainingTable;
-use super::{Excluded, Grid, Plan, check_combinations, once};
-use crate::backend::{self, BackendId};
+use super::{Excluded, Plan};
 use crate::dataset::DatasetChoice;
 use crate::durable::{WRITTEN_BY_HAND, read_text};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, near};
 use crate::features::FeatureMap;
-use crate::plan::matvec::Method;
-use crate::quantise::Precision;
-use crate::scheme::eivhe::{Route, Setting};
-use crate::scheme::paillier::{Encryption, Rerandomisation, check_bits};
+use crate::spec::{Choice, Kind, Misplaced, Named, Setting, Word, check_combinations, once};
 use crate::toml_file::{self, line_of, mistake};
-use crate::workload::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec, method_choice};
+use crate::workload::Sampling;
+use crate::workload::registry::Registry;
 
 /// A sweep as its file says it.
 #[derive(Clone, Debug)]
@@ -38,296 +34,179 @@ pub struct Sweep {
     pub toy: bool,
     /// Seed of keys and randomisers.
     pub seed: u64,
-    /// How long each row is measured.
+    /// The length of each row's measurement.
     pub sampling: Sampling,
-    /// Whether `cipherlane paper` runs it.
+    /// `true` if `cipherlane paper` runs it.
     pub paper: bool,
-    /// Whether a grid that names more images than there are takes all there are.
+    /// `true` if a grid that names more images than there are takes all there are.
     at_most: bool,
-    grids: Vec<Spanned<GridTable>>,
-    trainings: Vec<TrainingTable>,
+    tables: Vec<Table>,
     rules: Vec<Rule>,
+    /// `true` if any table is about images of the dataset.
+    takes_images: bool,
 }
 
+/// A grid.
+#[derive(Clone, Debug)]
+struct Table {
+    workload: &'static str,
+    /// The byte at which it begins.
+    at: usize,
+    named: Named,
+}
+
+/// One `[[exclude]]`: leaves out the combinations that have one of the named values under every key of the rule.
+#[derive(Clone, Debug)]
+struct Rule {
+    line: usize,
+    reason: String,
+    named: Named,
+}
+
+/// The entries of a file besides its tables.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    #[serde(default)]
+#[serde(default)]
+struct Header {
     question: String,
-    #[serde(default)]
-    dataset: Option<Word<DatasetChoice>>,
-    #[serde(default)]
+    dataset: Option<String>,
     toy: bool,
-    #[serde(default = "one")]
     seed: u64,
-    #[serde(default = "yes")]
     paper: bool,
-    #[serde(default)]
     sampling: SamplingTable,
-    #[serde(default)]
-    grid: Vec<Spanned<GridTable>>,
-    #[serde(default)]
-    training: Vec<TrainingTable>,
-    #[serde(default)]
-    exclude: Vec<Spanned<RuleTable>>,
 }
 
-fn one() -> u64 {
-    1
+impl Default for Header {
+    fn default() -> Self {
+        Self { question: String::new(), dataset: None, toy: false, seed: 1, paper: true, sampling: SamplingTable::default() }
+    }
 }
 
-fn yes() -> bool {
-    true
-}
+const HEADER_KEYS: [&str; 6] = ["question", "dataset", "toy", "seed", "paper", "sampling"];
+const EXCLUDE: &str = "exclude";
 
-/// How long a row is measured.
+/// The length of a row's measurement.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct SamplingTable {
-    warm_up_seconds: Word<Milliseconds>,
-    min_seconds: Word<Milliseconds>,
+    warm_up_seconds: Spanned<f64>,
+    min_seconds: Spanned<f64>,
     min_samples: u32,
-    max_seconds: Word<Milliseconds>,
+    max_seconds: Spanned<f64>,
 }
 
 impl Default for SamplingTable {
     fn default() -> Self {
-        let ms = |ms| Word(Milliseconds(ms));
-        Self { warm_up_seconds: ms(200), min_seconds: ms(1000), min_samples: 10, max_seconds: ms(60_000) }
+        let seconds = |seconds| Spanned::new(0..0, seconds);
+        Self { warm_up_seconds: seconds(0.2), min_seconds: seconds(1.0), min_samples: 10, max_seconds: seconds(60.0) }
     }
 }
 
-/// A list of choices under one key; empty when the key is not there.
-pub(super) type List<T> = Option<Vec<Word<T>>>;
-
-/// One `[[grid]]`. What is not named has the default of `cipherlane run`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GridTable {
-    backend: List<BackendChoice>,
-    key_bits: Option<Vec<Spanned<Word<KeyBits>>>>,
-    method: List<MethodChoice>,
-    encryption: List<Encryption>,
-    packing: List<PackingChoice>,
-    inputs_per_ciphertext: List<Inputs>,
-    rerandomise: List<Rerandomisation>,
-    table_mib: List<Count>,
-    features: List<FeatureMap>,
-    feature_bits: List<FeatureBits>,
-    weight_bits: List<WeightBits>,
-    scenario: List<Scenario>,
-    images: Option<Vec<Spanned<Word<OrWord<All>>>>>,
-    batch: List<OrWord<Auto>>,
-    threads: List<Threads>,
-    pool: List<PoolChoice>,
-    eivhe: List<Setting>,
-    eivhe_route: List<Route>,
-    plaintext: Option<bool>,
+/// A text under its path, to say where in it something is wrong.
+struct Place<'a> {
+    path: &'a Path,
+    text: &'a str,
 }
 
-/// One `[[exclude]]`: leaves out the combinations that have one of the named values under every key of the rule.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RuleTable {
-    reason: String,
-    backend: List<BackendId>,
-    key_bits: List<KeyBits>,
-    method: List<MethodChoice>,
-    encryption: List<Encryption>,
-    packing: List<PackingChoice>,
-    inputs_per_ciphertext: List<Inputs>,
-    rerandomise: List<Rerandomisation>,
-    table_mib: List<Count>,
-    features: List<FeatureMap>,
-    feature_bits: List<FeatureBits>,
-    weight_bits: List<WeightBits>,
-    scenario: List<Scenario>,
-    images: List<OrWord<All>>,
-    batch: List<OrWord<Auto>>,
-    threads: List<Threads>,
-    pool: List<PoolChoice>,
-    eivhe: List<Setting>,
-    eivhe_route: List<Route>,
-}
-
-#[derive(Clone, Debug)]
-struct Rule {
-    line: usize,
-    table: RuleTable,
-}
-
-/// A value with one text form, written as a string or as a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Word<T>(pub(super) T);
-
-impl<'de, T: FromStr> Deserialize<'de> for Word<T>
-where
-    T::Err: fmt::Display,
-{
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Text<T>(PhantomData<T>);
-        impl<T: FromStr> Visitor<'_> for Text<T>
-        where
-            T::Err: fmt::Display,
-        {
-            type Value = Word<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name or a number")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<Word<T>, E> {
-                text.parse().map(Word).map_err(E::custom)
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> std::result::Result<Word<T>, E> {
-                self.visit_str(&number.to_string())
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> std::result::Result<Word<T>, E> {
-                self.visit_str(&number.to_string())
-            }
-
-            fn visit_f64<E: de::Error>(self, number: f64) -> std::result::Result<Word<T>, E> {
-                self.visit_str(&number.to_string())
-            }
-        }
-        deserializer.deserialize_any(Text(PhantomData))
+impl Place<'_> {
+    fn wrong(&self, at: usize, problem: impl Into<String>) -> Error {
+        mistake(self.path, self.text, at, problem.into())
     }
-}
 
-fn whole(text: &str, least: u32, most: u32, what: &str) -> std::result::Result<u32, String> {
-    text.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| format!("`{text}` is no {what} from {least} to {most}"))
-}
-
-/// Declares a number in a range.
-macro_rules! number {
-    ($name:ident, $least:expr, $most:expr, $what:literal) => {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) struct $name(pub(super) u32);
-
-        impl FromStr for $name {
-            type Err = String;
-
-            fn from_str(text: &str) -> std::result::Result<Self, String> {
-                whole(text, $least, $most, $what).map(Self)
-            }
-        }
-    };
-}
-
-number!(KeyBits, 0, u32::MAX, "number of bits");
-number!(FeatureBits, 1, 12, "number of bits of a feature");
-number!(WeightBits, 2, 16, "number of bits of a weight");
-number!(Count, 1, 1 << 20, "number");
-
-/// Seconds with a fraction, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Milliseconds(u32);
-
-impl FromStr for Milliseconds {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let seconds = text.parse().ok().filter(|s: &f64| (0.0..=86_400.0).contains(s));
-        seconds.map(|s| Self((s * 1000.0).round() as u32)).ok_or_else(|| format!("`{text}` is no number of seconds from 0 to 86400"))
+    fn unknown_key(&self, at: usize, key: &str, known: &[&str]) -> Error {
+        self.wrong(at, format!("unknown key `{key}`, known: {}{}", known.join(", "), near(key, known)))
     }
-}
 
-/// A backend, or all of this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BackendChoice {
-    All,
-    One(BackendId),
-}
+    /// A value as the word that it is written as.
+    fn word(&self, value: &Spanned<DeValue<'_>>) -> Result<Word> {
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(number) => number.as_str().replace('_', ""),
+            DeValue::Float(number) => number.as_str().into(),
+            DeValue::Boolean(truth) => truth.to_string(),
+            other => return Err(self.wrong(value.span().start, format!("expected a name or a number, found {}", other.type_str()))),
+        };
+        Ok(Word { text, at: value.span().start })
+    }
 
-impl FromStr for BackendChoice {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "all" => Ok(Self::All),
-            name => name.parse().map(Self::One).map_err(|_| Error::Unknown {
-                what: "backend",
-                value: name.into(),
-                known: format!("all, {}", BackendId::ALL.map(BackendId::name).join(", ")),
-            }),
+    /// The words of a list; of a switch one word without a list.
+    fn words(&self, value: &Spanned<DeValue<'_>>, is_switch: bool) -> Result<Vec<Word>> {
+        match value.get_ref() {
+            DeValue::Array(values) => values.iter().map(|value| self.word(value)).collect(),
+            _ if is_switch => Ok(vec![self.word(value)?]),
+            other => Err(self.wrong(value.span().start, format!("expected a sequence, found {}: {{{}}}", other.type_str(), "write [VALUE, ...]"))),
         }
     }
-}
 
-/// A plan, or the one with the fewest products.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct MethodChoice(Option<Method>);
-
-impl FromStr for MethodChoice {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        method_choice(text).map(Self)
-    }
-}
-
-/// Inputs of one image in a ciphertext.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Inputs(PackingChoice);
-
-impl FromStr for Inputs {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        PackingChoice::of_inputs(text).map(Self)
-    }
-}
-
-/// Threads of the pool, or those of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Threads(pub(super) Option<usize>);
-
-impl FromStr for Threads {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        match text {
-            "all" => Ok(Self(None)),
-            number => whole(number, 1, 1024, "number of threads, nor \"all\",").map(|n| Self(Some(n as usize))),
+    /// The words of a key, each of which one of the key's choices knows.
+    fn checked(&self, value: &Spanned<DeValue<'_>>, choices: &[&Choice], toy: bool) -> Result<Vec<Word>> {
+        let words = self.words(value, choices.iter().any(|choice| choice.is_switch))?;
+        for word in &words {
+            let wrong = |error: Error| match error {
+                Error::KeyTooSmall { bits, minimum } => {
+                    self.wrong(word.at, format!("a {bits}-bit key is a toy: at least {minimum} bits are needed, or `toy = true` for tests"))
+                }
+                error => self.wrong(word.at, error.to_string()),
+            };
+            let mut read = choices.iter().map(|choice| {
+                let value = (choice.read)(&word.text)?;
+                if !toy && !choice.stand_ins.contains(&value.as_str()) { (choice.check_toy)(&value) } else { Ok(()) }
+            });
+            let first = read.next().unwrap_or(Ok(()));
+            if first.is_err() && !read.any(|other| other.is_ok()) {
+                return first.map(|()| words.clone()).map_err(wrong);
+            }
         }
+        Ok(words)
     }
-}
 
-/// A word that stands for a number that is found out later.
-trait Standing: Copy + fmt::Debug {
-    const WORD: &'static str;
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct All;
-
-impl Standing for All {
-    const WORD: &'static str = "all";
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Auto;
-
-impl Standing for Auto {
-    const WORD: &'static str = "auto";
-}
-
-/// A number from 1, or the word of `W`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct OrWord<W>(Option<usize>, PhantomData<W>);
-
-impl<W: Standing> FromStr for OrWord<W> {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        if text == W::WORD {
-            return Ok(Self(None, PhantomData));
+    /// The named values of a table of a workload.
+    fn table(&self, kind: &Kind, table: &Spanned<DeValue<'_>>, toy: bool) -> Result<Table> {
+        let at = table.span().start;
+        let DeValue::Table(entries) = table.get_ref() else { return Err(self.wrong(at, "expected a table")) };
+        let mut named = Named::default();
+        for (key, value) in entries {
+            let choices: Vec<&Choice> = kind.choices().filter(|choice| choice.key == key.get_ref().as_ref()).collect();
+            if choices.is_empty() {
+                return Err(self.unknown_key(key.span().start, key.get_ref(), &kind.keys()));
+            }
+            named.set(key.get_ref(), self.checked(value, &choices, toy)?);
         }
-        let number = text.parse().ok().filter(|&n: &usize| n > 0);
-        number.map(|n| Self(Some(n), PhantomData)).ok_or_else(|| format!("`{text}` is neither a number from 1 nor \"{}\"", W::WORD))
+        if let Some(missing) = kind.choices().find(|choice| choice.is_needed && named.words(choice.key).is_none()) {
+            return Err(self.wrong(at, format!("`{}` is missing", missing.key)));
+        }
+        Ok(Table { workload: kind.workload, at, named })
     }
+
+    /// A rule about grids of a workload.
+    fn rule(&self, kind: &Kind, table: &Spanned<DeValue<'_>>) -> Result<Rule> {
+        let at = table.span().start;
+        let DeValue::Table(entries) = table.get_ref() else { return Err(self.wrong(at, "expected a table")) };
+        let is_selector = |key: &str| kind.selector.is_some_and(|selector| selector.key == key);
+        let known: Vec<&str> = std::iter::once("reason").chain(kind.keys().into_iter().filter(|key| !is_selector(key))).collect();
+        let (mut named, mut reason) = (Named::default(), None);
+        for (key, value) in entries {
+            let name = key.get_ref().as_ref();
+            if !known.contains(&name) {
+                return Err(self.unknown_key(key.span().start, name, &known));
+            }
+            if name == "reason" {
+                reason = Some(self.word(value)?.text);
+                continue;
+            }
+            let choices: Vec<&Choice> = kind.choices().filter(|choice| choice.key == name).collect();
+            named.set(name, self.checked(value, &choices, true)?);
+        }
+        let reason = reason.ok_or_else(|| self.wrong(at, "`reason` is missing"))?;
+        if named.is_empty() {
+            return Err(self.wrong(at, "a rule needs at least one key beside its reason, or it would leave out everything"));
+        }
+        Ok(Rule { line: line_of(self.text, at), reason, named })
+    }
+}
+
+/// The tables of one name.
+fn tables<'a, 'i>(document: &'a DeTable<'i>, name: &str) -> &'a [Spanned<DeValue<'i>>] {
+    document.iter().find(|(key, _)| key.get_ref() == name).and_then(|(_, value)| value.get_ref().as_array()).map_or(&[], |tables| tables)
 }
 
 impl Sweep {
@@ -335,64 +214,76 @@ impl Sweep {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::SweepFile`] with line and key.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(registry: &Registry, path: &Path) -> Result<Self> {
         let text = read_text(path, WRITTEN_BY_HAND)?;
-        Self::parse(path, text)
+        Self::parse(registry, path, text)
     }
 
     /// Reads the text of a sweep file; `path` names it in errors.
     ///
     /// # Errors
     /// [`Error::SweepFile`] with line and key.
-    pub fn parse(path: &Path, text: String) -> Result<Self> {
-        let document: Document = toml_file::parse(path, &text)?;
-        let wrong = |at: usize, problem: String| mistake(path, &text, at, problem);
-        let keys = document.grid.iter().map(|grid| &grid.get_ref().key_bits).chain(document.training.iter().map(|training| &training.key_bits));
-        for key_bits in keys {
-            for bits in key_bits.iter().flatten() {
-                check_bits(bits.get_ref().0.0, document.toy).map_err(|e| match e {
-                    Error::KeyTooSmall { bits: key, minimum } => {
-                        wrong(bits.span().start, format!("a {key}-bit key is a toy: at least {minimum} bits are needed, or `toy = true` for tests"))
-                    }
-                    e => wrong(bits.span().start, e.to_string()),
-                })?;
+    pub fn parse(registry: &Registry, path: &Path, text: String) -> Result<Self> {
+        let place = Place { path, text: &text };
+        let header: Header = toml_file::parse(path, &text)?;
+        let document = DeTable::parse(&text).map_err(|e| place.wrong(e.span().map_or(0, |span| span.start), e.message()))?.into_inner();
+        let names: Vec<&str> = registry.workloads().map(|workload| workload.kind().table).collect();
+        let known: Vec<&str> = HEADER_KEYS.into_iter().chain(names.iter().copied()).chain([EXCLUDE]).collect();
+        if let Some((key, _)) = document.iter().find(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
+            return Err(place.unknown_key(key.span().start, key.get_ref(), &known));
+        }
+        let (mut found, mut takes_images) = (Vec::new(), false);
+        for workload in registry.workloads() {
+            let kind = workload.kind();
+            for table in tables(&document, kind.table) {
+                let table = place.table(kind, table, header.toy)?;
+                if !workload.takes_images() {
+                    // Data of their own: what cannot be is found at once.
+                    let at = |misplaced: Misplaced| place.wrong(misplaced.at.filter(|at| *at > 0).unwrap_or(table.at), misplaced.error.to_string());
+                    let specs = kind.specs(&table.named, &Setting { seed: header.seed, ..Setting::default() }).map_err(at)?;
+                    let needed = kind.choices().find(|choice| choice.is_needed).and_then(|choice| table.named.words(choice.key)?.first());
+                    let at = needed.map_or(table.at, |word| word.at);
+                    specs.iter().try_for_each(|spec| workload.check(spec)).map_err(|e| place.wrong(at, e.to_string()))?;
+                }
+                takes_images |= workload.takes_images();
+                found.push(table);
             }
         }
-        if document.grid.is_empty() && document.training.is_empty() {
-            let problem = "there is neither a [[grid]] nor a [[training]]".into();
-            return Err(Error::SweepFile { path: path.into(), line: 1, key: "grid".into(), problem });
+        if found.is_empty() {
+            let problem = format!("there is neither a [[{}]]", names.join("]] nor a [["));
+            return Err(Error::SweepFile { path: path.into(), line: 1, key: names.first().copied().unwrap_or_default().into(), problem });
         }
-        for training in &document.training {
-            training.specs(document.seed).map_err(|e| wrong(training.place(), e.to_string()))?;
-        }
-        let rules = document.exclude.into_iter().map(|rule| (rule.span().start, rule.into_inner()));
-        let rules = rules.map(|(at, table)| {
-            if table.is_empty() {
-                return Err(wrong(at, "a rule needs at least one key beside its reason, or it would leave out everything".into()));
-            }
-            Ok(Rule { line: line_of(&text, at), table })
+        let images = registry.workloads().find(|workload| workload.takes_images());
+        let rules = match images {
+            Some(workload) => tables(&document, EXCLUDE).iter().map(|rule| place.rule(workload.kind(), rule)).collect::<Result<_>>()?,
+            None => Vec::new(),
+        };
+        let dataset = header.dataset.as_deref().map(|name| {
+            let at = document.iter().find(|(key, _)| key.get_ref() == "dataset").map_or(0, |(key, _)| key.span().start);
+            name.parse().map_err(|e: Error| place.wrong(at, e.to_string()))
         });
-        let rules = rules.collect::<Result<_>>()?;
-        let SamplingTable { warm_up_seconds, min_seconds, min_samples, max_seconds } = document.sampling;
-        let sampling = Sampling { warm_up_ms: warm_up_seconds.0.0, least_ms: min_seconds.0.0, least_samples: min_samples, most_ms: max_seconds.0.0 };
+        let ms = |seconds: &Spanned<f64>| {
+            let fits = (0.0..=86_400.0).contains(seconds.get_ref());
+            let wrong = || place.wrong(seconds.span().start, format!("`{}` is no number of seconds from 0 to 86400", seconds.get_ref()));
+            if fits { Ok((seconds.get_ref() * 1000.0).round() as u32) } else { Err(wrong()) }
+        };
+        let SamplingTable { warm_up_seconds, min_seconds, min_samples, max_seconds } = &header.sampling;
+        let sampling =
+            Sampling { warm_up_ms: ms(warm_up_seconds)?, least_ms: ms(min_seconds)?, least_samples: *min_samples, most_ms: ms(max_seconds)? };
         Ok(Self {
-            question: document.question,
-            dataset: document.dataset.map_or(DatasetChoice::Auto, |word| word.0),
-            toy: document.toy,
-            seed: document.seed,
+            question: header.question,
+            dataset: dataset.transpose()?.unwrap_or(DatasetChoice::Auto),
+            toy: header.toy,
+            seed: header.seed,
             sampling,
-            paper: document.paper,
+            paper: header.paper,
             at_most: false,
-            grids: document.grid,
-            trainings: document.training,
+            tables: found,
             rules,
+            takes_images,
             path: path.into(),
-            text,
+            text: text.clone(),
         })
-    }
-
-    fn wrong(&self, at: usize, problem: String) -> Error {
-        mistake(&self.path, &self.text, at, problem)
     }
 
     /// The name of the file without its ending.
@@ -401,7 +292,7 @@ impl Sweep {
         self.path.file_stem().map_or_else(|| "sweep".into(), |name| name.to_string_lossy().into_owned())
     }
 
-    /// What the file expects to see, by the comment that begins with `# Expected:`; nothing where there is none.
+    /// The expectation of the file, by the comment that begins with `# Expected:`; nothing where there is none.
     #[must_use]
     pub fn expected(&self) -> String {
         let mut lines = self.text.lines().map(str::trim_start).skip_while(|line| !line.starts_with("# Expected:"));
@@ -416,170 +307,49 @@ impl Sweep {
         Self { dataset, at_most: true, ..self }
     }
 
-    /// Whether any table is about images of the dataset; trainings name their own data.
+    /// `true` if any table is about images of the dataset; others bring their own data.
     #[must_use]
-    pub fn has_grids(&self) -> bool {
-        !self.grids.is_empty()
+    pub fn takes_images(&self) -> bool {
+        self.takes_images
     }
 
-    /// The feature maps that any grid names.
+    /// The feature maps that the tables may name.
     #[must_use]
     pub fn features(&self) -> Vec<FeatureMap> {
-        let named = |features: &FeatureMap| self.grids.iter().any(|grid| grid.get_ref().to_grid().features.contains(features));
-        FeatureMap::ALL.into_iter().filter(named).collect()
+        let names =
+            |table: &Table, map: FeatureMap| table.named.words("features").is_none_or(|words| words.iter().any(|word| word.text == map.name()));
+        FeatureMap::ALL.into_iter().filter(|map| self.tables.iter().any(|table| names(table, *map))).collect()
     }
 
     /// The rows of the sweep on this machine for a dataset of `available` test images. A combination that several rules leave out counts for the first.
     ///
     /// # Errors
     /// [`Error::SweepFile`] when a grid names more images than there are.
-    pub fn plan(&self, dataset: &str, available: usize) -> Result<Plan> {
+    pub fn plan(&self, registry: &Registry, dataset: &str, available: usize) -> Result<Plan> {
+        let setting = Setting { dataset: dataset.into(), images: available, at_most: self.at_most, seed: self.seed };
+        let place = Place { path: &self.path, text: &self.text };
         let mut specs = Vec::new();
         let mut combinations = 0u128;
-        for spanned in &self.grids {
-            let table = spanned.get_ref();
-            let too_many = |images: &&Spanned<Word<OrWord<All>>>| images.get_ref().0.0.is_some_and(|n| n > available);
-            if let Some(images) = table.images.iter().flatten().find(too_many).filter(|_| !self.at_most) {
-                let count = images.get_ref().0.0.unwrap_or(0);
-                return Err(self.wrong(images.span().start, format!("{count} images are asked for, the test set has {available}")));
-            }
-            let mut grid = table.to_grid();
-            grid.images.iter_mut().flatten().for_each(|images| *images = (*images).min(available));
-            combinations = combinations.saturating_add(grid.combinations());
-            let made = check_combinations(combinations).and_then(|()| grid.specs(dataset, available, self.seed));
-            specs.extend(made.map_err(|e| self.wrong(spanned.span().start, e.to_string()))?);
+        for table in &self.tables {
+            let kind = registry.workload(table.workload)?.kind();
+            combinations = combinations.saturating_add(kind.combinations(&table.named));
+            check_combinations(combinations).map_err(|e| place.wrong(table.at, e.to_string()))?;
+            let wrong = |Misplaced { at, error }| place.wrong(at.filter(|at| *at > 0).unwrap_or(table.at), error.to_string());
+            specs.extend(kind.specs(&table.named, &setting).map_err(wrong)?);
         }
-        let mut trainings = Vec::new();
-        for table in &self.trainings {
-            combinations = combinations.saturating_add(table.combinations());
-            let made = check_combinations(combinations).and_then(|()| table.specs(self.seed));
-            trainings.extend(made.map_err(|e| self.wrong(table.place(), e.to_string()))?);
-        }
-        let all = specs.len() + trainings.len();
-        let (specs, trainings) = (once(specs), once(trainings));
-        let repeated = all - specs.len() - trainings.len();
-        let mut excluded: Vec<Excluded> =
-            self.rules.iter().map(|rule| Excluded { line: rule.line, reason: rule.table.reason.clone(), count: 0 }).collect();
+        let all = specs.len();
+        let specs = once(specs);
+        let repeated = all - specs.len();
+        let mut excluded: Vec<Excluded> = self.rules.iter().map(|rule| Excluded { line: rule.line, reason: rule.reason.clone(), count: 0 }).collect();
         let mut kept = Vec::new();
         for spec in specs {
-            match self.rules.iter().position(|rule| rule.table.matches(&spec)) {
+            let workload = registry.workload(spec.workload())?;
+            match self.rules.iter().position(|rule| workload.takes_images() && rule.named.matches(workload.kind(), &spec)) {
                 Some(rule) => excluded[rule].count += 1,
                 None => kept.push(spec),
             }
         }
-        Ok(Plan { specs: kept, trainings, excluded, repeated })
-    }
-}
-
-pub(super) fn all<T: Copy, U>(list: &List<T>, default: Vec<U>, convert: impl Fn(T) -> U) -> Vec<U> {
-    list.as_ref().map_or(default, |list| list.iter().map(|word| convert(word.0)).collect())
-}
-
-impl GridTable {
-    fn to_grid(&self) -> Grid {
-        let default = Grid::default();
-        let mut backends = Vec::new();
-        for choice in all(&self.backend, vec![BackendChoice::All], |b| b) {
-            match choice {
-                BackendChoice::All => backends.extend(backend::all_here()),
-                BackendChoice::One(id) => backends.push(id),
-            }
-        }
-        Grid {
-            features: all(&self.features, default.features, |f| f),
-            feature_bits: all(&self.feature_bits, Vec::new(), |b| b.0),
-            weight_bits: all(&self.weight_bits, Vec::new(), |b| b.0),
-            scenarios: all(&self.scenario, default.scenarios, |s| s),
-            plaintext: self.plaintext.unwrap_or(true),
-            backends,
-            key_bits: self.key_bits.as_ref().map_or(default.key_bits, |list| list.iter().map(|bits| bits.get_ref().0.0).collect()),
-            methods: all(&self.method, default.methods, |m| m.0),
-            encryptions: all(&self.encryption, default.encryptions, |e| e),
-            packings: all(&self.packing, default.packings, |p| p),
-            single_packings: all(&self.inputs_per_ciphertext, default.single_packings, |i| i.0),
-            rerandomisations: all(&self.rerandomise, default.rerandomisations, |r| r),
-            table_mib: all(&self.table_mib, default.table_mib, |m| m.0),
-            images: self.images.as_ref().map_or(default.images, |list| list.iter().map(|images| images.get_ref().0.0).collect()),
-            batches: all(&self.batch, default.batches, |n| n.0),
-            threads: all(&self.threads, default.threads, |n| n.0),
-            pools: all(&self.pool, default.pools, |p| p),
-            eivhe: all(&self.eivhe, default.eivhe, |s| s),
-            eivhe_routes: all(&self.eivhe_route, default.eivhe_routes, |r| r),
-        }
-    }
-}
-
-/// Whether a list is not there or has the value.
-fn allows<T: Copy, U: PartialEq>(list: &List<T>, value: Option<&U>, convert: impl Fn(T) -> U) -> bool {
-    list.as_ref().is_none_or(|list| value.is_some_and(|value| list.iter().any(|word| convert(word.0) == *value)))
-}
-
-impl RuleTable {
-    fn is_empty(&self) -> bool {
-        let lists = [
-            self.backend.is_none(),
-            self.key_bits.is_none(),
-            self.method.is_none(),
-            self.encryption.is_none(),
-            self.packing.is_none(),
-            self.inputs_per_ciphertext.is_none(),
-            self.rerandomise.is_none(),
-            self.table_mib.is_none(),
-            self.features.is_none(),
-            self.feature_bits.is_none(),
-            self.weight_bits.is_none(),
-            self.scenario.is_none(),
-            self.images.is_none(),
-            self.batch.is_none(),
-            self.threads.is_none(),
-            self.pool.is_none(),
-            self.eivhe.is_none(),
-            self.eivhe_route.is_none(),
-        ];
-        lists.into_iter().all(|none| none)
-    }
-
-    fn matches(&self, spec: &Spec) -> bool {
-        let Precision { feature_bits, weight_bits } = spec.precision;
-        let single = spec.scenario == Scenario::Single;
-        let (setting, route) = match spec.protection {
-            Protection::Eivhe { setting, route } => (Some(setting), Some(route)),
-            _ => (None, None),
-        };
-        // In the clear there is no key, no backend and so on: a rule that names one of them leaves plaintext rows alone.
-        let encrypted = match spec.protection {
-            Protection::ClearFloat | Protection::ClearInteger | Protection::Eivhe { .. } => {
-                allows(&self.backend, None, |b| b)
-                    && allows(&self.key_bits, None, |b| b.0)
-                    && allows(&self.method, None, |m| m.0)
-                    && allows(&self.encryption, None, |e| e)
-                    && allows(&self.packing, None, |p| p)
-                    && allows(&self.inputs_per_ciphertext, None, |i| i.0)
-                    && allows(&self.rerandomise, None, |r| r)
-                    && allows(&self.table_mib, None, |m| m.0)
-            }
-            Protection::Paillier { backend, key_bits, method, encryption, packing, rerandomisation, table_mib } => {
-                allows(&self.backend, Some(&backend), |b| b)
-                    && allows(&self.key_bits, Some(&key_bits), |b| b.0)
-                    && allows(&self.method, Some(&method), |m| m.0)
-                    && allows(&self.encryption, Some(&encryption), |e| e)
-                    && allows(&self.packing, Some(&packing).filter(|_| !single), |p| p)
-                    && allows(&self.inputs_per_ciphertext, Some(&packing).filter(|_| single), |i| i.0)
-                    && allows(&self.rerandomise, Some(&rerandomisation), |r| r)
-                    && allows(&self.table_mib, Some(&table_mib), |m| m.0)
-            }
-        };
-        encrypted
-            && allows(&self.eivhe, setting.as_ref(), |s| s)
-            && allows(&self.eivhe_route, route.as_ref(), |r| r)
-            && allows(&self.features, Some(&spec.features), |f| f)
-            && allows(&self.feature_bits, Some(&feature_bits), |b| b.0)
-            && allows(&self.weight_bits, Some(&weight_bits), |b| b.0)
-            && allows(&self.scenario, Some(&spec.scenario), |s| s)
-            && allows(&self.images, Some(&Some(spec.images)), |n| n.0)
-            && allows(&self.batch, Some(&spec.batch), |n| n.0)
-            && allows(&self.threads, Some(&spec.threads), |n| n.0)
-            && allows(&self.pool, Some(&spec.pool), |p| p)
+        Ok(Plan { specs: kept, excluded, repeated })
     }
 }
 
@@ -588,12 +358,12 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Sweep> {
-        Sweep::parse(Path::new("x.toml"), text.into())
+        Sweep::parse(&Registry::default(), Path::new("x.toml"), text.into())
     }
 
     #[track_caller]
     fn refused(text: &str, line: usize, words: &[&str]) {
-        let message = parse(text).and_then(|s| s.plan("digits", 599)).unwrap_err().to_string();
+        let message = parse(text).and_then(|s| s.plan(&Registry::default(), "digits", 599)).unwrap_err().to_string();
         assert!(message.starts_with(&format!("x.toml:{line}: ")) && message.lines().count() == 1, "{message}");
         words.iter().for_each(|word| assert!(message.contains(word), "`{word}` is not in: {message}"));
     }
@@ -662,8 +432,11 @@ mod tests {
         // The count is that of what is made.
         let small =
             parse("[[grid]]\neivhe = [\"lwe\", \"payor\"]\nbackend = [\"gmp\"]\nscenario = [\"single\", \"offline\"]\nbatch = [1, 2, 3]").unwrap();
-        let grid = small.grids[0].get_ref().to_grid();
-        assert_eq!(grid.combinations(), grid.specs("digits", 599, 1).unwrap().len() as u128);
+        let registry = Registry::default();
+        let kind = registry.workload("inference").unwrap().kind();
+        let setting = Setting { dataset: "digits".into(), images: 599, ..Setting::default() };
+        let named = &small.tables[0].named;
+        assert_eq!(kind.combinations(named), kind.specs(named, &setting).unwrap().len() as u128);
     }
 
     #[test]
@@ -700,7 +473,7 @@ mod tests {
         ";
         let sweep = parse(text).unwrap();
         assert_eq!(sweep.sampling, Sampling { warm_up_ms: 250, least_ms: 1000, least_samples: 7, most_ms: 60_000 });
-        let plan = sweep.plan("digits", 599).unwrap();
+        let plan = sweep.plan(&Registry::default(), "digits", 599).unwrap();
         // Two in the clear and two backends by two keys by two plans, each by two numbers of images and of threads.
         let grid = (2 + 2 * 2 * 2) * 4;
         let excluded: Vec<usize> = plan.excluded.iter().map(|e| e.count).collect();
@@ -708,13 +481,13 @@ mod tests {
         assert_eq!((plan.specs.len(), plan.repeated), (grid - 16, 16 + 1));
         assert_eq!(plan.excluded[0].reason, "the oracle is slow");
         // The oracle gets a hundred images where all are meant.
-        let counts = |backend| {
-            let of = plan.specs.iter().filter(|s| matches!(s.protection, Protection::Paillier { backend: b, .. } if b == backend));
-            of.map(|s| s.images).collect::<std::collections::BTreeSet<_>>()
+        let counts = |backend: &str| {
+            let of = plan.specs.iter().filter(|spec| spec.values().is("backend", backend));
+            of.filter_map(|spec| spec.values().number("images")).collect::<std::collections::BTreeSet<_>>()
         };
-        assert_eq!(counts(BackendId::Reference), [100].into());
-        assert_eq!(counts(BackendId::Gmp), [5, 599].into());
-        assert_eq!(plan.specs, sweep.plan("digits", 599).unwrap().specs);
+        assert_eq!(counts("reference"), [100].into());
+        assert_eq!(counts("gmp"), [5, 599].into());
+        assert_eq!(plan.specs, sweep.plan(&Registry::default(), "digits", 599).unwrap().specs);
         assert_eq!(sweep.features(), [FeatureMap::Pixels]);
     }
 
@@ -723,7 +496,8 @@ mod tests {
         let text = "dataset = \"mnist\"\n[[grid]]\nbackend = []\nimages = [5, 700]";
         refused(text, 4, &["700", "599"]);
         let sweep = parse(text).unwrap().on(DatasetChoice::Digits);
-        let images: Vec<_> = sweep.plan("digits", 599).unwrap().specs.iter().map(|s| s.images).collect();
+        let images: Vec<_> =
+            sweep.plan(&Registry::default(), "digits", 599).unwrap().specs.iter().filter_map(|spec| spec.values().number("images")).collect();
         assert!(sweep.dataset == DatasetChoice::Digits && images.contains(&5) && images.contains(&599) && !images.contains(&700), "{images:?}");
     }
 
@@ -749,7 +523,7 @@ mod tests {
             eivhe = [\"lwe\"]
             eivhe_route = [\"switch\"]
         ";
-        let plan = parse(text).unwrap().plan("digits", 599).unwrap();
+        let plan = parse(text).unwrap().plan(&Registry::default(), "digits", 599).unwrap();
         // Two in the clear, two settings by two routes but one; `integers` is another word for `payor`.
         assert_eq!((plan.specs.len(), plan.excluded[0].count, plan.repeated), (2 + 3, 1, 2));
         refused("[[grid]]\neivhe = [\"fast\"]", 2, &["grid.eivhe", "fast", "integers, payor, secureldata, trask, lwe"]);
@@ -770,10 +544,10 @@ mod tests {
             run = [\"float\"]
             batch = [10]
         ";
-        let plan = parse(text).unwrap().plan("none", 0).unwrap();
+        let plan = parse(text).unwrap().plan(&Registry::default(), "none", 0).unwrap();
         // In the clear twice, and two comparisons by two keys, each with two batches, of two datasets.
-        assert_eq!((plan.specs.len(), plan.trainings.len(), plan.repeated), (0, 2 * (2 + 4) * 2, 1));
-        assert!(plan.trainings.iter().all(|spec| spec.seed == 7));
+        assert_eq!((plan.specs.len(), plan.repeated), (2 * (2 + 4) * 2, 1));
+        assert!(plan.specs.iter().all(|spec| spec.workload() == "training" && spec.values().is("seed", "7")));
     }
 
     #[test]
@@ -782,9 +556,9 @@ mod tests {
         let mut count = 0;
         let files = |dir: &Path| std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
         for path in files(&dir).into_iter().chain(files(&dir.join("quick"))).filter(|path| path.is_file()) {
-            let sweep = Sweep::read(&path).unwrap();
-            let plan = sweep.plan("mnist", 10_000).unwrap();
-            assert!(plan.specs.len() + plan.trainings.len() >= 2 && plan.excluded.iter().all(|rule| rule.count > 0), "{}: {plan:?}", path.display());
+            let sweep = Sweep::read(&Registry::default(), &path).unwrap();
+            let plan = sweep.plan(&Registry::default(), "mnist", 10_000).unwrap();
+            assert!(plan.specs.len() >= 2 && plan.excluded.iter().all(|rule| rule.count > 0), "{}: {plan:?}", path.display());
             assert!(sweep.text.starts_with("# Question: ") && !sweep.expected().is_empty() && !sweep.question.is_empty(), "{}", path.display());
             count += 1;
         }

@@ -1,46 +1,22 @@
 //! The sweep files that come with the program, in two settings.
 
 use std::path::Path;
-use std::str::FromStr;
 
 use super::Sweep;
 use crate::error::{Error, Result};
+use crate::text::named;
+use crate::workload::registry::Registry;
 
 /// Extent, path and text of every file of `benches/sweeps/` and `benches/sweeps/quick/`.
 const FILES: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/sweeps.rs"));
 
-/// How much is measured for a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// Minutes: `benches/sweeps/quick/`.
-    Quick,
-    /// Hours: `benches/sweeps/`.
-    Full,
-}
-
-impl Extent {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Quick, Self::Full];
-
-    /// The name on the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Quick => "quick",
-            Self::Full => "full",
-        }
-    }
-}
-
-impl FromStr for Extent {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|setting| setting.name() == text).ok_or_else(|| Error::Unknown {
-            what: "setting",
-            value: text.into(),
-            known: Self::ALL.map(Self::name).join(", "),
-        })
+named! {
+    /// How much is measured for a report.
+    pub enum Extent: "setting" {
+        /// Minutes: `benches/sweeps/quick/`.
+        Quick => "quick",
+        /// Hours: `benches/sweeps/`.
+        Full => "full",
     }
 }
 
@@ -48,9 +24,9 @@ impl FromStr for Extent {
 ///
 /// # Errors
 /// None but defects: tests read every file.
-pub fn shipped(setting: Extent) -> Result<Vec<Sweep>> {
+pub fn shipped(registry: &Registry, setting: Extent) -> Result<Vec<Sweep>> {
     let files = FILES.iter().filter(|(of, ..)| *of == setting.name());
-    let sweeps = files.map(|(_, path, text)| Sweep::parse(Path::new(path), (*text).into())).collect::<Result<Vec<_>>>()?;
+    let sweeps = files.map(|(_, path, text)| Sweep::parse(registry, Path::new(path), (*text).into())).collect::<Result<Vec<_>>>()?;
     Ok(sweeps.into_iter().filter(|sweep| sweep.paper).collect())
 }
 
@@ -63,24 +39,24 @@ fn short_name(path: &str) -> &str {
 ///
 /// # Errors
 /// None but defects: tests read every file.
-pub fn all_shipped() -> Result<Vec<(&'static str, Sweep)>> {
-    FILES.iter().map(|(_, path, text)| Ok((short_name(path), Sweep::parse(Path::new(path), (*text).into())?))).collect()
+pub fn all_shipped(registry: &Registry) -> Result<Vec<(&'static str, Sweep)>> {
+    FILES.iter().map(|(_, path, text)| Ok((short_name(path), Sweep::parse(registry, Path::new(path), (*text).into())?))).collect()
 }
 
 /// The sweep in a file, or where there is none the shipped one of that name.
 ///
 /// # Errors
 /// [`Error::Unknown`] with all names where a word is neither; as [`Sweep::read`].
-pub fn find(file: &Path) -> Result<Sweep> {
+pub fn find(registry: &Registry, file: &Path) -> Result<Sweep> {
     let name = file.to_string_lossy();
     if file.exists() {
-        return Sweep::read(file);
+        return Sweep::read(registry, file);
     }
     if let Some((_, path, text)) = FILES.iter().find(|(_, path, _)| short_name(path) == name || *path == name) {
-        return Sweep::parse(Path::new(path), (*text).into());
+        return Sweep::parse(registry, Path::new(path), (*text).into());
     }
     if name.ends_with(".toml") {
-        return Sweep::read(file);
+        return Sweep::read(registry, file);
     }
     let known = FILES.iter().map(|(_, path, _)| short_name(path)).collect::<Vec<_>>().join(", ");
     Err(Error::Unknown { what: "sweep", value: name.into(), known: format!("{known}, or a file") })
@@ -105,40 +81,41 @@ mod tests {
 
     #[test]
     fn rows_have_whole_batches_of_full_ciphertexts() {
-        use std::collections::HashSet;
+        use std::collections::BTreeMap;
 
-        use crate::control::Control;
-        use crate::dataset::Images;
         use crate::features::FeatureMap;
-        use crate::scheme::paillier::Rerandomisation;
-        use crate::workload::inference::Bench;
-        use crate::workload::{PoolChoice, Protection, Spec};
+        use crate::quantise::{IntegerModel, Precision};
+        use crate::scheme::registry::LINEAR;
+        use crate::workload::inference::{Inference, linear_map};
+        let (registry, inference) = (Registry::default(), Inference::new(LINEAR.to_vec()));
         let pools = [1, 2, 16].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
-        let models = FeatureMap::ALL.map(|map| (map, crate::model::embedded("mnist", map).unwrap())).into_iter().collect();
-        let test = Images { rows: 28, cols: 28, max_pixel: 255, pixels: vec![0; 784], labels: vec![0] };
-        let bench = Bench::new(test, models, true, Control::default());
         let all = 10_000;
         let mut counted = 0;
         for (_, path, text) in FILES {
-            let sweep = Sweep::parse(Path::new(path), (*text).into()).unwrap();
+            let sweep = Sweep::parse(&registry, Path::new(path), (*text).into()).unwrap();
             if sweep.dataset.to_string() != "mnist" {
                 continue;
             }
+            let specs = sweep.plan(&registry, "mnist", all).unwrap().specs;
+            let number = |spec: &crate::spec::Spec, field| spec.values().number(field).unwrap();
             // Neither plans nor randomisers decide how many images share a ciphertext or a batch.
-            let layout = |spec: &Spec| {
-                let mut spec = Spec { pool: PoolChoice::None, ..spec.clone() };
-                if let Protection::Paillier { method, rerandomisation, .. } = &mut spec.protection {
-                    (*method, *rerandomisation) = (None, Rerandomisation::Auto);
-                }
-                spec
+            let layout = |spec: &crate::spec::Spec| {
+                let mut values = spec.values().clone();
+                ["method", "rerandomisation", "pool"].into_iter().for_each(|field| values.set(field, ""));
+                (spec.protection(), values.without("threads"))
             };
-            let layouts: HashSet<Spec> = sweep.plan("mnist", all).unwrap().specs.iter().filter(|spec| spec.images < all).map(layout).collect();
-            for spec in &layouts {
+            let layouts: BTreeMap<_, _> = specs.iter().filter(|spec| number(spec, "images") < all).map(|spec| (layout(spec), spec)).collect();
+            for spec in layouts.into_values() {
+                let features: FeatureMap = spec.values().read("features").unwrap();
+                let [feature_bits, weight_bits] = ["feature_bits", "weight_bits"].map(|field| spec.values().read(field).unwrap());
+                let precision = Precision { feature_bits, weight_bits };
+                let model = crate::model::embedded("mnist", features).unwrap().network.collapse();
+                let map = linear_map(&IntegerModel::new(&model, precision, precision.default_clip(features)).unwrap()).unwrap();
                 for pool in &pools {
-                    let (size, threads) = (pool.install(|| bench.size(spec)).unwrap(), pool.current_num_threads());
-                    assert!(spec.images.is_multiple_of(size.batch), "{path}: {spec}: {size:?} with {threads} threads");
+                    let (size, threads) = (pool.install(|| inference.size(spec, &map)).unwrap(), pool.current_num_threads());
+                    assert!(number(spec, "images").is_multiple_of(size.batch), "{path}: {spec}: {size:?} with {threads} threads");
                     // A smaller batch that is asked for is the question itself.
-                    let asked = spec.batch.is_some_and(|batch| batch < size.set);
+                    let asked = spec.values().number("batch").is_some_and(|batch| batch < size.set);
                     assert!(asked || size.batch.is_multiple_of(size.set), "{path}: {spec}: {size:?} with {threads} threads");
                     counted += 1;
                 }
@@ -149,18 +126,20 @@ mod tests {
 
     #[test]
     fn the_quick_questions_are_questions_of_the_full_setting() {
-        let names = |setting| shipped(setting).unwrap().iter().map(Sweep::name).collect::<Vec<_>>();
+        let registry = Registry::default();
+        let names = |setting| shipped(&registry, setting).unwrap().iter().map(Sweep::name).collect::<Vec<_>>();
         assert!(names(Extent::Quick).iter().all(|name| names(Extent::Full).contains(name)) && names(Extent::Quick).len() >= 9);
         assert!(names(Extent::Full).len() >= 8 && !names(Extent::Full).contains(&"smoke".into()));
         let (_, path, text) = FILES[0];
         assert_eq!(setting_of(text).map(|(_, path)| path), Some(path));
         assert_eq!(setting_of("x"), None);
-        let (named, file) = (find(Path::new("quick/main")).unwrap(), find(Path::new("benches/sweeps/quick/main.toml")).unwrap());
+        let find = |name: &str| find(&registry, Path::new(name));
+        let (named, file) = (find("quick/main").unwrap(), find("benches/sweeps/quick/main.toml").unwrap());
         assert_eq!((named.text, named.path), (file.text, file.path));
-        assert_eq!(find(Path::new("smoke")).unwrap().name(), "smoke");
-        assert!(find(Path::new("smok")).unwrap_err().to_string().ends_with("or a file; did you mean `smoke`?"));
-        assert!(matches!(find(Path::new("nowhere/smoke.toml")), Err(Error::Io { .. })));
-        assert_eq!(all_shipped().unwrap().len(), FILES.len());
+        assert_eq!(find("smoke").unwrap().name(), "smoke");
+        assert!(find("smok").unwrap_err().to_string().ends_with("or a file; did you mean `smoke`?"));
+        assert!(matches!(find("nowhere/smoke.toml"), Err(Error::Io { .. })));
+        assert_eq!(all_shipped(&registry).unwrap().len(), FILES.len());
         assert!("slow".parse::<Extent>().unwrap_err().to_string().contains("quick, full"));
     }
 }

@@ -3,242 +3,301 @@
 //! Timed is what each party does with its data, stage by stage; not timed are the check of the results and the bookkeeping. Wrong results give an error and no
 //! times.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use super::{PackingChoice, PoolChoice, Protection, Sampling, Scenario, Spec};
-use crate::backend::{self, Backend, BackendId, Device};
+use super::estimate::{Estimate, Speeds};
+use super::timing::{DeviceClock, Kept, Sampler, StageTime, passes, thread_pool};
+use super::{Bench, Division, Means, Measured, Models, OnProgress, Progress, Sampling, Scenario, Source, Work, Workload};
+use crate::backend::{self, Backend, BackendId, Device, DeviceKind};
 use crate::control::Control;
 use crate::dataset::Images;
 use crate::description::Description;
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
-use crate::machine::energy;
+use crate::machine;
 use crate::model::{TrainedModel, argmax};
 use crate::plan::{Counts, Weights};
 use crate::quantise::{IntegerModel, Precision};
 use crate::randomness::Tape;
-use crate::record::{Phase, Stage};
-use crate::scheme::clear::Clear;
-use crate::scheme::eivhe::Eivhe;
-use crate::scheme::paillier::{Encryption, Evaluator, Layout, Options, Paillier, SecretKey};
-use crate::scheme::{Inputs, LinearInference, LinearMap};
+use crate::record::columns::OUTCOMES;
+use crate::record::journal::FirstDigest;
+use crate::record::{Outcome, Phase, Stage};
+use crate::scheme::linear::{About, Ahead, Cost, Facts, Job, Key, LinearScheme, Service, Size, Step};
+use crate::scheme::{Inputs, LinearMap, linear};
+use crate::spec::{Choice, Form, Kind, Protection, Spec, Values, as_word, number, whole};
 use crate::stopwatch::{Elapsed, Stopwatch};
 use crate::text::hex;
 
-/// A timed stage of one batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StageTime {
-    /// The step.
-    pub stage: Stage,
-    /// When it happens.
-    pub phase: Phase,
-    /// Number of the sample, one for each batch whose times are kept.
-    pub batch: u32,
-    /// Images of the batch.
-    pub images: u32,
-    /// How long it took.
-    pub elapsed: Elapsed,
-    /// Nanoseconds of the device's kernels in that time, by its own clock; none where it has none or ran nothing.
-    pub device_ns: Option<u64>,
+/// Images for the oracle, and for one image at a time, where no number is named: enough for one set of ciphertexts, and for many repetitions.
+const FEW_IMAGES: usize = 100;
+
+/// Precision by the feature map, where none is named.
+fn default_precision(values: &Values) -> Result<Precision> {
+    values.read("features").map(Precision::default_for)
 }
 
-/// Reads a backend's own clock stage by stage, outside of what is timed.
-struct DeviceClock<'a> {
-    backend: Option<&'a dyn Backend>,
-    read: Cell<u64>,
+static OUTER: [Choice; 5] = [
+    Choice::given("dataset", |word| Ok(word.into()), |_, _, setting| Ok(vec![setting.dataset.clone()])),
+    Choice {
+        default: &["pixels", "gradients"],
+        ..Choice::new(
+            "features",
+            Form::Segment,
+            |word| word.parse::<FeatureMap>().map(|map| map.name().into()),
+            "Public feature maps, computed in clear by the image's owner: pixels, gradients [default: both, or that of the model given]",
+        )
+    },
+    Choice {
+        value_name: "N",
+        default: &["auto"],
+        stand_ins: &["auto"],
+        expand: |word, values, _| Ok(vec![if word == "auto" { default_precision(values)?.feature_bits.to_string() } else { word.into() }]),
+        ..Choice::new(
+            "feature_bits",
+            Form::Dash,
+            |word| number::<1, 12>(word, "auto"),
+            "Bits of a feature, 1 to 12 [default: 8 for pixels, 4 for gradients]",
+        )
+    },
+    Choice {
+        value_name: "N",
+        default: &["auto"],
+        stand_ins: &["auto"],
+        expand: |word, values, _| Ok(vec![if word == "auto" { default_precision(values)?.weight_bits.to_string() } else { word.into() }]),
+        ..Choice::new(
+            "weight_bits",
+            Form::Dash,
+            |word| number::<2, 16>(word, "auto"),
+            "Bits of a weight with its sign, 2 to 16 [default: 8 for pixels, 4 for gradients]",
+        )
+    },
+    Choice {
+        default: &["offline"],
+        decides: true,
+        ..Choice::new("scenario", Form::Segment, as_word::<Scenario>, "offline (full batches: throughput) or single (one image at a time: latency)")
+    },
+];
+
+static INNER: [Choice; 4] = [
+    Choice {
+        value_name: "N",
+        default: &["all"],
+        stand_ins: &["all"],
+        expand: |word, values, setting| {
+            let there = setting.images;
+            let few = values.is("scenario", "single") || values.is("backend", BackendId::Reference.name());
+            let images = match word.parse() {
+                Err(_) => {
+                    if few {
+                        there.min(FEW_IMAGES)
+                    } else {
+                        there
+                    }
+                }
+                Ok(asked) if asked > there && !setting.at_most => {
+                    let allowed = format!("1 to {there}, the images of the test set");
+                    return Err(Error::OutOfRange { what: "number of images", value: word.into(), allowed });
+                }
+                Ok(asked) => there.min(asked),
+            };
+            Ok(vec![images.to_string()])
+        },
+        ..Choice::new(
+            "images",
+            Form::Segment,
+            |word| number::<1, { u32::MAX as u64 }>(word, "all"),
+            "Images from the start of the test set [default: all; the reference backend gets at most 100]",
+        )
+    },
+    Choice::given("seed", whole::<0, { u64::MAX }>, |_, _, setting| Ok(vec![setting.seed.to_string()])),
+    Choice {
+        value_name: "N",
+        default: &["auto"],
+        applies: |values| values.is("scenario", "offline"),
+        ..Choice::new(
+            "batch",
+            Form::Suffix { prefix: "batch-", unsaid: "auto" },
+            |word| number::<1, { u32::MAX as u64 }>(word, "auto"),
+            "Images worked on at once, offline: auto (as many as suit the backend), or a number",
+        )
+    },
+    Choice {
+        default: &["all"],
+        is_argument: false,
+        ..Choice::new(
+            "threads",
+            Form::Suffix { prefix: "threads-", unsaid: "all" },
+            |word| number::<1, 1024>(word, "all"),
+            "Threads of the pool: all (those of the process), or a number",
+        )
+    },
+];
+
+/// Plaintext rows come with the others unless a table does without.
+static PLAINTEXT: Choice = Choice {
+    default: &["true"],
+    is_switch: true,
+    is_argument: false,
+    ..Choice::new(
+        "plaintext",
+        Form::Segment,
+        |word| match word {
+            "true" | "false" => Ok(word.into()),
+            _ => Err(Error::Unknown { what: "switch", value: word.into(), known: "true, false".into() }),
+        },
+        "Whether each combination of what an unencrypted model knows is also run in the clear, in f32 and in integers",
+    )
+};
+
+/// The trained network in f32, layer after layer, in the clear.
+static FLOAT: Protection = Protection { path: "clear/float", selected_by: Some("true"), choices: &[] };
+
+/// Inference by a collapsed network under one of some schemes.
+pub struct Inference {
+    schemes: Vec<&'static dyn LinearScheme>,
+    kind: Kind,
 }
 
-impl<'a> DeviceClock<'a> {
-    /// A clock that starts now; without a backend, or one without a clock, it tells nothing.
-    fn start(backend: Option<&'a dyn Backend>) -> Self {
-        Self { backend, read: Cell::new(backend.and_then(Backend::device_ns).unwrap_or(0)) }
+impl Inference {
+    /// Under these schemes, after the plaintext baseline in f32.
+    #[must_use]
+    pub fn new(schemes: Vec<&'static dyn LinearScheme>) -> Self {
+        let protections = std::iter::once(&FLOAT).chain(schemes.iter().map(|scheme| scheme.protection())).collect();
+        let kind = Kind { workload: "inference", table: "grid", selector: Some(&PLAINTEXT), outer: &OUTER, inner: &INNER, protections };
+        Self { schemes, kind }
     }
 
-    /// Nanoseconds of kernels since the last reading, where there were any.
-    fn lap(&self) -> Option<u64> {
-        let now = self.backend?.device_ns()?;
-        Some(now.saturating_sub(self.read.replace(now))).filter(|&ns| ns > 0)
+    /// The scheme of a spec; none for the baseline in f32.
+    fn scheme(&self, spec: &Spec) -> Option<&'static dyn LinearScheme> {
+        scheme_of(&self.schemes, spec)
+    }
+
+    /// The size of a spec for a map, without running it.
+    ///
+    /// # Errors
+    /// When the map does not fit the spec's choices.
+    pub fn size(&self, spec: &Spec, map: &LinearMap) -> Result<Size> {
+        size_of(&self.schemes, spec, map)
     }
 }
 
-/// What came of a spec.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Measured {
-    /// All stage times, in order.
-    pub times: Vec<StageTime>,
-    /// Images whose largest logit is at their label.
-    pub correct: usize,
-    /// Images whose largest logit is that of the quantised model in the clear.
-    pub agreeing: usize,
-    /// Images.
-    pub images: usize,
-    /// Bytes to the server.
-    pub bytes_up: u64,
-    /// Bytes back.
-    pub bytes_down: u64,
-    /// Messages to the server and back.
-    pub rounds: u32,
-    /// SHA-256 of all result ciphertexts; none in the clear.
-    pub digest: Option<String>,
-    /// SHA-256 of the result ciphertexts of the first batch of images in one set of ciphertexts, and how many images it has.
-    pub first_digest: Option<(usize, String)>,
-    /// Bits of a slot that holds every input and result; none in f32.
-    pub slot_bits: Option<u32>,
-    /// What the encrypted product came to.
-    pub product: Option<Product>,
-    /// Bytes of what the owner publishes and of the ciphertext of an image, where the spec alone does not tell.
-    pub sizes: Option<Sizes>,
-    /// What did the arithmetic.
-    pub device: Device,
-    /// Products of the plan a second that the multipliers of the row's threads allow, where that is known (`bound`).
-    pub bound_products_per_second: Option<f64>,
-    /// Images of a full batch.
-    pub batch: usize,
-    /// The kept batches as a whole.
-    pub kept: Kept,
+/// The size of a row of a map under its scheme, in the batches that the spec asks for.
+fn size_of(schemes: &[&'static dyn LinearScheme], spec: &Spec, map: &LinearMap) -> Result<Size> {
+    let asked = Asked::of(spec)?;
+    let size = match scheme_of(schemes, spec) {
+        Some(scheme) => scheme.size(spec.values(), asked.job(), map)?,
+        None => Size { inputs: map.weights().cols(), ciphertexts: 0, results: 0, set: 1, batch: asked.images },
+    };
+    Ok(Size { batch: asked.batch(size.batch), ..size })
 }
 
-/// Sums over the batches whose times are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// Batches.
-    pub samples: u32,
-    /// Images of them.
-    pub images: usize,
-    /// Wall time from the start of the first stage to the end of the last, summed: the stages and what the harness does between them.
-    pub wall_ns: u64,
-    /// Energy of processor and memory in that time, in microjoules, where the machine counts it.
-    pub energy_uj: Option<u64>,
+fn scheme_of(schemes: &[&'static dyn LinearScheme], spec: &Spec) -> Option<&'static dyn LinearScheme> {
+    schemes.iter().copied().find(|scheme| scheme.protection().path == spec.protection())
 }
 
-/// Facts on an encrypted product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Product {
-    /// The plan's name.
-    pub method: &'static str,
-    /// Modular multiplications for one set of ciphertexts.
-    pub multiplications: usize,
-    /// Images in one ciphertext.
-    pub slots: usize,
-    /// Inputs of one image in one ciphertext.
-    pub inputs_per_ciphertext: usize,
-}
-
-/// Bytes of public keys and ciphertexts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Everything that the server or the public gets before the first query.
-    pub key_bytes: u64,
-    /// The ciphertext of one image.
-    pub ciphertext_bytes: u64,
-}
-
-/// How far a spec is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// The stage that begins.
-    pub stage: Stage,
-    /// Images done.
-    pub done: usize,
-    /// Images in all.
-    pub images: usize,
-}
-
-/// Hears of progress; an error ends the work. It is called from the pool's threads.
-pub type Report<'a> = dyn FnMut(Progress) -> Result<()> + Send + 'a;
-
-/// Samples after which no batch is repeated for the sake of time: more would fill files with what microseconds repeat.
-const MOST_REPEATED: u32 = 1000;
-
-/// Decides batch by batch what is kept, and when a spec has been measured for long enough. Times of
-/// full batches alone are kept: what is left over at the end of a pass is verified like the rest,
-/// but fills its ciphertexts badly.
-struct Pace {
-    sampling: Sampling,
-    /// Images of a full batch.
-    full: usize,
-    energy: Option<energy::Counter>,
-    /// Online time of all batches.
-    online_ns: u64,
-    kept: Kept,
-    begun: Option<energy::Reading>,
-}
-
-impl Pace {
-    fn new(sampling: Sampling, full: usize) -> Self {
-        let energy = energy::Counter::open();
-        let kept = Kept { energy_uj: energy.is_some().then_some(0), ..Kept::default() };
-        Self { sampling, full, energy, online_ns: 0, kept, begun: None }
+impl Workload for Inference {
+    fn kind(&self) -> &Kind {
+        &self.kind
     }
 
-    /// Number of the sample that the next batch gives, should it be kept.
-    fn sample(&self) -> u32 {
-        self.kept.samples
+    fn takes_images(&self) -> bool {
+        true
     }
 
-    /// A batch is about to begin.
-    fn begin(&mut self) -> Stopwatch {
-        self.begun = self.energy.as_ref().and_then(energy::Counter::read);
-        Stopwatch::start()
+    fn warning(&self, spec: &Spec) -> Option<String> {
+        let warning = self.scheme(spec)?.facts(spec.values()).ok()?.unsound?;
+        Some(format!("{}: {warning}", spec.values().get("setting").unwrap_or(spec.protection())))
     }
 
-    /// A batch has ended: whether its times are kept.
-    fn end(&mut self, watch: Stopwatch, images: usize) -> bool {
-        let wall_ns = watch.elapsed().wall_ns;
-        let energy_uj = self.energy.as_ref().zip(self.begun.take()).and_then(|(counter, begun)| counter.since(&begun));
-        let keep = images == self.full && self.online_ns >= u64::from(self.sampling.warm_up_ms) * 1_000_000;
-        self.online_ns += wall_ns;
-        if keep {
-            self.kept.samples += 1;
-            self.kept.images += images;
-            self.kept.wall_ns += wall_ns;
-            // One reading that fails leaves no sum.
-            self.kept.energy_uj = self.kept.energy_uj.zip(energy_uj).map(|(sum, uj)| sum + uj);
+    fn bench(&self, means: &Means) -> Box<dyn Bench> {
+        Box::new(InferenceBench {
+            kind: self.kind.clone(),
+            schemes: self.schemes.clone(),
+            images: means.images.clone(),
+            models: means.models.clone(),
+            source: means.source.clone(),
+            maps: HashMap::new(),
+            keys: HashMap::new(),
+            sizes: HashMap::new(),
+            allow_toy: means.allow_toy,
+            control: means.control.clone(),
+        })
+    }
+}
+
+/// The workload's own choices of a spec.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    features: FeatureMap,
+    precision: Precision,
+    scenario: Scenario,
+    images: usize,
+    seed: u64,
+    batch: Option<usize>,
+    threads: Option<usize>,
+}
+
+impl Asked {
+    fn of(spec: &Spec) -> Result<Self> {
+        let values = spec.values();
+        Ok(Self {
+            features: values.read("features")?,
+            precision: Precision { feature_bits: values.read("feature_bits")?, weight_bits: values.read("weight_bits")? },
+            scenario: values.read("scenario")?,
+            images: values.read("images")?,
+            seed: values.read("seed")?,
+            batch: values.number("batch"),
+            threads: values.number("threads"),
+        })
+    }
+
+    fn job(&self) -> Job {
+        Job { images: self.images, single: self.scenario == Scenario::Single }
+    }
+
+    /// Images worked on at once: what the spec says, else `default`.
+    fn batch(&self, default: usize) -> usize {
+        match self.scenario {
+            Scenario::Single => 1,
+            Scenario::Offline => self.batch.unwrap_or(default).clamp(1, self.images.max(1)),
         }
-        keep
-    }
-
-    /// Whether enough was measured, once every image was worked on.
-    fn is_enough(&self) -> bool {
-        let ns = |ms: u32| u64::from(ms) * 1_000_000;
-        let long = self.kept.wall_ns >= ns(self.sampling.least_ms) || self.kept.samples >= MOST_REPEATED;
-        let reached = self.kept.samples >= self.sampling.least_samples && long;
-        // What is not kept at all is not measured.
-        reached || (self.kept.samples > 0 && self.sampling.most_ms > 0 && self.online_ns >= ns(self.sampling.most_ms))
     }
 }
 
 /// Test images and models, and the keys made so far: specs of one run share them.
-pub struct Bench {
+struct InferenceBench {
+    kind: Kind,
+    schemes: Vec<&'static dyn LinearScheme>,
     images: Images,
-    models: HashMap<FeatureMap, TrainedModel>,
+    models: Models,
+    source: Source,
     maps: HashMap<(FeatureMap, Precision), LinearMap>,
-    keys: HashMap<(u32, u64), (SecretKey, Elapsed)>,
+    keys: HashMap<(&'static str, Option<u32>, u64), (Key, Elapsed)>,
+    /// Many rows share a layout, and finding one is not free.
+    sizes: HashMap<String, Option<Size>>,
     allow_toy: bool,
     control: Control,
 }
 
-impl Bench {
-    /// `images` is the test set, `models` one trained model for each feature map in use. `control` can stop the work.
-    #[must_use]
-    pub fn new(images: Images, models: HashMap<FeatureMap, TrainedModel>, allow_toy: bool, control: Control) -> Self {
-        Self { images, models, maps: HashMap::new(), keys: HashMap::new(), allow_toy, control }
+/// The facts of the baseline in f32.
+fn float_facts() -> Facts {
+    let (method, encryption) = ("float".into(), "none".into());
+    Facts { backend: None, method, key_bits: None, encryption, security_bits: None, unsound: None, is_toy: false, decides_bits: None }
+}
+
+impl InferenceBench {
+    fn scheme(&self, spec: &Spec) -> Option<&'static dyn LinearScheme> {
+        scheme_of(&self.schemes, spec)
     }
 
-    /// Images of the test set.
-    #[must_use]
-    pub fn images(&self) -> usize {
-        self.images.len()
+    fn facts(&self, spec: &Spec) -> Result<Facts> {
+        self.scheme(spec).map_or_else(|| Ok(float_facts()), |scheme| scheme.facts(spec.values()))
     }
 
     /// The quantised model of a feature map.
-    ///
-    /// # Errors
-    /// When there is no model, it is for images of another kind, or the precision is out of range.
-    pub fn integer_model(&self, features: FeatureMap, precision: Precision) -> Result<IntegerModel> {
+    fn integer_model(&self, features: FeatureMap, precision: Precision) -> Result<IntegerModel> {
         IntegerModel::new(&self.model(features)?.network.collapse(), precision, precision.default_clip(features))
     }
 
@@ -253,88 +312,9 @@ impl Bench {
         Ok(model)
     }
 
-    /// Runs one spec.
-    ///
-    /// # Errors
-    /// [`Error::Disagreement`] when a result differs from the quantised model's; whatever the stages report; [`Error::Interrupted`] through `report`.
-    pub fn run(&mut self, spec: &Spec, sampling: Sampling, report: &mut Report<'_>) -> Result<Measured> {
-        match spec.threads {
-            None => self.run_here(spec, sampling, report),
-            Some(threads) => thread_pool(threads)?.install(|| self.run_here(spec, sampling, report)),
-        }
-    }
-
-    fn run_here(&mut self, spec: &Spec, sampling: Sampling, report: &mut Report<'_>) -> Result<Measured> {
-        if spec.images == 0 || spec.images > self.images.len() {
-            return Err(Error::OutOfRange {
-                what: "number of images",
-                value: spec.images.to_string(),
-                allowed: format!("1 to {}", self.images.len()),
-            });
-        }
-        let model = self.integer_model(spec.features, spec.precision)?;
-        match spec.protection {
-            Protection::ClearFloat => self.run_float(spec, sampling, &model, report),
-            Protection::ClearInteger => {
-                let map = self.linear_map(spec, &model)?;
-                let batch = batch(spec, spec.images);
-                let (times, device) = (Vec::new(), plain_device());
-                let job = Job { batch, set: None, slot_bits: map.result_bits(), times, product: None, sizes: None, device, backend: None };
-                self.drive(spec, sampling, &model, Clear::new(map), job, report)
-            }
-            Protection::Eivhe { setting, route } => {
-                report(Progress { stage: Stage::Prepare, done: 0, images: spec.images })?;
-                let map = self.linear_map(spec, &model)?;
-                let slot_bits = map.result_bits();
-                let (service, prepare) = Stopwatch::time(|| Eivhe::new(map, setting, route, Tape::replayable(spec.seed)));
-                let service = service?;
-                let sizes = Sizes { key_bytes: service.key_bytes(), ciphertext_bytes: service.ciphertext_bytes() };
-                let inputs_per_ciphertext = service.parameters().dimension;
-                let product = Product { method: setting.method(route), multiplications: service.products(), slots: 1, inputs_per_ciphertext };
-                let prepare =
-                    StageTime { stage: Stage::Prepare, phase: Phase::Setup, batch: 0, images: spec.images as u32, elapsed: prepare, device_ns: None };
-                let (batch, times) = (batch(spec, VECTORS_PER_BATCH), vec![prepare]);
-                let (product, device) = (Some(product), plain_device());
-                let job = Job { batch, set: Some(1), slot_bits, times, product, sizes: Some(sizes), device, backend: None };
-                self.drive(spec, sampling, &model, service, job, report)
-            }
-            Protection::Paillier { backend, key_bits, method, encryption, packing, rerandomisation, table_mib } => {
-                let start = Progress { stage: Stage::Keygen, done: 0, images: spec.images };
-                report(start)?;
-                let (secret, keygen) = self.key(key_bits, spec.seed)?;
-                report(Progress { stage: Stage::Prepare, ..start })?;
-                let backend = backend::open_under(backend, &self.control)?;
-                let map = self.linear_map(spec, &model)?;
-                let layout = layout(spec.scenario, packing)?;
-                let options = Options { encryption, method, layout, rerandomisation, images: spec.images, table_bytes: u64::from(table_mib) << 20 };
-                let clock = DeviceClock::start(Some(backend.as_ref()));
-                let (service, prepare) = Stopwatch::time(|| Paillier::new(backend.as_ref(), &secret, map, options, Tape::replayable(spec.seed)));
-                let (service, prepare_device) = (service?, clock.lap());
-                let setup =
-                    |stage, elapsed, device_ns| StageTime { stage, phase: Phase::Setup, batch: 0, images: spec.images as u32, elapsed, device_ns };
-                let arrangement = service.arrangement();
-                let slots = arrangement.images();
-                let product = Product {
-                    method: service.evaluator().method().name(),
-                    multiplications: service.evaluator().products(),
-                    slots,
-                    inputs_per_ciphertext: arrangement.inputs_per_ciphertext(),
-                };
-                let batch = batch(spec, slots * sets_per_batch(backend.id(), encryption));
-                let times = vec![setup(Stage::Keygen, keygen, None), setup(Stage::Prepare, prepare, prepare_device)];
-                let slot_bits = arrangement.result_bits();
-                let (product, device) = (Some(product), backend.device());
-                let job = Job { batch, set: Some(slots), slot_bits, times, product, sizes: None, device, backend: Some(backend) };
-                let bound = bound(service.evaluator());
-                let measured = self.drive(spec, sampling, &model, service, job, report)?;
-                Ok(Measured { bound_products_per_second: bound, ..measured })
-            }
-        }
-    }
-
     /// The map of a spec's model; its plans are made once.
-    fn linear_map(&mut self, spec: &Spec, model: &IntegerModel) -> Result<LinearMap> {
-        let key = (spec.features, spec.precision);
+    fn linear_map(&mut self, asked: &Asked, model: &IntegerModel) -> Result<LinearMap> {
+        let key = (asked.features, asked.precision);
         if let Some(map) = self.maps.get(&key) {
             return Ok(map.clone());
         }
@@ -343,147 +323,277 @@ impl Bench {
         Ok(map)
     }
 
-    fn key(&mut self, bits: u32, seed: u64) -> Result<(SecretKey, Elapsed)> {
-        if let Some((secret, elapsed)) = self.keys.get(&(bits, seed)) {
-            return Ok((secret.clone(), *elapsed));
+    /// The key of a row, and how long it took to make, where its scheme makes one apart.
+    fn key(&mut self, scheme: &dyn LinearScheme, spec: &Spec, key_bits: Option<u32>, seed: u64) -> Result<Option<(Key, Elapsed)>> {
+        let name = (scheme.protection().path, key_bits, seed);
+        if let Some(made) = self.keys.get(&name) {
+            return Ok(Some(made.clone()));
         }
-        let (secret, elapsed) = Stopwatch::time(|| SecretKey::generate(bits, false, self.allow_toy, &Tape::replayable(seed), &self.control));
-        let secret = secret?;
-        self.keys.insert((bits, seed), (secret.clone(), elapsed));
-        Ok((secret, elapsed))
+        let tape = Tape::replayable(seed);
+        let (key, elapsed) = Stopwatch::time(|| scheme.keygen(spec.values(), self.allow_toy, &tape, &self.control));
+        let Some(key) = key.transpose()? else { return Ok(None) };
+        self.keys.insert(name, (key.clone(), elapsed));
+        Ok(Some((key, elapsed)))
     }
 
-    fn run_float(&self, spec: &Spec, sampling: Sampling, model: &IntegerModel, report: &mut Report<'_>) -> Result<Measured> {
-        let network = &self.model(spec.features)?.network;
+    fn run_here(&mut self, spec: &Spec, asked: &Asked, sampling: Sampling, progress: &mut OnProgress<'_>) -> Result<Measured> {
+        if asked.images == 0 || asked.images > self.images.len() {
+            let allowed = format!("1 to {}", self.images.len());
+            return Err(Error::OutOfRange { what: "number of images", value: asked.images.to_string(), allowed });
+        }
+        let planned = self.planned(spec)?;
+        let model = self.integer_model(asked.features, asked.precision)?;
+        let Some(scheme) = self.scheme(spec) else {
+            return self.run_float(asked, sampling, &model, planned, progress);
+        };
+        let facts = self.facts(spec)?;
+        let mut begin = |stage: Stage| progress(Progress { what: stage.name(), done: 0, total: asked.images as u64 });
+        if facts.key_bits.is_some() {
+            begin(Stage::Keygen)?;
+        }
+        let key = self.key(scheme, spec, facts.key_bits, asked.seed)?;
+        if scheme.prepares() {
+            begin(Stage::Prepare)?;
+        }
+        let backend = facts.backend.map(|id| backend::open_under(id, &self.control)).transpose()?;
+        let map = self.linear_map(asked, &model)?;
+        let clock = DeviceClock::start(backend.as_deref());
+        let means = linear::Means { key: key.as_ref().map(|(key, _)| key), backend: backend.as_deref(), tape: Tape::replayable(asked.seed) };
+        let (service, prepare) = Stopwatch::time(|| scheme.service(spec.values(), asked.job(), map, means));
+        let (service, device_ns) = (service?, clock.lap());
+        let setup = |stage, elapsed, device_ns| StageTime { stage, phase: Phase::Setup, batch: 0, images: asked.images as u32, elapsed, device_ns };
+        let mut times: Vec<StageTime> = key.iter().map(|(_, keygen)| setup(Stage::Keygen, *keygen, None)).collect();
+        times.extend(scheme.prepares().then(|| setup(Stage::Prepare, prepare, device_ns)));
+        let bound = bound(service.as_ref());
+        let device = backend.as_ref().map_or_else(plain_device, |backend| backend.device());
+        let mut driver = Driver::new(asked.batch(service.about().batch), times, sampling, backend.as_deref());
+        let about = service.about();
+        let digests = driver.drive(&self.images, asked, &model, service, progress)?;
+        let mut outcome = driver.outcome(planned, &about, &device);
+        outcome.bound_products_per_second = bound;
+        outcome.digest = digests.all;
+        let first_digest = digests.first.zip(facts.decides_bits).map(|((images, digest), decides)| {
+            let (slots, per_ciphertext) = about.product.map_or((0, 0), |p| (p.slots, p.inputs_per_ciphertext));
+            let Asked { features, precision, seed, .. } = asked;
+            // The number of images decides the widths of tables and so the bases of the server.
+            let inputs = format!(
+                "{decides} {slots} {per_ciphertext} {} {} {} {precision:?} {seed} {}",
+                asked.images,
+                outcome.dataset,
+                features.name(),
+                outcome.model_sha256
+            );
+            FirstDigest { inputs, images, digest, who: format!("{} {}", outcome.backend, facts.method) }
+        });
+        Ok(Measured { outcome, times: driver.times, first_digest, ..Measured::default() })
+    }
+
+    fn run_float(
+        &self,
+        asked: &Asked,
+        sampling: Sampling,
+        model: &IntegerModel,
+        planned: Outcome,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Measured> {
+        let network = &self.model(asked.features)?.network;
         let collapsed = network.collapse();
-        let batch = batch(spec, spec.images);
-        let mut result = Measured::empty(plain_device(), batch);
-        let mut pace = Pace::new(sampling, batch);
-        for (pass, first) in passes(spec.images, batch) {
-            if pass > 0 && pace.is_enough() {
+        let mut driver = Driver::new(asked.batch(asked.images), Vec::new(), sampling, None);
+        for (pass, first) in passes(asked.images, driver.batch) {
+            if pass > 0 && driver.sampler.is_enough() {
                 break;
             }
-            let images = self.images.part(first, batch.min(spec.images - first));
-            report(Progress { stage: Stage::Evaluate, done: if pass == 0 { first } else { spec.images }, images: spec.images })?;
-            let whole = pace.begin();
-            let (features, encode) = Stopwatch::time(|| spec.features.extract(&images));
+            let images = self.images.part(first, driver.batch.min(asked.images - first));
+            let done = if pass == 0 { first } else { asked.images } as u64;
+            progress(Progress { what: Stage::Evaluate.name(), done, total: asked.images as u64 })?;
+            let whole = driver.sampler.begin();
+            let (features, encode) = Stopwatch::time(|| asked.features.extract(&images));
             let features = features?;
             let (classes, evaluate) = Stopwatch::time(|| network.classify(&features));
-            let sample = pace.sample();
-            if pace.end(whole, images.len()) {
+            let sample = driver.sampler.sample();
+            if driver.sampler.end(whole, images.len()) {
                 let stage =
                     |stage, elapsed| StageTime { stage, phase: Phase::Online, batch: sample, images: images.len() as u32, elapsed, device_ns: None };
-                result.times.extend([stage(Stage::Encode, encode), stage(Stage::Evaluate, evaluate)]);
+                driver.times.extend([stage(Stage::Encode, encode), stage(Stage::Evaluate, evaluate)]);
             }
-            let truth = model.classify(&spec.precision.features(&features)?)?;
+            let truth = model.classify(&asked.precision.features(&features)?)?;
             for (i, ((class, truth), label)) in classes?.into_iter().zip(truth).zip(&images.labels).enumerate() {
                 check_class(class, &collapsed.logits(features.row(i))?, first + i)?;
                 if pass == 0 {
-                    result.images += 1;
-                    result.correct += usize::from(class == *label);
-                    result.agreeing += usize::from(class == truth);
+                    driver.count(class == *label, class == truth);
                 }
             }
         }
-        result.kept = pace.kept;
-        Ok(result)
+        let about = About { slot_bits: 0, set: None, batch: driver.batch, product: None, sizes: None };
+        let outcome = Outcome { slot_bits: None, ..driver.outcome(planned, &about, &plain_device()) };
+        Ok(Measured { outcome, times: driver.times, ..Measured::default() })
+    }
+}
+
+impl Bench for InferenceBench {
+    fn planned(&self, spec: &Spec) -> Result<Outcome> {
+        let (asked, facts) = (Asked::of(spec)?, self.facts(spec)?);
+        let float = self.scheme(spec).is_none();
+        let on_gpu = facts.backend == Some(BackendId::Gpu);
+        let division = match (facts.unsound, asked.features) {
+            (Some(_), _) => Division::Unsound,
+            (None, FeatureMap::Pixels) => Division::Closed,
+            (None, FeatureMap::Gradients) => Division::Open,
+        };
+        let parameters = self.kind.parameters(spec, &OUTCOMES.map(|column| column.name));
+        Ok(Outcome {
+            spec: spec.to_string(),
+            workload: self.kind.workload.into(),
+            scheme: spec.protection().split('/').next().unwrap_or_default().into(),
+            backend: facts.backend.map_or("native", BackendId::name).into(),
+            dataset: spec.values().get("dataset").unwrap_or_default().into(),
+            features: asked.features.name().into(),
+            key_bits: facts.key_bits,
+            method: facts.method,
+            encryption: facts.encryption,
+            packing: 1,
+            feature_bits: (!float).then_some(asked.precision.feature_bits),
+            weight_bits: (!float).then_some(asked.precision.weight_bits),
+            scenario: asked.scenario.name().into(),
+            division: division.name().into(),
+            threads: asked.threads.unwrap_or_else(rayon::current_num_threads) as u32,
+            images: asked.images as u32,
+            security_bits: facts.security_bits,
+            // What a row on another device would have run on is not known before it is opened.
+            adapter: if on_gpu { String::new() } else { machine::processor() },
+            adapter_type: if on_gpu { "" } else { DeviceKind::Cpu.name() }.into(),
+            key_bytes: facts.key_bits.map(|bits| bits.div_ceil(8)),
+            ciphertext_bytes: facts.key_bits.map(|bits| (2 * bits).div_ceil(8)),
+            publishable: Some(!facts.is_toy),
+            dataset_sha256: self.source.data.dataset_sha256.clone(),
+            model_sha256: self.source.models.get(asked.features.name()).map(|model| model.sha256.clone()).unwrap_or_default(),
+            parameters,
+            ..Outcome::default()
+        })
     }
 
-    fn drive<S: LinearInference>(
-        &self,
-        spec: &Spec,
-        sampling: Sampling,
-        model: &IntegerModel,
-        mut service: S,
-        job: Job,
-        report: &mut Report<'_>,
-    ) -> Result<Measured> {
-        let mut result = Measured {
-            times: job.times,
-            product: job.product,
-            sizes: job.sizes,
-            slot_bits: Some(job.slot_bits),
-            ..Measured::empty(job.device, job.batch)
+    /// A spec and its dataset name the model that comes with the program; any other model is part
+    /// of the identity by its digest.
+    fn definition(&self, spec: &Spec, sampling: Sampling) -> Vec<String> {
+        let mut lines = vec!["cipherlane definition 1".into(), spec.to_string(), sampling.to_string(), self.source.data.dataset_sha256.clone()];
+        let model = spec.values().get("features").and_then(|features| self.source.models.get(features));
+        lines.extend(model.filter(|model| !model.embedded).map(|model| model.sha256.clone()));
+        lines
+    }
+
+    fn work(&self, spec: &Spec) -> Work {
+        Work { total: spec.values().number("images").unwrap_or(0) as u64, unit: "images" }
+    }
+
+    fn backend(&self, spec: &Spec) -> Option<BackendId> {
+        self.facts(spec).ok()?.backend
+    }
+
+    fn estimate(&mut self, spec: &Spec, sampling: Sampling, speeds: &Speeds, threads: usize, new_key: bool) -> Estimate {
+        let Ok(asked) = Asked::of(spec) else { return Estimate::default() };
+        let layout = spec.values().without("threads");
+        let size = match self.sizes.get(&layout) {
+            Some(size) => *size,
+            None => {
+                let map = self.integer_model(asked.features, asked.precision).and_then(|model| linear_map(&model));
+                let size = map.and_then(|map| size_of(&self.schemes, spec, &map)).ok();
+                self.sizes.insert(layout, size);
+                size
+            }
         };
-        let mut digest = Sha256::new();
-        let classes = model.classes();
-        let clock = DeviceClock::start(job.backend.as_deref());
-        let mut pace = Pace::new(sampling, job.batch);
-        for (number, (pass, first)) in passes(spec.images, job.batch).enumerate() {
-            if pass > 0 && pace.is_enough() {
+        let threads = asked.threads.unwrap_or(threads).max(1) as f64;
+        let Some(size) = size else { return Estimate::default() };
+        let cost = match self.scheme(spec) {
+            Some(scheme) => scheme.cost(spec.values(), asked.job(), size, threads, &|id| speeds.power_ns(id)).ok().flatten(),
+            None => Some(Cost {
+                pass_seconds: asked.images as f64 * 2e-5 / threads,
+                setup_seconds: 0.05,
+                memory_bytes: 50e6,
+                wire_bytes: (asked.images * size.inputs) as f64,
+                ..Cost::default()
+            }),
+        };
+        cost.map_or_else(Estimate::default, |cost| Estimate::of(cost, (asked.images as f64 / size.batch as f64).ceil(), sampling, new_key))
+    }
+
+    fn run(&mut self, spec: &Spec, sampling: Sampling, progress: &mut OnProgress<'_>) -> Result<Measured> {
+        let asked = Asked::of(spec)?;
+        match asked.threads {
+            None => self.run_here(spec, &asked, sampling, progress),
+            Some(threads) => thread_pool(threads)?.install(|| self.run_here(spec, &asked, sampling, progress)),
+        }
+    }
+}
+
+/// Digests of result ciphertexts.
+struct Digests {
+    /// Of all; none in the clear.
+    all: Option<String>,
+    /// Of the first set, and how many images it has.
+    first: Option<(usize, String)>,
+}
+
+/// A row in the making.
+struct Driver<'a> {
+    batch: usize,
+    times: Vec<StageTime>,
+    sampler: Sampler,
+    clock: DeviceClock<'a>,
+    images: usize,
+    correct: usize,
+    agreeing: usize,
+    bytes_up: u64,
+    bytes_down: u64,
+    rounds: u32,
+}
+
+impl<'a> Driver<'a> {
+    fn new(batch: usize, times: Vec<StageTime>, sampling: Sampling, backend: Option<&'a dyn Backend>) -> Self {
+        let (sampler, clock) = (Sampler::new(sampling, batch), DeviceClock::start(backend));
+        Self { batch, times, sampler, clock, images: 0, correct: 0, agreeing: 0, bytes_up: 0, bytes_down: 0, rounds: 0 }
+    }
+
+    /// An image of the first pass.
+    fn count(&mut self, correct: bool, agreeing: bool) {
+        self.images += 1;
+        self.correct += usize::from(correct);
+        self.agreeing += usize::from(agreeing);
+    }
+
+    /// Takes images through all stages, pass after pass, until enough was measured.
+    fn drive(
+        &mut self,
+        images: &Images,
+        asked: &Asked,
+        model: &IntegerModel,
+        mut service: Box<dyn Service>,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Digests> {
+        let set = service.about().set;
+        let (mut all, mut first_set) = (Sha256::new(), None);
+        for (number, (pass, first)) in passes(asked.images, self.batch).enumerate() {
+            if pass > 0 && self.sampler.is_enough() {
                 break;
             }
-            let images = self.images.part(first, job.batch.min(spec.images - first));
-            let count = images.len();
-            let sample = pace.sample();
-            let (mut times, mut ahead) = (Vec::new(), Vec::new());
-            let step = |stage: Stage, report: &mut Report<'_>| -> Result<Stopwatch> {
-                report(Progress { stage, done: if pass == 0 { first } else { spec.images }, images: spec.images })?;
-                Ok(Stopwatch::start())
-            };
-            let mut done = |stage: Stage, watch: Stopwatch| {
-                let elapsed = watch.elapsed();
-                times.push(StageTime { stage, phase: Phase::Online, batch: sample, images: count as u32, elapsed, device_ns: clock.lap() });
-            };
-            // Ahead of the images, each party what it can: fresh randomisers for this batch alone.
-            if spec.pool == PoolChoice::Both {
-                let watch = step(Stage::Encrypt, report)?;
-                service.prepare_query(count)?;
-                ahead.push((Stage::Encrypt, watch.elapsed(), clock.lap()));
-            }
-            if spec.pool != PoolChoice::None {
-                let watch = step(Stage::Evaluate, report)?;
-                service.prepare_answer(count)?;
-                ahead.push((Stage::Evaluate, watch.elapsed(), clock.lap()));
-            }
-            let whole = pace.begin();
-            let watch = step(Stage::Encode, report)?;
-            let features = spec.precision.features(&spec.features.extract(&images)?)?;
-            let plaintexts = service.encode(&Inputs::new(&features.values, features.width)?)?;
-            done(Stage::Encode, watch);
-            let watch = step(Stage::Encrypt, report)?;
-            let query = service.encrypt(plaintexts)?;
-            done(Stage::Encrypt, watch);
-            let query_bytes = service.query_bytes(&query);
-            let watch = step(Stage::Upload, report)?;
-            let loaded = service.upload(query)?;
-            done(Stage::Upload, watch);
-            let watch = step(Stage::Evaluate, report)?;
-            let evaluated = service.evaluate(loaded)?;
-            done(Stage::Evaluate, watch);
-            let watch = step(Stage::Download, report)?;
-            let answer = service.download(evaluated)?;
-            done(Stage::Download, watch);
-            let answer_bytes = service.answer_bytes(&answer);
-            // The first pass alone is the same on every backend, however many follow.
-            if let (Some(set), 0) = (job.set, pass) {
-                let words = service.answer_words(&answer);
-                words.iter().for_each(|word| digest.update(word.to_le_bytes()));
+            let part = images.part(first, self.batch.min(asked.images - first));
+            let done = if pass == 0 { first } else { asked.images } as u64;
+            let mut step = |what: Stage| progress(Progress { what: what.name(), done, total: asked.images as u64 });
+            let (answer, features) = self.one_batch(&part, asked, service.as_mut(), &mut step, &mut |words| {
+                // The first pass alone is the same on every backend, however many follow.
+                let Some(set) = set.filter(|_| pass == 0) else { return };
+                words.iter().for_each(|word| all.update(word.to_le_bytes()));
                 if number == 0 {
-                    let mut first_set = Sha256::new();
-                    words[..words.len() / count.div_ceil(set)].iter().for_each(|word| first_set.update(word.to_le_bytes()));
-                    result.first_digest = Some((set.min(count), short_hex(first_set)));
+                    let mut hash = Sha256::new();
+                    words[..words.len() / part.len().div_ceil(set)].iter().for_each(|word| hash.update(word.to_le_bytes()));
+                    first_set = Some((set.min(part.len()), short_hex(hash)));
                 }
-            }
-            let watch = step(Stage::Decrypt, report)?;
-            let decrypted = service.decrypt(answer)?;
-            done(Stage::Decrypt, watch);
-            let watch = step(Stage::Decode, report)?;
-            let logits = service.decode(decrypted, count)?;
-            done(Stage::Decode, watch);
-            if pace.end(whole, count) {
-                let offline =
-                    |(stage, elapsed, device_ns)| StageTime { stage, phase: Phase::Offline, batch: sample, images: count as u32, elapsed, device_ns };
-                result.times.extend(ahead.into_iter().map(offline));
-                result.times.append(&mut times);
-            }
-
+            })?;
             if pass == 0 {
-                result.bytes_up += query_bytes;
-                result.bytes_down += answer_bytes;
-                result.rounds += 1;
+                self.bytes_up += answer.bytes_up;
+                self.bytes_down += answer.bytes_down;
+                self.rounds += 1;
             }
-            for (i, (label, logits)) in images.labels.iter().zip(logits.chunks_exact(classes)).enumerate() {
+            for (i, (label, logits)) in part.labels.iter().zip(answer.logits.chunks_exact(model.classes())).enumerate() {
                 let expected = model.logits(features.row(i))?;
                 if logits != expected {
                     return Err(Error::Disagreement {
@@ -493,54 +603,110 @@ impl Bench {
                     });
                 }
                 if pass == 0 {
-                    result.images += 1;
-                    result.correct += usize::from(argmax(logits) == *label);
-                    result.agreeing += usize::from(argmax(logits) == argmax(&expected));
+                    self.count(argmax(logits) == *label, argmax(logits) == argmax(&expected));
                 }
             }
         }
-        result.kept = pace.kept;
-        result.digest = job.set.map(|_| short_hex(digest));
-        Ok(result)
+        Ok(Digests { all: set.map(|_| short_hex(all)), first: first_set })
     }
 
-    /// What a spec sends and needs, without running it.
-    ///
-    /// # Errors
-    /// When the model or the packing does not fit.
-    pub fn size(&self, spec: &Spec) -> Result<Size> {
-        let map = linear_map(&self.integer_model(spec.features, spec.precision)?)?;
-        let inputs = map.weights().cols();
-        let (backend, key_bits, encryption, packing) = match spec.protection {
-            Protection::Paillier { backend, key_bits, encryption, packing, .. } => (backend, key_bits, encryption, packing),
-            Protection::Eivhe { .. } => return Ok(Size { inputs, ciphertexts: 1, results: 1, set: 1, batch: batch(spec, VECTORS_PER_BATCH) }),
-            Protection::ClearFloat | Protection::ClearInteger => {
-                return Ok(Size { inputs, ciphertexts: 0, results: 0, set: 1, batch: batch(spec, spec.images) });
+    /// One batch through all stages. Its times are kept where the sampler says so.
+    fn one_batch(
+        &mut self,
+        images: &Images,
+        asked: &Asked,
+        service: &mut dyn Service,
+        begin: &mut dyn FnMut(Stage) -> Result<()>,
+        digest: &mut dyn FnMut(&[u64]),
+    ) -> Result<(Answer, crate::quantise::IntegerFeatures)> {
+        let count = images.len();
+        let (sample, clock) = (self.sampler.sample(), &self.clock);
+        let time = |stage, phase, elapsed| StageTime { stage, phase, batch: sample, images: count as u32, elapsed, device_ns: clock.lap() };
+        // Ahead of the images, each party what it can: fresh randomisers for this batch alone.
+        let mut ahead = Vec::new();
+        for what in service.ahead() {
+            let stage = if *what == Ahead::Query { Stage::Encrypt } else { Stage::Evaluate };
+            begin(stage)?;
+            let watch = Stopwatch::start();
+            service.make_ahead(*what, count)?;
+            ahead.push(time(stage, Phase::Offline, watch.elapsed()));
+        }
+        let whole = self.sampler.begin();
+        begin(Stage::Encode)?;
+        let watch = Stopwatch::start();
+        let features = asked.precision.features(&asked.features.extract(images)?)?;
+        service.advance(Step::Encode(&Inputs::new(&features.values, features.width)?))?;
+        let mut times = vec![time(Stage::Encode, Phase::Online, watch.elapsed())];
+        let (mut bytes_up, mut bytes_down) = (0, 0);
+        for (stage, step) in [
+            (Stage::Encrypt, Step::Encrypt),
+            (Stage::Upload, Step::Upload),
+            (Stage::Evaluate, Step::Evaluate),
+            (Stage::Download, Step::Download),
+            (Stage::Decrypt, Step::Decrypt),
+        ] {
+            begin(stage)?;
+            let watch = Stopwatch::start();
+            service.advance(step)?;
+            times.push(time(stage, Phase::Online, watch.elapsed()));
+            match stage {
+                Stage::Encrypt => bytes_up = service.bytes(),
+                Stage::Download => {
+                    bytes_down = service.bytes();
+                    digest(service.answer_words());
+                }
+                _ => {}
             }
-        };
-        let arrangement = layout(spec.scenario, packing)?.arrange(key_bits, &map)?;
-        let set = arrangement.images();
-        let batch = batch(spec, set * sets_per_batch(backend, encryption));
-        Ok(Size { inputs, ciphertexts: arrangement.ciphertexts(&map), results: arrangement.results(&map), set, batch })
+        }
+        begin(Stage::Decode)?;
+        let watch = Stopwatch::start();
+        let logits = service.decode(count)?;
+        times.push(time(Stage::Decode, Phase::Online, watch.elapsed()));
+        if self.sampler.end(whole, count) {
+            self.times.append(&mut ahead);
+            self.times.append(&mut times);
+        }
+        Ok((Answer { logits, bytes_up, bytes_down }, features))
+    }
+
+    /// The row, complete.
+    fn outcome(&self, planned: Outcome, about: &About, device: &Device) -> Outcome {
+        let share = |count: usize| Some(count as f64 / self.images as f64);
+        let product = about.product;
+        let small = |bytes: u64| Some(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let Kept { samples, images, wall_ns, energy_uj } = self.sampler.kept;
+        Outcome {
+            method: product.map_or(planned.method, |p| p.method.into()),
+            packing: product.map_or(1, |p| p.slots as u32),
+            inputs_per_ciphertext: product.map(|p| p.inputs_per_ciphertext as u32),
+            slot_bits: Some(about.slot_bits),
+            accuracy: share(self.correct),
+            agreement: share(self.agreeing),
+            // What differs ends a spec with an error: logits from the integers', classes of the f32 layers from those of the collapsed map.
+            verified: true,
+            products: product.map(|p| p.multiplications as u64),
+            key_bytes: about.sizes.map_or(planned.key_bytes, |s| small(s.key_bytes)),
+            ciphertext_bytes: about.sizes.map_or(planned.ciphertext_bytes, |s| small(s.ciphertext_bytes)),
+            bytes_up: self.bytes_up,
+            bytes_down: self.bytes_down,
+            rounds: self.rounds,
+            adapter: device.name.clone(),
+            adapter_type: device.kind.name().into(),
+            batch: Some(self.batch as u32),
+            samples: Some(samples),
+            timed_images: Some(images as u64),
+            batches_ns: Some(wall_ns),
+            energy_uj,
+            ..planned
+        }
     }
 }
 
-/// Images of integer-vector ciphertexts worked on at once: enough to read a key-switching matrix seldom, few enough that progress shows and Ctrl-C is heard.
-const VECTORS_PER_BATCH: usize = 500;
-
-/// How large a spec is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
-    /// Inputs of the model.
-    pub inputs: usize,
-    /// Ciphertexts of a set to the server.
-    pub ciphertexts: usize,
-    /// Ciphertexts of a set back.
-    pub results: usize,
-    /// Images of a set.
-    pub set: usize,
-    /// Images worked on at once.
-    pub batch: usize,
+/// The results of a batch.
+struct Answer {
+    logits: Vec<i64>,
+    bytes_up: u64,
+    bytes_down: u64,
 }
 
 /// Products whose multiplications are issued at once to find the bound: about a millisecond.
@@ -549,81 +715,19 @@ const ISSUED_PRODUCTS: usize = 4000;
 /// Times that they are issued; the fastest counts, because whatever disturbs makes a bound too low.
 const ISSUED_TIMES: usize = 7;
 
-/// The hardware's bound for the plan of an evaluator: how many of its products a second the multipliers of all threads of the pool could do if they did nothing
+/// The hardware's bound for the plan of a service: how many of its products a second the multipliers of all threads of the pool could do if they did nothing
 /// else. The multiplications that the backend's own algorithm takes for the plan's mix of products and squares are issued, independent of each other, on all
 /// threads at once ([`crate::backend::Bound`]). None where a backend does not know its multiplications.
 ///
 /// Making randomisers, inverses and moving data are work of the evaluate stage, too, and not in it.
-fn bound(evaluator: &Evaluator) -> Option<f64> {
-    let all = evaluator.counts();
+fn bound(service: &dyn Service) -> Option<f64> {
+    let all = service.counts();
     let parts = all.total().div_ceil(ISSUED_PRODUCTS).max(1);
     let counts = Counts { products: all.products / parts, squares: all.squares / parts, lookups: all.lookups / parts };
-    let multipliers = evaluator.bound().filter(|_| counts.total() > 0)?;
+    let multipliers = service.bound().filter(|_| counts.total() > 0)?;
     let times = (0..ISSUED_TIMES).map(|_| Stopwatch::time(|| rayon::broadcast(|_| multipliers.saturate_multipliers(counts))).1.wall_ns);
     let least = times.min().filter(|&ns| ns > 0)?;
     Some((rayon::current_num_threads() * counts.total()) as f64 * 1e9 / least as f64)
-}
-
-/// The first images of all batches, pass after pass without an end. The first pass alone has what
-/// is left over where images are no multiple of a batch.
-fn passes(images: usize, batch: usize) -> impl Iterator<Item = (usize, usize)> {
-    let batch = batch.clamp(1, images.max(1));
-    let end = move |pass: usize| if pass == 0 { images } else { images - images % batch };
-    (0..).flat_map(move |pass| (0..end(pass)).step_by(batch).map(move |first| (pass, first)))
-}
-
-/// Images worked on at once: what the spec says, else `default`.
-fn batch(spec: &Spec, default: usize) -> usize {
-    match spec.scenario {
-        Scenario::Single => 1,
-        Scenario::Offline => spec.batch.unwrap_or(default).clamp(1, spec.images),
-    }
-}
-
-/// A pool of its own for a spec that names its number of threads.
-pub(super) fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|e| Error::Unsupported { subject: "this system".into(), feature: format!("a pool of {threads} threads: {e}") })
-}
-
-/// What [`Bench::drive`] needs besides the service.
-struct Job {
-    /// Images of a batch.
-    batch: usize,
-    /// Images of a set of ciphertexts; none in the clear.
-    set: Option<usize>,
-    slot_bits: u32,
-    times: Vec<StageTime>,
-    product: Option<Product>,
-    sizes: Option<Sizes>,
-    device: Device,
-    /// What did the arithmetic and may have a clock of its own.
-    backend: Option<Box<dyn Backend>>,
-}
-
-impl Measured {
-    fn empty(device: Device, batch: usize) -> Self {
-        Self {
-            times: Vec::new(),
-            correct: 0,
-            agreeing: 0,
-            images: 0,
-            bytes_up: 0,
-            bytes_down: 0,
-            rounds: 0,
-            digest: None,
-            first_digest: None,
-            slot_bits: None,
-            product: None,
-            sizes: None,
-            device,
-            bound_products_per_second: None,
-            batch,
-            kept: Kept::default(),
-        }
-    }
 }
 
 /// The class that the layers chose in f32 must be the largest of the collapsed map's f64 logits, but for the rounding of f32: a thousandth of the largest logit.
@@ -649,36 +753,8 @@ pub fn linear_map(model: &IntegerModel) -> Result<LinearMap> {
     LinearMap::new(weights, model.bias().to_vec(), model.precision().max_feature())
 }
 
-/// The layout that a scenario and a packing ask for.
-fn layout(scenario: Scenario, packing: PackingChoice) -> Result<Layout> {
-    Ok(match (scenario, packing) {
-        (Scenario::Offline, _) => Layout::Batch { images: packing.images()? },
-        (Scenario::Single, PackingChoice::Off) => Layout::Batch { images: Some(1) },
-        (Scenario::Single, PackingChoice::Auto) => Layout::Single { inputs_per_ciphertext: None },
-        (Scenario::Single, PackingChoice::Inputs(inputs)) => Layout::Single { inputs_per_ciphertext: Some(inputs) },
-        (Scenario::Single, PackingChoice::Images(_)) => {
-            return Err(Error::Unsupported {
-                subject: "one image at a time".into(),
-                feature: format!("packing {packing} of many images; use auto, off or N-inputs"),
-            });
-        }
-    })
-}
-
-/// Sets of ciphertexts in a batch: whole lanes for all threads, but few where a set takes long, so that progress shows and Ctrl-C is heard.
-fn sets_per_batch(backend: BackendId, encryption: Encryption) -> usize {
-    let threads = rayon::current_num_threads().max(1);
-    match (backend, encryption) {
-        (BackendId::Reference, _) => 1,
-        // A GPU needs many numbers at once, whatever the number of threads beside it: all of MNIST's test images where they share ciphertexts.
-        (BackendId::Gpu, _) => 128,
-        (BackendId::Gmp, _) | (_, Encryption::Standard) => 2 * threads,
-        _ => 8 * threads,
-    }
-}
-
 fn plain_device() -> Device {
-    Device { name: crate::machine::processor(), kind: backend::DeviceKind::Cpu, detail: "plain Rust".into() }
+    Device { name: machine::processor(), kind: DeviceKind::Cpu, detail: "plain Rust".into() }
 }
 
 fn short_hex(hash: Sha256) -> String {
@@ -690,28 +766,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_left_over_are_worked_on_once_and_leave_no_time() {
-        let batches: Vec<(usize, usize)> = passes(408, 372).take(4).collect();
-        assert_eq!(batches, [(0, 0), (0, 372), (1, 0), (2, 0)]);
-        assert_eq!(passes(5, 9).take(2).collect::<Vec<_>>(), [(0, 0), (1, 0)]);
-        let mut pace = Pace::new(Sampling::ONCE, 372);
-        for (images, kept) in [(372, true), (36, false), (372, true)] {
-            let watch = pace.begin();
-            assert_eq!(pace.end(watch, images), kept);
-        }
-        assert_eq!((pace.kept.samples, pace.kept.images), (2, 744));
-    }
-
-    #[test]
     fn a_model_for_other_images_is_refused() {
+        let registry = crate::workload::registry::Registry::default();
         let features = FeatureMap::Pixels;
         let models = HashMap::from([(features, crate::model::embedded("digits", features).unwrap())]);
         let digits = crate::dataset::digits::test().unwrap();
+        let spec = registry.parse("inference/clear/integer/digits/pixels-8-8/offline/10/1").unwrap();
         for (images, fits) in [(digits.clone(), true), (Images { max_pixel: 255, ..digits }, false)] {
-            let bench = Bench::new(images, models.clone(), true, Control::default());
-            let model = bench.integer_model(features, Precision::default_for(features));
-            assert_eq!(model.is_ok(), fits);
-            assert!(fits || matches!(model, Err(Error::OtherData { .. })));
+            let means = Means { images, models: models.clone(), source: Source::default(), allow_toy: true, control: Control::default() };
+            let mut bench = registry.workload("inference").unwrap().bench(&means);
+            let measured = bench.run(&spec, Sampling::ONCE, &mut |_| Ok(()));
+            assert_eq!(measured.is_ok(), fits);
+            assert!(fits || matches!(measured, Err(Error::OtherData { .. })));
         }
     }
 

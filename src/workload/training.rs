@@ -19,12 +19,14 @@
 
 mod algorithm;
 mod bench;
+mod choices;
 mod classify;
 mod data;
 mod encrypted;
 mod float;
 mod metered;
 mod recipe;
+mod rows;
 pub mod smlp;
 
 use std::fmt;
@@ -35,12 +37,13 @@ use crate::error::{Error, Result};
 use crate::scheme::smlp::Comparison;
 
 pub use algorithm::{Parameters, Perceptron, slot_bits};
-pub use bench::{Bench, Point, Progress, Report, Trained};
+pub use bench::{Point, Trained, TrainingRunner};
 pub use classify::{Classification, Classified};
 pub use data::{Data, Loaded, Records};
 pub use float::Float;
 pub use metered::{Cost, Ledger, Metered, MeteredChannel};
 pub use recipe::{Decay, Ratio, Recipe};
+pub use rows::Training;
 
 /// Widths of the layers from input to output; its text form is `2-10-2`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -245,52 +248,6 @@ impl fmt::Display for Spec {
         write!(f, "training/{protection}/{data}/{network}/{recipe}/{epochs}/{batch}/{records}/{seed}")?;
         steps.map_or(Ok(()), |steps| write!(f, "/steps-{steps}"))?;
         threads.map_or(Ok(()), |threads| write!(f, "/threads-{threads}"))
-    }
-}
-
-impl FromStr for Spec {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let bad = || Error::Unknown {
-            what: "spec",
-            value: text.into(),
-            known: "training/clear/float|smlp/simulated/... or training/smlp/BACKEND/KEY_BITS/COMPARISON/..., then \
-                    DATA/NETWORK/RECIPE/EPOCHS/BATCH/RECORDS/SEED[/steps-N][/threads-N]"
-                .into(),
-        };
-        let parts: Vec<&str> = text.split('/').collect();
-        let (protection, rest) = match parts.as_slice() {
-            ["training", "clear", "float", rest @ ..] => (Protection::Float, rest),
-            ["training", "smlp", "simulated", rest @ ..] => (Protection::Simulated, rest),
-            ["training", "smlp", backend, key_bits, comparison, rest @ ..] => {
-                let key_bits = key_bits.parse().map_err(|_| bad())?;
-                (Protection::Smlp { backend: backend.parse()?, key_bits, comparison: comparison.parse()? }, rest)
-            }
-            _ => return Err(bad()),
-        };
-        let mut rest = rest.to_vec();
-        let mut choice = |name: &str| {
-            let number = |text: &str| text.parse().ok().filter(|&n: &usize| n > 0).ok_or_else(bad);
-            let value = rest.last().and_then(|last| last.strip_prefix(name)).map(number).transpose()?;
-            rest.truncate(rest.len() - usize::from(value.is_some()));
-            Ok::<_, Error>(value)
-        };
-        let threads = choice("threads-")?;
-        let steps = choice("steps-")?;
-        let [data, network, recipe, epochs, batch, records, seed] = rest[..] else { return Err(bad()) };
-        Ok(Self {
-            data: data.parse()?,
-            network: network.parse()?,
-            protection,
-            recipe: recipe.parse()?,
-            epochs: epochs.parse().map_err(|_| bad())?,
-            batch: batch.parse().map_err(|_| bad())?,
-            records: records.parse().map_err(|_| bad())?,
-            seed: seed.parse().map_err(|_| bad())?,
-            steps,
-            threads,
-        })
     }
 }
 

@@ -42,7 +42,7 @@ fn experiments_share_a_folder_warn_and_can_be_drawn_again() {
     }
     assert!(place.does("report r --format latex").out.matches("\\toprule").count() == 3);
     assert_eq!(place.json("report r")["eivhe-attack.csv"].as_array().map(Vec::len), Some(2));
-    place.refuses("report r --details", &["r, a folder of `cipherlane eivhe`"]);
+    place.refuses("report r --details", &["r, a folder of experiments on leakage"]);
 
     // Rows of the same experiment are never written over; figures are drawn from the rows alone.
     place.refuses("eivhe train --dataset digits --out r", &["r: expected", "eivhe-training.csv of another run"]);

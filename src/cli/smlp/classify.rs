@@ -8,14 +8,17 @@ use serde_json::json;
 
 use super::BackendChoice;
 use super::train::{KIND, bytes, duration, short};
+use crate::cli::claims::claim_results;
 use crate::cli::progress::Meter;
-use crate::cli::{check_stop, claim_results, control, note, out, out_json};
+use crate::cli::stop::{check_stop, control};
+use crate::cli::terminal::{note, out, out_json};
 use crate::error::{Error, Result};
-use crate::measure::{Run, Source};
+use crate::measure::Run;
 use crate::record::Stage;
 use crate::scheme::paillier::check_bits;
 use crate::scheme::smlp::Comparison;
-use crate::workload::training::{Bench, Classification, Data, Protection, Spec, Widths};
+use crate::workload::Source;
+use crate::workload::training::{Classification, Data, Protection, Spec, TrainingRunner, Widths};
 
 /// Options of `smlp classify`.
 #[derive(Args, Clone, Debug)]
@@ -74,7 +77,7 @@ pub(in crate::cli) fn classify(args: &ClassifyArgs, json: bool) -> Result<bool> 
     let classifications = classifications.collect::<Result<Vec<_>>>()?;
     let claim = claim_results(args.out.as_deref(), KIND)?;
     let out_dir = claim.path();
-    let mut bench = Bench::new(args.toy, control().clone());
+    let mut bench = TrainingRunner::new(args.toy, control().clone());
     let loaded = bench.load(args.data, args.seed)?;
     if args.images == 0 || args.images > loaded.test.len() {
         return Err(Error::OutOfRange { what: "--images", value: args.images.to_string(), allowed: format!("1 to {}", loaded.test.len()) });
@@ -84,12 +87,17 @@ pub(in crate::cli) fn classify(args: &ClassifyArgs, json: bool) -> Result<bool> 
         check_stop()?;
         let name = short(what.model.protection);
         let meter = Meter::start(&name, 0, "");
-        let outcome = run.classify(&mut bench, what, &mut |progress| {
-            meter.set_total(progress.steps as u64);
-            meter.set(progress.what, progress.step as u64);
-            check_stop()
+        let planned = TrainingRunner::planned_classification(what, &loaded.data.dataset_sha256);
+        let planned = run.named_by(planned, &format!("cipherlane classification row 1\n{what}"));
+        let entry = run.measure(planned.clone(), || {
+            bench.classification(what, planned, &mut |progress| {
+                meter.set_total(progress.total);
+                meter.set(progress.what, progress.done);
+                check_stop()
+            })
         })?;
-        let error = outcome.error.clone();
+        let error = entry.outcome.error.clone();
+        run.add(entry);
         drop(meter);
         note(&format!("{name}: {}", error.as_deref().unwrap_or("every class is the simulator's")));
     }

@@ -12,9 +12,11 @@ use crate::channel::{
     Bounds, Checkpoint, Counted, Dialer, Event, Fingerprint, Identity, Limits, Link, Notes, Notice, Remote, Server, Sessions, Shared, Step, Terms,
     Times, drive,
 };
+use crate::cli::claims::claim_file;
 use crate::cli::pipeline::{fastest_encryption, read_sound_key};
 use crate::cli::progress::Meter;
-use crate::cli::{check_stop, claim_file, control, note, out, out_json, shown};
+use crate::cli::stop::{check_stop, control};
+use crate::cli::terminal::{note, out, out_json, shown};
 use crate::durable::{Claim, Whole, read_secret, write_private, write_together};
 use crate::error::{Error, Result};
 use crate::randomness::{Purpose, Tape};

@@ -7,16 +7,19 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::BackendChoice;
+use crate::cli::claims::claim_results;
 use crate::cli::progress::Meter;
-use crate::cli::{check_stop, claim_results, control, note, out, out_json};
+use crate::cli::stop::{check_stop, control};
+use crate::cli::terminal::{note, out, out_json};
 use crate::error::{Error, Result};
 use crate::machine;
-use crate::measure::{Run, Source, busy_warning};
+use crate::measure::{Run, busy_warning};
 use crate::plot::{self as figures, Beside, FileKind};
 use crate::record::{CURVE, CurvePoint, OPERATIONS, OUTCOMES, Operation, Outcome, RUN, Records, SAMPLES, Sample, Stage};
 use crate::scheme::paillier::{MINIMUM_BITS, check_bits};
 use crate::scheme::smlp::Comparison;
-use crate::workload::training::{Bench, Data, Protection, Recipe, Spec, Widths};
+use crate::workload::training::{Data, Protection, Recipe, Spec, Training as TrainingWorkload, TrainingRunner, Widths};
+use crate::workload::{Sampling, Source, Workload};
 
 /// What is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -128,7 +131,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
     if let Some(warning) = busy_warning(machine::load_average()) {
         note(&format!("warning: {warning}"));
     }
-    let mut bench = Bench::new(args.toy, control().clone());
+    let mut bench = TrainingRunner::new(args.toy, control().clone());
     let loaded = bench.load(args.data, args.seed)?;
     let mut run = Run::start(Source { data: loaded.data.clone(), seed: args.seed, models: BTreeMap::new() });
     let mut failed = 0;
@@ -136,11 +139,13 @@ pub(in crate::cli) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
         check_stop()?;
         let name = format!("[{}/{}] {}", number + 1, specs.len(), short(spec.protection));
         let meter = Meter::start(&name, spec.total_steps() as u64, "mini-batches");
-        let error = run.train(&mut bench, spec, &mut |progress| {
-            meter.set(progress.what, progress.step as u64);
+        let asked = TrainingWorkload.kind().parse(&spec.to_string())?;
+        let entry = run.row(&mut bench, &asked, Sampling::ONCE, &mut |progress| {
+            meter.set(progress.what, progress.done);
             check_stop()
         })?;
-        let error = error.error.clone();
+        let error = entry.outcome.error.clone();
+        run.add(entry);
         drop(meter);
         failed += usize::from(error.is_some());
         note(&format!(

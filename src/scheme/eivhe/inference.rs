@@ -9,8 +9,13 @@ use super::public::PublicMatrix;
 use super::switch::{Direct, KeySwitch};
 use crate::error::{Error, Result};
 use crate::randomness::Tape;
+use crate::scheme::linear::{About, Product, Sizes};
 use crate::scheme::{Inputs, LinearInference, LinearMap};
 use crate::text::named;
+
+/// Images worked on at once: enough to read a key-switching matrix seldom, few enough that progress
+/// shows and Ctrl-C is heard.
+pub(super) const VECTORS_PER_BATCH: usize = 500;
 
 /// Key columns of the services over the integers, ours: the programs leave the number to the user, but for one column of Trask's.
 const KEY_COLUMNS: usize = 16;
@@ -242,6 +247,22 @@ impl LinearInference for Eivhe {
     type Evaluated = Vec<i64>;
     type Answer = Vec<i64>;
     type Decrypted = Vec<i64>;
+
+    fn about(&self) -> About {
+        let route = if matches!(self.operation, Operation::Switch(_)) { Route::Switch } else { Route::Direct };
+        About {
+            slot_bits: self.map.result_bits(),
+            set: Some(1),
+            batch: VECTORS_PER_BATCH,
+            product: Some(Product {
+                method: self.setting.method(route),
+                multiplications: self.products(),
+                slots: 1,
+                inputs_per_ciphertext: self.parameters().dimension,
+            }),
+            sizes: Some(Sizes { key_bytes: self.key_bytes(), ciphertext_bytes: self.ciphertext_bytes() }),
+        }
+    }
 
     fn encode(&self, inputs: &Inputs<'_>) -> Result<Vec<i64>> {
         self.map.check_inputs(inputs)?;

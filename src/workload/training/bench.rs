@@ -26,26 +26,13 @@ use crate::scheme::private_training::Arithmetic;
 use crate::scheme::smlp::{Simulated, SimulatedMatrix};
 use crate::stopwatch::{Elapsed, Stopwatch};
 use crate::text::hex;
-use crate::workload::inference::{Kept, StageTime, thread_pool};
+use crate::workload::timing::{Kept, StageTime, thread_pool};
+use crate::workload::{OnProgress, Progress};
 
 /// Training records that a point of a curve is evaluated on, from the start, and test records likewise.
 const EVALUATED: usize = 10_000;
 /// Points of a curve of binary records, about; images have one for each epoch.
 const POINTS: usize = 50;
-
-/// How far a training is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// What is going on.
-    pub what: &'static str,
-    /// Mini-batches done.
-    pub step: usize,
-    /// Mini-batches in all.
-    pub steps: usize,
-}
-
-/// Hears of progress; an error ends the work. It is called from the pool's threads.
-pub type Report<'a> = dyn FnMut(Progress) -> Result<()> + Send + 'a;
 
 /// How good the parameters were at one point.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,7 +82,7 @@ impl Trained {
 type Snapshot = (usize, Vec<Vec<f64>>);
 
 /// Runs specs; those of one run share what was loaded and simulated.
-pub struct Bench {
+pub struct TrainingRunner {
     loaded: HashMap<(Data, u64), Arc<Loaded>>,
     simulated: HashMap<Spec, Arc<Vec<Snapshot>>>,
     pub(super) keys: HashMap<(u32, u64), (SecretKey, Elapsed)>,
@@ -103,14 +90,14 @@ pub struct Bench {
     pub(super) control: Control,
 }
 
-/// What [`Bench::drive`] brings back.
+/// What [`TrainingRunner::drive`] brings back.
 pub(super) struct Driven<M> {
     pub points: Vec<(usize, Vec<M>)>,
     pub times: Vec<StageTime>,
     pub kept: Kept,
 }
 
-impl Bench {
+impl TrainingRunner {
     /// `control` can stop the work.
     #[must_use]
     pub fn new(allow_toy: bool, control: Control) -> Self {
@@ -136,16 +123,16 @@ impl Bench {
     ///
     /// # Errors
     /// [`Error::Disagreement`](crate::error::Error::Disagreement) when a parameter differs from the simulator's; [`Error::Magnitude`](crate::error::Error::Magnitude) when a number leaves its bounds; whatever the operations report;
-    /// [`Error::Interrupted`](crate::error::Error::Interrupted) through `report`.
-    pub fn run(&mut self, spec: &Spec, report: &mut Report<'_>) -> Result<Trained> {
+    /// [`Error::Interrupted`](crate::error::Error::Interrupted) through `progress`.
+    pub fn train(&mut self, spec: &Spec, progress: &mut OnProgress<'_>) -> Result<Trained> {
         spec.check()?;
         match spec.threads {
-            None => self.run_here(spec, report),
-            Some(threads) => thread_pool(threads)?.install(|| self.run_here(spec, report)),
+            None => self.run_here(spec, progress),
+            Some(threads) => thread_pool(threads)?.install(|| self.run_here(spec, progress)),
         }
     }
 
-    fn run_here(&mut self, spec: &Spec, report: &mut Report<'_>) -> Result<Trained> {
+    fn run_here(&mut self, spec: &Spec, progress: &mut OnProgress<'_>) -> Result<Trained> {
         let loaded = self.load(spec.data, spec.seed)?;
         let (training, test) = Records::encode(&loaded, spec.recipe.scale(), spec.recipe.centred);
         let training = training.first(spec.records);
@@ -153,24 +140,24 @@ impl Bench {
         let mut trained = match spec.protection {
             Protection::Float => {
                 let mut twin = Metered::new(Float, Ledger::default());
-                let driven = job.drive(&mut twin, "float", report)?;
+                let driven = job.drive(&mut twin, "float", progress)?;
                 let snapshots = driven.points.iter().map(|(step, weights)| (*step, weights.iter().map(|m| m.values().to_vec()).collect())).collect();
                 job.trained(snapshots, driven.times, driven.kept, clear_device("f64 in the clear"))
             }
             Protection::Simulated => {
-                let (snapshots, times, kept) = self.simulate(&job, report)?;
+                let (snapshots, times, kept) = self.simulate(&job, progress)?;
                 let mut trained = job.trained(snapshots.to_vec(), times, kept, clear_device("integers in the clear, simulated"));
                 trained.digest = Some(digest(&trained.parameters));
                 trained
             }
-            Protection::Smlp { .. } => self.run_encrypted(&job, report)?,
+            Protection::Smlp { .. } => self.run_encrypted(&job, progress)?,
         };
         trained.dataset_sha256 = loaded.data.dataset_sha256.clone();
         Ok(trained)
     }
 
     /// The simulator's parameters at the points of a job's curve; remembered for the encrypted run.
-    pub(super) fn simulate(&mut self, job: &Job<'_>, report: &mut Report<'_>) -> Result<(Arc<Vec<Snapshot>>, Vec<StageTime>, Kept)> {
+    pub(super) fn simulate(&mut self, job: &Job<'_>, progress: &mut OnProgress<'_>) -> Result<(Arc<Vec<Snapshot>>, Vec<StageTime>, Kept)> {
         let key = Spec { protection: Protection::Simulated, threads: None, ..job.spec.clone() };
         if !matches!(job.spec.protection, Protection::Simulated)
             && let Some(snapshots) = self.simulated.get(&key)
@@ -178,7 +165,7 @@ impl Bench {
             return Ok((Arc::clone(snapshots), Vec::new(), Kept::default()));
         }
         let mut simulator = Metered::new(Simulated::new(Tape::replayable(job.spec.seed)), Ledger::default());
-        let driven = job.drive(&mut simulator, "simulated", report)?;
+        let driven = job.drive(&mut simulator, "simulated", progress)?;
         let numbers = |weights: &[_]| weights.iter().map(|m: &SimulatedMatrix| as_floats(m.values())).collect();
         let snapshots = Arc::new(driven.points.iter().map(|(step, weights)| (*step, numbers(weights))).collect::<Vec<Snapshot>>());
         self.simulated.insert(key, Arc::clone(&snapshots));
@@ -210,10 +197,10 @@ impl Job<'_> {
     }
 
     /// Trains with an arithmetic.
-    pub fn drive<A: Arithmetic>(&self, arithmetic: &mut Metered<A>, what: &'static str, report: &mut Report<'_>) -> Result<Driven<A::Matrix>> {
+    pub fn drive<A: Arithmetic>(&self, arithmetic: &mut Metered<A>, what: &'static str, progress: &mut OnProgress<'_>) -> Result<Driven<A::Matrix>> {
         let Spec { recipe, batch, seed, .. } = self.spec;
         let (per_epoch, total) = (self.spec.steps_per_epoch(), self.spec.total_steps());
-        report(Progress { what, step: 0, steps: total })?;
+        progress(Progress { what, done: 0, total: total as u64 })?;
         // Records that no mini-batch takes need not be encrypted.
         let mut used: Vec<usize> = (0..total.div_ceil(per_epoch))
             .flat_map(|epoch| {
@@ -245,7 +232,7 @@ impl Job<'_> {
         let mut spent = Spent::default();
         let mut order_of_epoch = Vec::new();
         for step in 0..total {
-            report(Progress { what, step, steps: total })?;
+            progress(Progress { what, done: step as u64, total: total as u64 })?;
             let epoch = step / per_epoch;
             if step.is_multiple_of(per_epoch) {
                 order_of_epoch = order(*seed, epoch as u32, self.training.len());
@@ -270,7 +257,7 @@ impl Job<'_> {
                 points.push((step + 1, perceptron.weights()));
             }
         }
-        report(Progress { what, step: total, steps: total })?;
+        progress(Progress { what, done: total as u64, total: total as u64 })?;
         Ok(Driven { points, times, kept })
     }
 

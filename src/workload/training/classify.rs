@@ -8,9 +8,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::algorithm::slot_bits;
-use super::bench::{Bench, Job, Report, clear_device};
+use super::bench::{Job, TrainingRunner, clear_device};
 use super::metered::{Cost, Ledger, Metered};
-use super::{Parameters, Perceptron, Progress, Protection, Records, Spec};
+use super::{Parameters, Perceptron, Protection, Records, Spec};
 use crate::backend::Device;
 use crate::error::{Error, Result};
 use crate::model::count_equal;
@@ -19,7 +19,8 @@ use crate::record::{Phase, Stage};
 use crate::scheme::private_training::Arithmetic;
 use crate::scheme::smlp::Simulated;
 use crate::stopwatch::{Elapsed, Stopwatch};
-use crate::workload::inference::{Kept, StageTime, thread_pool};
+use crate::workload::timing::{Kept, StageTime, thread_pool};
+use crate::workload::{OnProgress, Progress};
 
 /// One classification: a trained network, how it and the records are protected, and how many records. Its text form is that of the training with `inference` in the
 /// place of `training` and with records and group size at the end: `.../images-100/group-20`.
@@ -79,20 +80,20 @@ struct Driven {
     operations: BTreeMap<&'static str, Cost>,
 }
 
-impl Bench {
+impl TrainingRunner {
     /// Classifies test records.
     ///
     /// # Errors
-    /// [`Error::Disagreement`] when a class differs from the simulator's; as [`Bench::run`].
-    pub fn classify(&mut self, what: &Classification, report: &mut Report<'_>) -> Result<Classified> {
+    /// [`Error::Disagreement`] when a class differs from the simulator's; as [`TrainingRunner::run`].
+    pub fn classify(&mut self, what: &Classification, progress: &mut OnProgress<'_>) -> Result<Classified> {
         what.model.check()?;
         match what.model.threads {
-            None => self.classify_here(what, report),
-            Some(threads) => thread_pool(threads)?.install(|| self.classify_here(what, report)),
+            None => self.classify_here(what, progress),
+            Some(threads) => thread_pool(threads)?.install(|| self.classify_here(what, progress)),
         }
     }
 
-    fn classify_here(&mut self, what: &Classification, report: &mut Report<'_>) -> Result<Classified> {
+    fn classify_here(&mut self, what: &Classification, progress: &mut OnProgress<'_>) -> Result<Classified> {
         let spec = &what.model;
         let loaded = self.load(spec.data, spec.seed)?;
         let (training, test) = Records::encode(&loaded, spec.recipe.scale(), spec.recipe.centred);
@@ -101,22 +102,22 @@ impl Bench {
             return Err(Error::OutOfRange { what: "number of images", value: what.images.to_string(), allowed });
         }
         let training = training.first(spec.records);
-        let (snapshots, ..) = self.simulate(&Job { spec, training: &training, test: &test }, report)?;
+        let (snapshots, ..) = self.simulate(&Job { spec, training: &training, test: &test }, progress)?;
         let layers = snapshots.last().map_or_else(Vec::new, |(_, layers)| layers.clone());
         let parameters = Parameters::new(&spec.network, layers.iter().map(|layer| layer.iter().map(|&value| value as i64).collect()).collect())?;
         let test = test.first(what.images);
 
         let mut simulator = Metered::new(Simulated::new(Tape::replayable(spec.seed)), Ledger::default());
-        let expected = drive(what, &parameters, &test, &mut simulator, "simulated", report)?;
+        let expected = drive(what, &parameters, &test, &mut simulator, "simulated", progress)?;
         let (driven, device, setup) = match spec.protection {
             Protection::Simulated => (expected, clear_device("integers in the clear, simulated"), Vec::new()),
             Protection::Float => {
                 return Err(Error::Unsupported { subject: "classification by smlp".into(), feature: "floats; use simulated or encrypted".into() });
             }
             Protection::Smlp { backend, key_bits, comparison } => {
-                report(Progress { what: "keygen", step: 0, steps: what.images })?;
+                progress(Progress { what: "keygen", done: 0, total: what.images as u64 })?;
                 let mut setup = self.set_up((backend, key_bits, comparison), slot_bits(&spec.network, &spec.recipe, spec.batch), spec.seed)?;
-                let driven = drive(what, &parameters, &test, &mut setup.pair, "encrypted", report)?;
+                let driven = drive(what, &parameters, &test, &mut setup.pair, "encrypted", progress)?;
                 if let Some(at) = driven.classes.iter().zip(&expected.classes).position(|(a, b)| a != b) {
                     return Err(Error::Disagreement {
                         what: format!("class of record {at}"),
@@ -146,14 +147,14 @@ fn drive<A: Arithmetic>(
     test: &Records,
     arithmetic: &mut Metered<A>,
     name: &'static str,
-    report: &mut Report<'_>,
+    progress: &mut OnProgress<'_>,
 ) -> Result<Driven> {
     let recipe = &what.model.recipe;
     let perceptron = Perceptron::new(arithmetic, parameters, recipe)?;
     arithmetic.ledger().clear();
     let mut driven = Driven { classes: Vec::new(), times: Vec::new(), kept: Kept::default(), operations: BTreeMap::new() };
     for inputs in test.inputs.chunks(what.group.max(1) * test.width) {
-        report(Progress { what: name, step: driven.classes.len(), steps: test.len() })?;
+        progress(Progress { what: name, done: driven.classes.len() as u64, total: test.len() as u64 })?;
         let (sample, images) = (driven.kept.samples, inputs.len() / test.width);
         let mut push = |stage, elapsed: Elapsed| {
             driven.times.push(StageTime { stage, phase: Phase::Online, batch: sample, images: images as u32, elapsed, device_ns: None });
@@ -181,7 +182,7 @@ fn drive<A: Arithmetic>(
         driven.kept.samples += 1;
         driven.kept.images += images;
     }
-    report(Progress { what: name, step: test.len(), steps: test.len() })?;
+    progress(Progress { what: name, done: test.len() as u64, total: test.len() as u64 })?;
     driven.operations = arithmetic.ledger().costs();
     Ok(driven)
 }

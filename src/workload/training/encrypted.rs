@@ -1,9 +1,9 @@
 //! The encrypted run of a training: both servers in one process, joined by a metered channel, and the comparison with the simulator.
 
+use super::Protection;
 use super::algorithm::slot_bits;
-use super::bench::{Bench, Job, Report, Trained, as_floats, digest};
+use super::bench::{Job, Trained, TrainingRunner, as_floats, digest};
 use super::metered::{Ledger, Metered, MeteredChannel};
-use super::{Progress, Protection};
 use crate::backend::{self, BackendId, Device};
 use crate::channel::Local;
 use crate::error::{Error, Result};
@@ -14,7 +14,8 @@ use crate::scheme::paillier::{Encryption, SecretKey, Tables};
 use crate::scheme::private_training::Arithmetic;
 use crate::scheme::smlp::{Comparison, Encrypted, KeyServer, Options, UserKey};
 use crate::stopwatch::{Elapsed, Stopwatch};
-use crate::workload::inference::StageTime;
+use crate::workload::timing::StageTime;
+use crate::workload::{OnProgress, Progress};
 
 /// P1 with P2 in the same process.
 pub(super) type Pair = Metered<Encrypted<MeteredChannel<Local<KeyServer>>>>;
@@ -35,7 +36,7 @@ impl Setup {
     }
 }
 
-impl Bench {
+impl TrainingRunner {
     fn key(&mut self, bits: u32, seed: u64) -> Result<(SecretKey, Elapsed)> {
         if let Some((secret, elapsed)) = self.keys.get(&(bits, seed)) {
             return Ok((secret.clone(), *elapsed));
@@ -64,20 +65,20 @@ impl Bench {
         Ok(Setup { pair: pair?, device: backend.device(), keygen, prepare })
     }
 
-    pub(super) fn run_encrypted(&mut self, job: &Job<'_>, report: &mut Report<'_>) -> Result<Trained> {
+    pub(super) fn run_encrypted(&mut self, job: &Job<'_>, progress: &mut OnProgress<'_>) -> Result<Trained> {
         let Protection::Smlp { backend, key_bits, comparison } = job.spec.protection else {
             return Err(Error::Unsupported { subject: job.spec.protection.to_string(), feature: "two servers".into() });
         };
         let steps = job.spec.total_steps();
-        let (simulated, ..) = self.simulate(job, report)?;
-        report(Progress { what: "keygen", step: 0, steps })?;
+        let (simulated, ..) = self.simulate(job, progress)?;
+        progress(Progress { what: "keygen", done: 0, total: steps as u64 })?;
         let mut setup =
             self.set_up((backend, key_bits, comparison), slot_bits(&job.spec.network, &job.spec.recipe, job.spec.batch), job.spec.seed)?;
-        let driven = job.drive(&mut setup.pair, "encrypted", report)?;
+        let driven = job.drive(&mut setup.pair, "encrypted", progress)?;
         let operations = setup.pair.ledger().costs();
 
         // Training has ended: now the user, who is in this process for the comparison, reads what was kept.
-        report(Progress { what: "comparing", step: steps, steps })?;
+        progress(Progress { what: "comparing", done: steps as u64, total: steps as u64 })?;
         let mut snapshots = Vec::with_capacity(driven.points.len());
         for ((step, weights), (expected_step, expected)) in driven.points.iter().zip(simulated.iter()) {
             let p1 = setup.pair.inner();

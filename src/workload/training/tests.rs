@@ -83,7 +83,7 @@ fn the_step_decays_at_its_points() {
 }
 
 fn run(spec: &Spec) -> Result<Trained> {
-    Bench::new(true, Control::default()).run(spec, &mut |_| Ok(()))
+    TrainingRunner::new(true, Control::default()).train(spec, &mut |_| Ok(()))
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn an_encrypted_batch_gives_the_parameters_of_the_simulator() {
         let of = |name: &str| trained.operations[name];
         assert_eq!((of("forward product").calls, of("backward product").calls, of("gradient product").calls, of("comparison").values), (2, 1, 2, 50));
         assert!(trained.operations.iter().all(|(name, cost)| (cost.rounds > 0 && cost.bytes_down > 0) != (*name == "local")));
-        let real_only = Bench::new(false, Control::default()).run(&spec, &mut |_| Ok(()));
+        let real_only = TrainingRunner::new(false, Control::default()).train(&spec, &mut |_| Ok(()));
         assert!(matches!(real_only, Err(Error::KeyTooSmall { .. })));
     }
 }
@@ -191,8 +191,8 @@ fn classifications_have_a_text_form_and_are_checked() {
     for bad in ["", "inference/x", &what.to_string().replace("/group-3", "/group-0"), &what.to_string().replace("inference", "training")] {
         assert!(bad.parse::<Classification>().is_err(), "{bad}");
     }
-    let done = Bench::new(true, Control::default()).classify(&what, &mut |_| Ok(())).unwrap();
+    let done = TrainingRunner::new(true, Control::default()).classify(&what, &mut |_| Ok(())).unwrap();
     assert_eq!((done.classes, done.correct), (vec![0, 1, 1, 0], 4));
     assert!(done.operations["argmax"].rounds > 0);
-    assert!(Bench::new(true, Control::default()).classify(&Classification { images: 5, ..what }, &mut |_| Ok(())).is_err());
+    assert!(TrainingRunner::new(true, Control::default()).classify(&Classification { images: 5, ..what }, &mut |_| Ok(())).is_err());
 }
