@@ -11,7 +11,7 @@ mod claim;
 mod folder;
 mod whole;
 
-pub use bounded::{BULK, RESULTS, WRITTEN_BY_HAND, foreign_encoding, open, read, read_secret, read_text};
+pub use bounded::{BULK, RESULTS, WRITTEN_BY_HAND, foreign_encoding, open, open_within, read, read_secret, read_text};
 pub use charter::Charter;
 pub use claim::{Claim, check_free, give_up_claims, stop_writing};
 pub use folder::{TEMPORARY, entries, lock, open_lock, remove_temporary, sync_folder};

@@ -59,6 +59,7 @@ pub mod backend;
 pub mod channel;
 pub mod cli;
 pub mod conformance;
+mod container;
 pub mod control;
 pub mod dataset;
 pub mod description;

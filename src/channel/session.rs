@@ -1,10 +1,13 @@
 //! Where both parties are in a session. No input or output here: frames come in as bytes and go out as bytes, so that every order of events can be tried.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Responder;
 use super::frame::{Frame, Id, Kind, Next, START, Seal, refused, short, write};
+use crate::container::{FileForm, Packed, pack};
 use crate::error::{Error, Result};
 use crate::text::{hex, unhex, unhex_array};
 
@@ -462,7 +465,9 @@ impl<'a, K: Keep> Answerer<'a, K> {
     }
 }
 
-/// A session of P2 as it is kept: a line of JSON, then its SHA-256. Nothing of it is secret: terms and digests.
+const FORM: FileForm = FileForm { family: "cipherlane session", version: Some("v2"), plain: None };
+
+/// A session of P2 as it is kept: the head of a container without parts. Nothing of it is secret: terms and digests.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Kept {
@@ -500,19 +505,26 @@ impl Kept {
             scheme: hex(&terms.scheme),
             checkpoints: checkpoints.iter().map(checkpoint).collect(),
         };
-        let line = serde_json::to_string(&kept).map_err(|e| refused(e.to_string()))?;
-        Ok(format!("{line}\nsha256 {}\n", hex(Sha256::digest(&line))).into_bytes())
+        pack(FORM, &kept, &[], |_| ())
+    }
+
+    fn read_packed(state: &[u8]) -> Result<Self> {
+        let packed = Packed::open(FORM, state, state.len() as u64, Path::new("session"))?;
+        let kept = packed.head()?;
+        packed.read_parts(None).map(|_| kept)
+    }
+
+    /// Version 1: a line of JSON and its SHA-256 in another line.
+    fn read_old(state: &[u8]) -> Option<Self> {
+        let (line, end) = std::str::from_utf8(state).ok()?.split_once('\n')?;
+        if end == format!("sha256 {}\n", hex(Sha256::digest(line))) { serde_json::from_str(line).ok() } else { None }
     }
 
     /// The checkpoints of a kept session, if it is that session with those terms.
     fn read(state: &[u8], session: &Id, terms: &Terms) -> Result<Vec<Checkpoint>> {
         let damaged = || refused(format!("what is kept of session {} is damaged", short(session)));
-        let text = std::str::from_utf8(state).map_err(|_| damaged())?;
-        let (line, end) = text.split_once('\n').ok_or_else(damaged)?;
-        if end != format!("sha256 {}\n", hex(Sha256::digest(line))) {
-            return Err(damaged());
-        }
-        let kept: Self = serde_json::from_str(line).map_err(|_| damaged())?;
+        let kept = if state.starts_with(b"{") { Self::read_old(state) } else { Self::read_packed(state).ok() };
+        let kept = kept.ok_or_else(damaged)?;
         if kept.version != super::frame::VERSION || kept.session != hex(session) {
             return Err(damaged());
         }

@@ -4,18 +4,30 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use serde::{Deserialize, Serialize};
 
 use super::frame::Id;
 use super::link::Checkpoint;
 use super::session::{Keep, Position};
+use crate::container::{FileForm, Packed, pack};
 use crate::durable::{BULK, Charter, lock, read, remove_temporary, write_private};
 use crate::error::{Error, Result};
-use crate::text::hex;
+use crate::text::{hex, unhex_array};
 
-const MAGIC: &[u8; 24] = b"cipherlane checkpoint v2";
-/// Charter, session, position there, step, transcript, batches, complete, length of the work.
-const HEAD_BYTES: usize = 24 + 32 + 16 + 1 + 8 + 32 + 8 + 1 + 8;
+const FORM: FileForm = FileForm { family: "cipherlane checkpoint", version: Some("v3"), plain: None };
+
+/// The head of a checkpoint; its one part is the work. Numbers of the channel are hexadecimal.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckpointHead {
+    charter: String,
+    session: String,
+    /// Step and transcript.
+    position: Option<(u64, String)>,
+    batches: u64,
+    complete: bool,
+}
+
 /// The largest state of a session that P2 reads, in bytes.
 const LARGEST_SESSION: u64 = 1 << 20;
 /// Unfinished sessions that P2 keeps.
@@ -60,8 +72,9 @@ impl Notes {
     /// [`Error::File`] when it is damaged, [`Error::Io`].
     pub fn read(&self) -> Result<Option<Checkpoint>> {
         let Some(bytes) = there(read(&self.path, BULK))? else { return Ok(None) };
+        let found = if bytes.starts_with(old::MAGIC) { old::decode(&bytes, &self.charter) } else { decode(&bytes, &self.charter) };
         let damaged = "another version of it, one of other work, or a damaged one";
-        decode(&bytes, &self.charter).map(Some).ok_or_else(|| Error::file(&self.path, "a checkpoint of this work with its SHA-256", damaged))
+        found.map(Some).ok_or_else(|| Error::file(&self.path, "a checkpoint of this work with its SHA-256", damaged))
     }
 
     /// Replaces the checkpoint. When this returns it is on the disk.
@@ -69,7 +82,7 @@ impl Notes {
     /// # Errors
     /// [`Error::Io`].
     pub fn write(&self, checkpoint: &Checkpoint) -> Result<()> {
-        write_private(&self.path, &encode(checkpoint, &self.charter))
+        write_private(&self.path, &encode(checkpoint, &self.charter)?)
     }
 }
 
@@ -81,44 +94,58 @@ fn there(read: Result<Vec<u8>>) -> Result<Option<Vec<u8>>> {
     }
 }
 
-fn encode(checkpoint: &Checkpoint, charter: &[u8; 32]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEAD_BYTES + checkpoint.work.len() + 32);
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(charter);
-    bytes.extend_from_slice(&checkpoint.session);
-    bytes.push(u8::from(checkpoint.position.is_some()));
-    let position = checkpoint.position.unwrap_or(Position { step: 0, transcript: [0; 32] });
-    bytes.extend_from_slice(&position.step.to_be_bytes());
-    bytes.extend_from_slice(&position.transcript);
-    bytes.extend_from_slice(&checkpoint.batches.to_be_bytes());
-    bytes.push(u8::from(checkpoint.complete));
-    bytes.extend_from_slice(&(checkpoint.work.len() as u64).to_be_bytes());
-    bytes.extend_from_slice(&checkpoint.work);
-    let digest = Sha256::digest(&bytes);
-    bytes.extend_from_slice(&digest);
-    bytes
+fn encode(checkpoint: &Checkpoint, charter: &[u8; 32]) -> Result<Vec<u8>> {
+    let head = CheckpointHead {
+        charter: hex(charter),
+        session: hex(checkpoint.session),
+        position: checkpoint.position.map(|position| (position.step, hex(position.transcript))),
+        batches: checkpoint.batches,
+        complete: checkpoint.complete,
+    };
+    pack(FORM, &head, &[checkpoint.work.len()], |bytes| bytes.extend_from_slice(&checkpoint.work))
 }
 
 fn decode(bytes: &[u8], charter: &[u8; 32]) -> Option<Checkpoint> {
-    let (content, digest) = bytes.split_last_chunk::<32>()?;
-    if Sha256::digest(content).as_slice() != digest {
-        return None;
-    }
-    let mut rest = content.strip_prefix(MAGIC.as_slice())?.strip_prefix(charter.as_slice())?;
-    let mut take = |count: usize| {
-        let (part, after) = rest.split_at_checked(count)?;
-        rest = after;
-        Some(part)
+    let packed = Packed::open(FORM, bytes, bytes.len() as u64, Path::new("checkpoint")).ok()?;
+    let head: CheckpointHead = packed.head().ok()?;
+    let position = match head.position {
+        None => None,
+        Some((step, transcript)) => Some(Position { step, transcript: unhex_array(&transcript)? }),
     };
-    let session = take(16)?.try_into().ok()?;
-    let is_there = take(1)? == [1];
-    let step = u64::from_be_bytes(take(8)?.try_into().ok()?);
-    let transcript = take(32)?.try_into().ok()?;
-    let batches = u64::from_be_bytes(take(8)?.try_into().ok()?);
-    let complete = take(1)? == [1];
-    let length = u64::from_be_bytes(take(8)?.try_into().ok()?);
-    let position = is_there.then_some(Position { step, transcript });
-    (rest.len() as u64 == length).then(|| Checkpoint { session, position, batches, complete, work: rest.to_vec() })
+    let [work] = packed.read_parts(None).ok()?.try_into().ok()?;
+    let session = unhex_array(&head.session)?;
+    (head.charter == hex(charter)).then_some(Checkpoint { session, position, batches: head.batches, complete: head.complete, work })
+}
+
+/// Checkpoints of version 2: the same in binary, with one digest at the end.
+mod old {
+    use sha2::{Digest, Sha256};
+
+    use super::{Checkpoint, Position};
+
+    pub(super) const MAGIC: &[u8] = b"cipherlane checkpoint v2";
+
+    pub(super) fn decode(bytes: &[u8], charter: &[u8; 32]) -> Option<Checkpoint> {
+        let (content, digest) = bytes.split_last_chunk::<32>()?;
+        if Sha256::digest(content).as_slice() != digest {
+            return None;
+        }
+        let mut rest = content.strip_prefix(MAGIC)?.strip_prefix(charter.as_slice())?;
+        let mut take = |count: usize| {
+            let (part, after) = rest.split_at_checked(count)?;
+            rest = after;
+            Some(part)
+        };
+        let session = take(16)?.try_into().ok()?;
+        let is_there = take(1)? == [1];
+        let step = u64::from_be_bytes(take(8)?.try_into().ok()?);
+        let transcript = take(32)?.try_into().ok()?;
+        let batches = u64::from_be_bytes(take(8)?.try_into().ok()?);
+        let complete = take(1)? == [1];
+        let length = u64::from_be_bytes(take(8)?.try_into().ok()?);
+        let position = is_there.then_some(Position { step, transcript });
+        (rest.len() as u64 == length).then(|| Checkpoint { session, position, batches, complete, work: rest.to_vec() })
+    }
 }
 
 /// P2's folder: a file for each session that is not finished.
@@ -175,10 +202,19 @@ impl Keep for Sessions {
 
 #[cfg(test)]
 mod tests {
+    use sha2::Digest as _;
+
     use super::*;
 
     fn checkpoint(position: Option<Position>) -> Checkpoint {
         Checkpoint { session: [3; 16], position, batches: 7, complete: false, work: b"weights".to_vec() }
+    }
+
+    /// The checkpoint before the first batch as version 2 wrote it.
+    fn version_2(charter: &Charter) -> Vec<u8> {
+        let fields: [&[u8]; 8] = [old::MAGIC, &charter.digest(), &[3; 16], &[0; 41], &7u64.to_be_bytes(), &[0], &7u64.to_be_bytes(), b"weights"];
+        let bytes = fields.concat();
+        [&bytes[..], &sha2::Sha256::digest(&bytes)].concat()
     }
 
     #[test]
@@ -202,6 +238,7 @@ mod tests {
             assert_eq!((mode(&notes.path), mode(notes.path.parent().unwrap())), (0o600, 0o700));
         }
         let whole = fs::read(&notes.path).unwrap();
+        assert_eq!(fs::write(&notes.path, version_2(&charter)).map(|()| notes.read().unwrap()).unwrap(), Some(checkpoint(None)));
         for length in 0..whole.len() {
             fs::write(&notes.path, &whole[..length]).unwrap();
             assert!(matches!(notes.read(), Err(Error::File { .. })), "{length}");

@@ -2,7 +2,7 @@
 //! nobody writes to: only regular files are opened, and of these no more than a limit is read.
 
 use std::fs::{self, File, FileType};
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -88,16 +88,25 @@ pub fn read_secret(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-fn read_into(path: &Path, most: u64, bytes: &mut Vec<u8>) -> Result<()> {
+/// Opens a regular file of at most `most` bytes for reading. Output: the file and its length.
+///
+/// # Errors
+/// As [`open`], and [`Error::File`] when the file is longer.
+pub fn open_within(path: &Path, most: u64) -> Result<(BufReader<File>, u64)> {
     let file = open(path)?;
     let length = file.metadata().map_err(Error::io("read", path))?.len();
-    let longer = |length: String| Error::file(path, format!("at most {most} bytes"), length);
-    if length > most {
-        return Err(longer(length.to_string()));
-    }
+    if length > most { Err(longer(path, most, &length.to_string())) } else { Ok((BufReader::new(file), length)) }
+}
+
+fn longer(path: &Path, most: u64, length: &str) -> Error {
+    Error::file(path, format!("at most {most} bytes"), length)
+}
+
+fn read_into(path: &Path, most: u64, bytes: &mut Vec<u8>) -> Result<()> {
+    let (file, _) = open_within(path, most)?;
     // Files of the system say that they are empty, and a file may grow while it is read.
-    file.take(most + 1).read_to_end(bytes).map_err(Error::io("read", path))?;
-    if bytes.len() as u64 > most { Err(longer("more".into())) } else { Ok(()) }
+    file.into_inner().take(most + 1).read_to_end(bytes).map_err(Error::io("read", path))?;
+    if bytes.len() as u64 > most { Err(longer(path, most, "more")) } else { Ok(()) }
 }
 
 #[cfg(test)]

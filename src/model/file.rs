@@ -1,4 +1,4 @@
-//! Model files.
+//! Model files, in the form of a `container` that ends with its digest.
 //!
 //! | part | content |
 //! |---|---|
@@ -15,19 +15,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Layer, Network, Origin, TrainedModel};
+use crate::container::{FileForm, Packed};
 use crate::durable::{read, write_whole};
 use crate::error::{Error, Result};
 use crate::features::FeatureMap;
 use crate::text::hex;
 
-/// First line, with the version of the format.
-const MAGIC: &str = "cipherlane model 1";
-/// Longest header that is read, in bytes.
-const MAX_HEADER: usize = 1 << 16;
+const FORM: FileForm = FileForm { family: "cipherlane model", version: None, plain: Some("1") };
 /// Largest file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 28;
-/// Bytes of the digest at the end.
-const TRAILER: usize = 32;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,7 +50,7 @@ impl TrainedModel {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let header = Header { widths: self.network.widths(), origin: self.origin.clone() };
         let header = serde_json::to_string(&header).map_err(|e| Error::Unsupported { subject: "model file".into(), feature: e.to_string() })?;
-        let mut bytes = format!("{MAGIC}\n{header}\n").into_bytes();
+        let mut bytes = format!("{FORM}\n{header}\n").into_bytes();
         for layer in self.network.layers() {
             for value in layer.weights.iter().chain(&layer.bias) {
                 bytes.extend_from_slice(&value.to_le_bytes());
@@ -71,23 +67,14 @@ impl TrainedModel {
     /// [`Error::File`] saying what was expected when anything is missing, left over, changed or out of range.
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
         let wrong = |expected: String, actual: String| Error::file(path, expected, actual);
-        let (magic, rest) = split_line(bytes, MAGIC.len()).ok_or_else(|| wrong(format!("first line `{MAGIC}`"), "none".into()))?;
-        if magic != MAGIC.as_bytes() {
-            return Err(wrong(format!("first line `{MAGIC}`"), format!("`{}`", magic.escape_ascii())));
-        }
-        let (header, rest) =
-            split_line(rest, MAX_HEADER).ok_or_else(|| wrong(format!("a header line of at most {MAX_HEADER} bytes"), "no end of line".into()))?;
-        let header: Header = serde_json::from_slice(header).map_err(|e| wrong("a model header in JSON".into(), e.to_string()))?;
+        let packed = Packed::open(FORM, bytes, bytes.len() as u64, path)?;
+        let header = serde_json::from_slice(packed.head_line()).map_err(|e| wrong("a model header in JSON".into(), e.to_string()))?;
         let Header { widths, origin } = header;
         let payload = payload_len(&widths).ok_or_else(|| wrong("2 or more widths of 1 and more that fit a file".into(), format!("{widths:?}")))?;
-        if rest.len() != payload + TRAILER {
-            return Err(wrong(format!("{} bytes after the header", payload + TRAILER), rest.len().to_string()));
+        if packed.payload() != payload as u64 {
+            return Err(wrong(format!("{payload} bytes after the header and before the SHA-256"), packed.payload().to_string()));
         }
-        let (body, trailer) = bytes.split_at(bytes.len() - TRAILER);
-        let digest = Sha256::digest(body);
-        if digest.as_slice() != trailer {
-            return Err(wrong(format!("SHA-256 {}", hex(trailer)), hex(digest)));
-        }
+        let content = packed.read_parts(Some(vec![payload as u64]))?.concat();
         if origin.test_correct > origin.test_images || origin.max_pixel == 0 {
             let actual = format!("{} of {}, and {}", origin.test_correct, origin.test_images, origin.max_pixel);
             return Err(wrong("at most as many correct images as there are, and a largest pixel above 0".into(), actual));
@@ -97,7 +84,7 @@ impl TrainedModel {
             let actual = format!("{} by {} pixels and {} inputs", origin.rows, origin.cols, widths[0]);
             return Err(wrong(format!("as many inputs as {} gives", origin.features), actual));
         }
-        let (mut numbers, _) = rest[..payload].as_chunks::<4>();
+        let (mut numbers, _) = content.as_chunks::<4>();
         let mut take = |count: usize| {
             let (taken, left) = numbers.split_at(count);
             numbers = left;
@@ -149,10 +136,4 @@ fn payload_len(widths: &[usize]) -> Option<usize> {
     }
     let bytes = numbers.checked_mul(4)?;
     (widths.len() >= 2 && !widths.contains(&0) && bytes as u64 <= MAX_FILE).then_some(bytes)
-}
-
-/// The first line without its end, if it has at most `max` bytes, and what follows.
-fn split_line(bytes: &[u8], max: usize) -> Option<(&[u8], &[u8])> {
-    let end = bytes.iter().take(max + 1).position(|&b| b == b'\n')?;
-    Some((&bytes[..end], &bytes[end + 1..]))
 }

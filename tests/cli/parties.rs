@@ -270,9 +270,9 @@ fn queries_that_mean_something_else_than_the_records_are_refused_before_p2_is_ca
     place.refuses(&line, &["images of 1x2 pixels", "the file of queries has images of 1x3 pixels"]);
     // The form before files named their records.
     let queries = fs::read(place.path("queries")).unwrap();
-    let older = [&queries[..b"cipherlane smlp v".len()], b"1", &queries[b"cipherlane smlp v2".len()..]].concat();
+    let older = [&queries[..b"cipherlane smlp v".len()], b"1", &queries[b"cipherlane smlp v3".len()..]].concat();
     fs::write(place.path("other"), older).unwrap();
-    place.refuses(&line, &["other: expected cipherlane smlp v2, found another version of it; make the file again"]);
+    place.refuses(&line, &["other: expected `cipherlane smlp v3`, found another version of it; make the file again"]);
 }
 
 #[test]

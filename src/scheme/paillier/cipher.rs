@@ -2,6 +2,8 @@
 
 use std::marker::PhantomData;
 
+use rayon::prelude::*;
+
 use super::key::PublicKey;
 use crate::backend::Resident;
 use crate::error::{Error, Result};
@@ -131,23 +133,41 @@ pub fn check_fingerprint(fingerprint: &str, key: &PublicKey) -> Result<()> {
 }
 
 impl Ciphertexts<Sendable> {
-    /// Accepts ciphertexts from outside: each must be in 1 to n^2 - 1 and a unit. One gcd serves the batch; only when it fails is every one looked at.
+    /// Accepts ciphertexts from outside: each must have as many words as n^2, be in 1 to n^2 - 1 and a unit. One gcd serves the
+    /// batch; only when it fails is every one looked at. In parallel over ciphertexts.
     ///
     /// # Errors
-    /// [`Error::InvalidCiphertext`] naming the first bad one.
-    pub fn import(key: &PublicKey, values: &[Integer]) -> Result<Self> {
-        let mut product = Integer::from(1);
-        for (index, value) in values.iter().enumerate() {
-            if *value <= 0 || value >= key.n_squared() {
-                return Err(Error::InvalidCiphertext { index, reason: format!("not in 1 to n^2 - 1 ({} bits)", value.significant_bits()) });
-            }
-            product = product * Integer::from(value % key.n()) % key.n();
+    /// [`Error::InvalidCiphertext`] naming the first bad one, [`Error::Size`] for another width.
+    pub fn import(key: &PublicKey, values: Limbs) -> Result<Self> {
+        let width = words_for_bits(key.n_squared().significant_bits());
+        if values.width() != width {
+            return Err(Error::Size { what: "words of a ciphertext", expected: width, actual: values.width() });
         }
+        let all = || (0..values.len()).into_par_iter();
+        let is_out = |value: &Integer| *value <= 0 || value >= key.n_squared();
+        if let Some(index) = all().find_first(|&index| is_out(&values.integer(index))) {
+            let bits = values.integer(index).significant_bits();
+            return Err(Error::InvalidCiphertext { index, reason: format!("not in 1 to n^2 - 1 ({bits} bits)") });
+        }
+        let one = || Integer::from(1);
+        let times = |product: Integer, value: Integer| product * Integer::from(value % key.n()) % key.n();
+        let product = all().fold(one, |product, index| times(product, values.integer(index))).reduce(one, times);
         if product.gcd(key.n()) != 1 {
-            let index = values.iter().position(|v| Integer::from(v.gcd_ref(key.n())) != 1).unwrap_or(0);
+            let index = all().find_first(|&index| values.integer(index).gcd(key.n()) != 1).unwrap_or(0);
             return Err(Error::InvalidCiphertext { index, reason: "shares a factor with n".into() });
         }
-        Ok(Self::of(key, Limbs::from_integers(values, words_for_bits(key.n_squared().significant_bits()))?))
+        Ok(Self::of(key, values))
+    }
+
+    /// As [`import`](Self::import), of integers that tests have at hand; one that no file has room for is out of range, too.
+    #[cfg(test)]
+    pub(crate) fn import_integers(key: &PublicKey, values: &[Integer]) -> Result<Self> {
+        let width = words_for_bits(key.n_squared().significant_bits());
+        let wide = values.iter().position(|value| value.significant_bits() as usize > 64 * width);
+        match wide {
+            Some(index) => Err(Error::InvalidCiphertext { index, reason: "not in 1 to n^2 - 1: too wide".into() }),
+            None => Self::import(key, Limbs::from_integers(values, width)?),
+        }
     }
 
     /// Bytes on the wire.

@@ -4,9 +4,9 @@
 //! |---|---|---|
 //! | secret key | JSON, the JWK form of python-paillier with additions | the data owner, mode 0600 |
 //! | public key | the same, its public part | everybody |
-//! | query, answer | a magic line, a line of JSON, residues, SHA-256 | travels |
+//! | query, answer | a container of residues | travels |
 //!
-//! Every reader checks sizes before it allocates and refuses what its writer would not have written. The SHA-256 of a ciphertext file finds damage, not
+//! Every reader checks sizes before it allocates and refuses what its writer would not have written. The digests of a ciphertext file find damage, not
 //! malice: ciphertexts are not authenticated, so a file is as trustworthy as the way it came.
 
 mod batch;

@@ -143,7 +143,7 @@ fn a_key_owner_reads_weights_from_raw_results_but_not_from_what_is_sent() {
             (Integer::from(1) + Integer::from(n * (j + 1))) * r.pow_mod(n, n_squared).unwrap() % n_squared
         })
         .collect();
-    let query = Ciphertexts::import(&public, &query).unwrap();
+    let query = Ciphertexts::import_integers(&public, &query).unwrap();
     // Modulo p the message is gone: c = r^n. The n-th root is a power by 1/n modulo p - 1.
     let attack = |c: &Integer| -> Vec<i32> {
         let root = Integer::from(n.invert_ref(&order).unwrap());

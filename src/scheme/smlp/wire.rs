@@ -2,7 +2,6 @@
 //! length or a range.
 
 use crate::error::{Error, Result};
-use crate::integer::{Integer, Order};
 use crate::limbs::{Limbs, words_for_bits};
 use crate::scheme::paillier::{Ciphertexts, PublicKey, Sendable};
 
@@ -61,8 +60,8 @@ pub(super) fn ciphertext_bytes(key: &PublicKey) -> usize {
 impl Sent<'_> {
     /// The ciphertexts, each checked.
     pub(super) fn check(self, key: &PublicKey) -> Result<Ciphertexts<Sendable>> {
-        let integers: Vec<Integer> = self.0.chunks_exact(ciphertext_bytes(key)).map(|c| Integer::from_digits(c, Order::Lsf)).collect();
-        Ciphertexts::import(key, &integers)
+        let words = self.0.as_chunks().0.iter().map(|&word| u64::from_le_bytes(word)).collect();
+        Ciphertexts::import(key, Limbs::from_words(words, ciphertext_bytes(key) / 8)?)
     }
 }
 

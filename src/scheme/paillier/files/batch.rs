@@ -1,52 +1,41 @@
 //! Ciphertext files: queries and answers.
 //!
-//! ```text
-//! cipherlane ciphertexts v2\n
-//! {"kind":"query","key":"<64 hex digits>",...,"data":{...},"first":0,"model":"",...}\n
-//! residues modulo n^2, big-endian, each as wide as n^2
-//! SHA-256 of everything before, 32 bytes
-//! ```
+//! A file is a `container` with the first line `cipherlane ciphertexts v3`, a head like
+//! `{"kind":"query","key":"<64 hex digits>",...,"data":{...},"first":0,"model":"",...}` and one part:
+//! the residues modulo n^2, big-endian, each as wide as n^2.
 //!
-//! Version 1 did not say which images and which model a file is of; it is refused.
+//! Version 2 had one digest for the whole file; it is read still. Version 1 did not say which images
+//! and which model a file is of; it is refused.
 
-use std::fmt;
-use std::io::{BufRead, BufReader, Read};
+use std::io::BufRead;
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::super::cipher::{Ciphertexts, Sendable, check_fingerprint};
 use super::super::key::{PublicKey, check_bits};
 use super::super::packing::Packing;
+use crate::container::{FileForm, Packed, pack};
 use crate::description::{Description, is_sha256};
-use crate::durable::{open, write_whole};
+use crate::durable::{BULK, open_within, write_whole};
 use crate::error::{Error, Result};
-use crate::integer::{Integer, Order};
+use crate::limbs::{Limbs, words_for_bits};
+use crate::text::named;
 
-const MAGIC: &str = "cipherlane ciphertexts v2\n";
-/// Longest header line, in bytes.
-const LONGEST_HEADER: usize = 4096;
+const FORM: FileForm = FileForm { family: "cipherlane ciphertexts", version: Some("v3"), plain: Some("v2") };
 /// Longest name in a header, in bytes.
 const LONGEST_NAME: usize = 64;
-const DIGEST_BYTES: usize = 32;
 
-/// Which way a batch of ciphertexts travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Encrypted inputs, to the server.
-    Query,
-    /// Encrypted results, to the data owner.
-    Answer,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Query => "query",
-            Self::Answer => "answer",
-        })
+named! {
+    /// Which way a batch of ciphertexts travels.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Kind {
+        /// Encrypted inputs, to the server.
+        Query => "query",
+        /// Encrypted results, to the data owner.
+        Answer => "answer",
     }
 }
 
@@ -193,6 +182,14 @@ pub fn read_answer(path: &Path, key: &PublicKey) -> Result<(Header, Ciphertexts<
 }
 
 fn write(path: &Path, kind: Kind, header: &Header, batch: &Ciphertexts<Sendable>, key: &PublicKey) -> Result<()> {
+    write_whole(path, &encode(kind, header, batch, key)?)
+}
+
+/// The bytes of a file of ciphertexts.
+///
+/// # Errors
+/// [`Error::WrongKey`], [`Error::Size`] or [`Error::OutOfRange`] when header and ciphertexts do not fit.
+pub(in crate::scheme::paillier) fn encode(kind: Kind, header: &Header, batch: &Ciphertexts<Sendable>, key: &PublicKey) -> Result<Vec<u8>> {
     batch.check_key(key)?;
     header.check(batch.len())?;
     check_packing(key.bits(), header.packing.slots(), header.packing.slot_bits())?;
@@ -213,24 +210,12 @@ fn write(path: &Path, kind: Kind, header: &Header, batch: &Ciphertexts<Sendable>
         model_sha256: header.model_sha256.clone(),
     };
     let width = key.ciphertext_bytes();
-    let mut bytes = Vec::with_capacity(MAGIC.len() + LONGEST_HEADER + batch.len() * width + DIGEST_BYTES);
-    bytes.extend_from_slice(MAGIC.as_bytes());
-    bytes.extend_from_slice(line.text(path)?.as_bytes());
-    for words in batch.values().iter() {
-        let value = words.iter().rev().flat_map(|word| word.to_be_bytes());
-        bytes.extend(value.skip(8 * words.len() - width));
-    }
-    let digest = Sha256::digest(&bytes);
-    bytes.extend_from_slice(&digest);
-    write_whole(path, &bytes)
-}
-
-impl HeaderLine {
-    fn text(&self, path: &Path) -> Result<String> {
-        let mut text = serde_json::to_string(self).map_err(|e| Error::file(path, "a header that can be written", e.to_string()))?;
-        text.push('\n');
-        Ok(text)
-    }
+    pack(FORM, &line, &[batch.len() * width], |bytes| {
+        for words in batch.values().iter() {
+            let value = words.iter().rev().flat_map(|word| word.to_be_bytes());
+            bytes.extend(value.skip(8 * words.len() - width));
+        }
+    })
 }
 
 fn check_packing(key_bits: u32, slots: usize, slot_bits: u32) -> Result<Packing> {
@@ -238,28 +223,24 @@ fn check_packing(key_bits: u32, slots: usize, slot_bits: u32) -> Result<Packing>
 }
 
 fn read(path: &Path, kind: Kind, key: &PublicKey) -> Result<(Header, Ciphertexts<Sendable>)> {
-    let io = || Error::io("read", path);
+    let (file, length) = open_within(path, BULK)?;
+    decode(file, length, path, kind, key)
+}
+
+/// Reads the `length` bytes of a file of ciphertexts for `key`; errors name it `path`.
+///
+/// # Errors
+/// As [`read_query`].
+pub(in crate::scheme::paillier) fn decode(
+    reader: impl BufRead,
+    length: u64,
+    path: &Path,
+    kind: Kind,
+    key: &PublicKey,
+) -> Result<(Header, Ciphertexts<Sendable>)> {
     let bad = |expected: String, found: String| Error::file(path, expected, found);
-    let file = open(path)?;
-    let length = file.metadata().map_err(io())?.len();
-    let mut reader = BufReader::new(file);
-    let mut magic = Vec::with_capacity(MAGIC.len());
-    reader.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(io())?;
-    if magic != MAGIC.as_bytes() {
-        let family = MAGIC.len() - 2;
-        let found = if magic.get(..family) == Some(&MAGIC.as_bytes()[..family]) {
-            "another version of it; make the file again"
-        } else {
-            "another kind of file"
-        };
-        return Err(bad(format!("`{}`", MAGIC.trim_end()), found.into()));
-    }
-    let mut text = Vec::new();
-    reader.by_ref().take(LONGEST_HEADER as u64).read_until(b'\n', &mut text).map_err(io())?;
-    let line: HeaderLine = serde_json::from_slice(&text).map_err(|e| bad("a header line".into(), e.to_string()))?;
-    if line.text(path)?.as_bytes() != text {
-        return Err(bad(format!("a header line of at most {LONGEST_HEADER} bytes as this program writes it"), "another spelling".into()));
-    }
+    let packed = Packed::open(FORM, reader, length, path)?;
+    let line: HeaderLine = packed.head()?;
     if line.kind != kind {
         return Err(bad(format!("kind {kind}"), line.kind.to_string()));
     }
@@ -277,31 +258,31 @@ fn read(path: &Path, kind: Kind, key: &PublicKey) -> Result<(Header, Ciphertexts
         model_sha256: line.model_sha256,
     };
     header.check(line.ciphertexts)?;
-
-    // The file's own length bounds what is allocated.
-    let width = (2 * line.key_bits as usize).div_ceil(8);
-    let before = MAGIC.len() + text.len();
-    let expected = line.ciphertexts.checked_mul(width).and_then(|bytes| bytes.checked_add(before + DIGEST_BYTES));
-    if expected.is_none_or(|expected| expected as u64 != length) {
-        let expected = expected.map_or_else(|| "a length that fits memory".into(), |e| format!("{e} bytes"));
-        return Err(bad(expected, format!("{length} bytes")));
-    }
-    let mut hash = Sha256::new().chain_update(&magic).chain_update(&text);
-    let mut values = Vec::with_capacity(line.ciphertexts);
-    let mut bytes = vec![0; width];
-    for _ in 0..line.ciphertexts {
-        reader.read_exact(&mut bytes).map_err(io())?;
-        hash.update(&bytes);
-        values.push(Integer::from_digits(&bytes, Order::Msf));
-    }
-    let mut digest = [0; DIGEST_BYTES];
-    reader.read_exact(&mut digest).map_err(io())?;
-    if hash.finalize().as_slice() != digest {
-        return Err(bad("content that fits its SHA-256".into(), "other content: tampered or damaged".into()));
-    }
     check_fingerprint(&line.key, key)?;
     if line.key_bits != key.bits() {
         return Err(bad(format!("ciphertexts of a {}-bit key", key.bits()), format!("{} bits", line.key_bits)));
     }
-    Ok((header, Ciphertexts::import(key, &values)?))
+    // The file's own length bounds what is allocated.
+    let width = key.ciphertext_bytes();
+    if line.ciphertexts.checked_mul(width).map(|bytes| bytes as u64) != Some(packed.payload()) {
+        return Err(bad(format!("{} ciphertexts of {width} bytes", line.ciphertexts), format!("{} bytes", packed.payload())));
+    }
+    let mut values = Limbs::zeros(line.ciphertexts, words_for_bits(key.n_squared().significant_bits()));
+    let words = values.width();
+    let (mut done, mut rest) = (0, Vec::new());
+    packed.read(|bytes| {
+        // Ciphertexts do not end where blocks do.
+        rest.extend_from_slice(bytes);
+        let whole = rest.len() / width;
+        let places = values.words_mut()[done * words..].par_chunks_exact_mut(words);
+        places.zip(rest.par_chunks_exact(width)).for_each(|(place, bytes)| {
+            for (word, bytes) in place.iter_mut().zip(bytes.rchunks(8)) {
+                *word = bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+            }
+        });
+        rest.drain(..whole * width);
+        done += whole;
+        Ok(())
+    })?;
+    Ok((header, Ciphertexts::import(key, values)?))
 }

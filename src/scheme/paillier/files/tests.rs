@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::super::{Ciphertexts, Encryption, Encryptor, Packing, PublicKey, SecretKey, Sendable};
 use super::*;
 use crate::backend::{self, BackendId};
@@ -177,17 +179,25 @@ fn ciphertext_files_refuse_what_does_not_fit() {
     let message = read_query(&path, public).unwrap_err().to_string();
     assert!(message.contains("expected kind query, found answer"), "{message}");
     let good = std::fs::read(&path).unwrap();
-    let later = String::from_utf8_lossy(&good[..25]).replace("v2", "v1").into_bytes();
+    let later = String::from_utf8_lossy(&good[..25]).replace("v3", "v1").into_bytes();
     std::fs::write(&path, [&later, &good[25..]].concat()).unwrap();
     assert!(read_answer(&path, public).unwrap_err().to_string().contains("another version"));
 }
 
-/// A file with a right checksum around a hostile header or content.
-fn forge(path: &Path, line: &str, content: &[u8]) {
-    use sha2::{Digest, Sha256};
-    let mut bytes = [b"cipherlane ciphertexts v2\n", line.as_bytes(), b"\n", content].concat();
-    let digest = Sha256::digest(&bytes);
-    bytes.extend_from_slice(&digest);
+/// Files of this version and the one before it with right digests around a hostile header or content.
+fn forge(path: &Path, line: &str, content: &[u8], version: u32) {
+    let digest = |word: &[u8], of: &[u8]| Sha256::digest([word, of].concat());
+    let mut bytes = [format!("cipherlane ciphertexts v{version}\n{line}\n").as_bytes(), if version == 2 { content } else { b"" }].concat();
+    if version == 3 {
+        bytes.extend([&1u32.to_be_bytes()[..], &(content.len() as u64).to_be_bytes()].concat());
+        content.chunks(1 << 20).zip(0u64..).for_each(|(block, number)| {
+            bytes.extend(digest(b"cipherlane leaf 1\n", &[&number.to_be_bytes(), block].concat()));
+        });
+        bytes.extend(digest(b"cipherlane root 1\n", &bytes));
+        bytes.extend(content);
+    } else {
+        bytes.extend(digest(b"", &bytes));
+    }
     std::fs::write(path, bytes).unwrap();
 }
 
@@ -196,13 +206,23 @@ fn forged_files_with_right_checksums_are_refused() {
     let (_dir, path) = folder();
     let key = toy(256, 1);
     let public = key.public();
-    write_query(&path, &header(public, 1, 1), &encrypt(&key, &[1]), public).unwrap();
+    let written = (header(public, 1, 1), encrypt(&key, &[1]));
+    write_query(&path, &written.0, &written.1, public).unwrap();
     let good = std::fs::read(&path).unwrap();
-    let start = "cipherlane ciphertexts v2\n".len();
+    let start = "cipherlane ciphertexts v3\n".len();
     let end = start + good[start..].iter().position(|&b| b == b'\n').unwrap();
-    let (line, content) = (String::from_utf8(good[start..end].to_vec()).unwrap(), &good[end + 1..good.len() - 32]);
-    forge(&path, &line, content);
-    assert!(read_query(&path, public).is_ok(), "the forger itself is right");
+    let (line, content) = (String::from_utf8(good[start..end].to_vec()).unwrap(), &good[good.len() - 64..]);
+    for version in [2, 3] {
+        forge(&path, &line, content, version);
+        assert_eq!(read_query(&path, public).unwrap(), written, "version {version}");
+        hostile(&path, &key, (&line, content), version);
+    }
+    assert_eq!(std::fs::read(&path).unwrap().len(), 0);
+}
+
+fn hostile(path: &Path, key: &SecretKey, (line, content): (&str, &[u8]), version: u32) {
+    let public = key.public();
+    let forge = |line: &str, content: &[u8]| forge(path, line, content, version);
 
     // Content that is no ciphertext: 0, n, p, n^2, and all ones.
     let [p, _] = key.primes();
@@ -214,8 +234,8 @@ fn forged_files_with_right_checksums_are_refused() {
         ((Integer::from(1) << 512u32) - 1u32, "not in 1 to n^2 - 1"),
     ] {
         let digits = value.to_digits::<u8>(crate::integer::Order::Msf);
-        forge(&path, &line, &[vec![0; 64 - digits.len()], digits].concat());
-        let message = read_query(&path, public).unwrap_err().to_string();
+        forge(line, &[vec![0; 64 - digits.len()], digits].concat());
+        let message = read_query(path, public).unwrap_err().to_string();
         assert!(message.contains(reason), "{message}");
     }
     // Headers that lie about sizes, repeat members, add some, or are no object. None may allocate what it claims.
@@ -244,16 +264,16 @@ fn forged_files_with_right_checksums_are_refused() {
         (r#""kind":"query""#, r#""kind":"Query""#),
     ] {
         assert!(line.contains(from), "{from}");
-        forge(&path, &line.replace(from, to), content);
-        let message = read_query(&path, public).expect_err(to).to_string();
+        forge(&line.replace(from, to), content);
+        let message = read_query(path, public).expect_err(to).to_string();
         assert!(!message.contains('\n'), "{message}");
     }
     let array = format!(r#"["query","{}",256,1,1,1,2,20,8,"pixels",["mnist","",28,28,255],7,"linear",""]"#, public.fingerprint());
     for line in [array, "[".repeat(4000), "{".repeat(100_000), String::new(), "null".into()] {
-        forge(&path, &line, content);
-        assert!(read_query(&path, public).is_err());
+        forge(&line, content);
+        assert!(read_query(path, public).is_err());
     }
-    std::fs::write(&path, []).unwrap();
-    assert!(read_query(&path, public).is_err() && read_query(&path.with_extension("none"), public).is_err());
+    std::fs::write(path, []).unwrap();
+    assert!(read_query(path, public).is_err() && read_query(&path.with_extension("none"), public).is_err());
     assert!(read_query(path.parent().unwrap(), public).is_err(), "a folder");
 }

@@ -91,13 +91,13 @@ fn decryptions(backend: &dyn Backend, secret: &SecretKey, group: &Value) -> Chec
     let decryptor = Decryptor::new(backend, secret, public.bits() <= 1024).unwrap();
     for name in ["encrypt", "homomorphic", "djn", "edge_valid_ciphertexts"] {
         let cases = list(group, name);
-        let ciphertexts = Ciphertexts::import(public, &hexes(cases, "c")).map_err(|e| format!("{name}: {e}"))?;
+        let ciphertexts = Ciphertexts::import_integers(public, &hexes(cases, "c")).map_err(|e| format!("{name}: {e}"))?;
         let expected: Vec<Integer> = hexes(cases, "m").into_iter().map(|m| public.lift(m)).collect();
         count += same(name, &expected, &decryptor.decrypt(&ciphertexts).unwrap())?;
     }
     for bad in list(group, "invalid_ciphertexts") {
         let (c, comment) = (hex(&bad["c"]), text(bad, "comment"));
-        let class = match Ciphertexts::import(public, &[Integer::from(2), c.clone(), Integer::from(4)]) {
+        let class = match Ciphertexts::import_integers(public, &[Integer::from(2), c.clone(), Integer::from(4)]) {
             Err(Error::InvalidCiphertext { index: 1, reason }) if reason.starts_with("not in 1 to n^2 - 1") => "out_of_range",
             Err(Error::InvalidCiphertext { index: 1, reason }) if reason == "shares a factor with n" => "not_unit",
             other => return Err(format!("{comment}: {other:?}")),
@@ -157,7 +157,7 @@ fn matrix_vector_product(backend: &dyn Backend, group: &Value, method: Method) -
         Evaluator::new(backend, secret.sound(), &map, packing, Some(method), Encryptor::standard(backend, public, Purpose::Rerandomisation).unwrap())
             .unwrap();
     let values = |name: &str| list(group, name).iter().map(hex).collect::<Vec<_>>();
-    let query = evaluator.upload(&Ciphertexts::import(public, &values("c_in")).unwrap()).unwrap();
+    let query = evaluator.upload(&Ciphertexts::import_integers(public, &values("c_in")).unwrap()).unwrap();
     let raw = evaluator.multiply(&query).unwrap();
     let with_bias: Vec<Integer> = evaluator
         .download(&raw)

@@ -249,7 +249,7 @@ fn decrypt_with_fault(
     on_download: impl Fn(Integer) -> Integer + Send + Sync + 'static,
 ) -> Result<Integer> {
     let fault = Faulty { victim: secret.halves()[0].squared.clone(), on_upload: Arc::new(on_upload), on_download: Arc::new(on_download) };
-    let ciphertexts = Ciphertexts::import(secret.public(), std::slice::from_ref(c))?;
+    let ciphertexts = Ciphertexts::import_integers(secret.public(), std::slice::from_ref(c))?;
     Ok(Decryptor::new(&FaultyBackend(backend, fault), secret, verify)?.decrypt(&ciphertexts)?.remove(0))
 }
 

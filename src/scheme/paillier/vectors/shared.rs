@@ -33,12 +33,12 @@ fn the_iso_key_loads_and_its_ciphertexts_match() {
         let c = encryptor.encrypt_given(&[of("m1"), of("m2")], vec![vec![of("r1")], vec![of("r2")]]).unwrap();
         let mut count = same("c1, c2", &[of("c1"), of("c2")], &c.values().to_integers())?;
         let residues = backend.residues(vec![public.modulus().unwrap()]).unwrap();
-        let factors = Ciphertexts::import(public, &[of("c1"), of("c2")]).unwrap();
+        let factors = Ciphertexts::import_integers(public, &[of("c1"), of("c2")]).unwrap();
         let product = residues
             .download(&residues.run(&Program::single_product().unwrap(), &residues.upload(factors.values()).unwrap(), None).unwrap())
             .unwrap();
         count += same("c1c2", &[of("c1c2")], &product.to_integers())?;
-        let all = Ciphertexts::import(public, &[of("c1"), of("c2"), of("c1c2")]).unwrap();
+        let all = Ciphertexts::import_integers(public, &[of("c1"), of("c2"), of("c1c2")]).unwrap();
         let plain = Decryptor::new(backend, &secret, false).unwrap().decrypt(&all).unwrap();
         count += same("m", &[of("m1"), of("m2"), of("m1_plus_m2")], &plain)?;
         Ok(count)

@@ -5,30 +5,31 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::container::{FileForm, Packed, pack};
 use crate::description::Description;
-use crate::durable::{BULK, read, write_private, write_whole};
+use crate::durable::{BULK, open_within, write_private, write_whole};
 use crate::error::{Error, Result};
-use crate::text::hex;
+use crate::text::{hex, named};
 use crate::workload::training::Spec;
 
-const MAGIC: &str = "cipherlane smlp v2\n";
-/// Longest header line, in bytes.
-const LONGEST_HEADER: usize = 4096;
+const FORM: FileForm = FileForm { family: "cipherlane smlp", version: Some("v3"), plain: Some("v2") };
 
-/// What a file of the user or for the user is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Encrypted records with their encrypted labels, for training.
-    Training,
-    /// Encrypted records to classify.
-    Queries,
-    /// Encrypted parameters: P1's, and no use to anybody without P2.
-    Model,
-    /// Classes, sealed for the user.
-    Answers,
-    /// Parameters, sealed for the user.
-    Parameters,
+named! {
+    /// What a file of the user or for the user is.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Kind {
+        /// Encrypted records with their encrypted labels, for training.
+        Training => "training",
+        /// Encrypted records to classify.
+        Queries => "queries",
+        /// Encrypted parameters: P1's, and no use to anybody without P2.
+        Model => "model",
+        /// Classes, sealed for the user.
+        Answers => "answers",
+        /// Parameters, sealed for the user.
+        Parameters => "parameters",
+    }
 }
 
 /// A file of the user or for the user: what is public of it, and encrypted or sealed matrices.
@@ -53,7 +54,9 @@ struct Header {
     spec: String,
     data: Description,
     key: String,
-    parts: Vec<u64>,
+    /// Lengths of the matrices in bytes, in files of version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parts: Option<Vec<u64>>,
 }
 
 impl Bundle {
@@ -63,18 +66,9 @@ impl Bundle {
     /// # Errors
     /// [`Error::Io`].
     pub fn write(&self, path: &Path) -> Result<()> {
-        let header = Header {
-            kind: self.kind,
-            spec: self.spec.to_string(),
-            data: self.data.clone(),
-            key: self.key.clone(),
-            parts: self.parts.iter().map(|part| part.len() as u64).collect(),
-        };
-        let line = serde_json::to_string(&header).map_err(|e| Error::file(path, "a header that can be written", e.to_string()))?;
-        let mut bytes = [MAGIC.as_bytes(), line.as_bytes(), b"\n"].concat();
-        self.parts.iter().for_each(|part| bytes.extend_from_slice(part));
-        let digest = Sha256::digest(&bytes);
-        bytes.extend_from_slice(&digest);
+        let header = Header { kind: self.kind, spec: self.spec.to_string(), data: self.data.clone(), key: self.key.clone(), parts: None };
+        let lengths: Vec<usize> = self.parts.iter().map(Vec::len).collect();
+        let bytes = pack(FORM, &header, &lengths, |bytes| self.parts.iter().for_each(|part| bytes.extend_from_slice(part)))?;
         match self.kind {
             Kind::Answers | Kind::Parameters => write_private(path, &bytes),
             Kind::Training | Kind::Queries | Kind::Model => write_whole(path, &bytes),
@@ -99,34 +93,14 @@ impl Bundle {
     /// # Errors
     /// [`Error::File`] for another kind or form, or damage; [`Error::Io`].
     pub fn read(path: &Path, kind: Kind) -> Result<Self> {
-        let bytes = read(path, BULK)?;
-        let bad = |expected: &str, found: String| Error::file(path, expected, found);
-        let family = MAGIC.len() - 2;
-        let found =
-            if bytes.get(..family) == MAGIC.as_bytes().get(..family) { "another version of it; make the file again" } else { "another kind of file" };
-        let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or_else(|| bad(MAGIC.trim_end(), found.into()))?;
-        let end = rest.iter().take(LONGEST_HEADER).position(|&byte| byte == b'\n').ok_or_else(|| bad("a header line", "none".into()))?;
-        let header: Header = serde_json::from_slice(&rest[..end]).map_err(|e| bad("a header line", e.to_string()))?;
-        let (content, digest) = bytes.split_last_chunk::<32>().ok_or_else(|| bad("a SHA-256", "none".into()))?;
-        if Sha256::digest(content).as_slice() != digest {
-            return Err(bad("content that fits its SHA-256", "other content: tampered or damaged".into()));
-        }
+        let (file, length) = open_within(path, BULK)?;
+        let packed = Packed::open(FORM, file, length, path)?;
+        let header: Header = packed.head()?;
         if header.kind != kind {
-            return Err(bad(&format!("{kind:?}").to_lowercase(), format!("{:?}", header.kind).to_lowercase()));
-        }
-        let mut rest = &content[MAGIC.len() + end + 1..];
-        let mut parts = Vec::new();
-        for length in header.parts {
-            let length = usize::try_from(length).unwrap_or(usize::MAX);
-            let (part, after) =
-                rest.split_at_checked(length).ok_or_else(|| bad("matrices of the lengths in the header", format!("{} bytes", rest.len())))?;
-            parts.push(part.to_vec());
-            rest = after;
-        }
-        if !rest.is_empty() {
-            return Err(bad("matrices of the lengths in the header", format!("{} bytes more", rest.len())));
+            return Err(Error::file(path, kind.name(), header.kind.name()));
         }
         header.data.check()?;
-        Ok(Self { kind, spec: header.spec.parse()?, data: header.data, key: header.key, parts })
+        let spec = header.spec.parse()?;
+        Ok(Self { kind, spec, data: header.data, key: header.key, parts: packed.read_parts(header.parts)? })
     }
 }
