@@ -163,9 +163,9 @@ impl Ciphertexts<Sendable> {
     #[cfg(test)]
     pub(crate) fn import_integers(key: &PublicKey, values: &[Integer]) -> Result<Self> {
         let width = words_for_bits(key.n_squared().significant_bits());
-        let wide = values.iter().position(|value| value.significant_bits() as usize > 64 * width);
+        let wide = values.iter().position(|value| value.is_negative() || value.significant_bits() as usize > 64 * width);
         match wide {
-            Some(index) => Err(Error::InvalidCiphertext { index, reason: "not in 1 to n^2 - 1: too wide".into() }),
+            Some(index) => Err(Error::InvalidCiphertext { index, reason: "not in 1 to n^2 - 1 by far".into() }),
             None => Self::import(key, Limbs::from_integers(values, width)?),
         }
     }
