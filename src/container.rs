@@ -6,21 +6,22 @@
 //! | up to 2^20 | head: one line of JSON as its writer spells it, then `\n` |
 //! | 4 | number of parts, 0 to 2^20 |
 //! | 8 each | length of each part in bytes; the sum has at most 64 bits |
-//! | 32 each | leaves: a digest for each block of 2^20 bytes of the payload; the last block may be shorter |
+//! | 32 each | leaves: digests of the blocks of 2^20 bytes of the payload, the last one shorter |
 //! | 32 | root: the digest of everything before it |
 //! | | payload: the parts, one after the other, up to the end of the file |
 //!
-//! Numbers are big-endian. A leaf is SHA-256 of `cipherlane leaf 1\n`, the block's number from 0 in
-//! 8 bytes and the block; the root is SHA-256 of `cipherlane root 1\n` and what it is of. As these
-//! words differ and are of one length, no leaf is a root, whatever a block holds. The root binds the
-//! head, all lengths and all leaves, a leaf binds its block and the block's place. So once the root
-//! is checked, each block can be checked by itself: on all threads, and before the next one is read.
+//! Numbers are big-endian. A leaf is SHA-256 of `cipherlane leaf 1\n`, the block's number from 0
+//! in 8 bytes and the block; the root is SHA-256 of `cipherlane root 1\n` and what it is of. As
+//! these words differ and are of one length, no leaf is a root, whatever a block holds. The root
+//! binds the head, all lengths and all leaves, a leaf binds its block and the block's place. So
+//! once the root is checked, each block can be checked by itself: on all threads, and before the
+//! next one is read.
 //!
 //! A file's own length decides whether the sizes in it are believed, before anything is allocated.
 //!
 //! The form before this one had no list of parts and no leaves, but SHA-256 of everything before it
-//! as its last 32 bytes. It is read where a `FileForm` says so, whole before any of it is used. Models
-//! are written in it still, because results name them by the digest of their bytes.
+//! as its last 32 bytes. It is read where a `FileForm` says so, whole before any of it is used.
+//! Models are written in it still, because results name them by the digest of their bytes.
 //!
 //! Digests find damage, not malice: whoever changes a file can also give it new ones.
 
@@ -82,7 +83,7 @@ fn root(before: &[u8]) -> Digest {
 ///
 /// # Errors
 /// [`Error::OutOfRange`] for a head or a number of parts that no reader takes, [`Error::Size`] when
-/// `fill` appends another number of bytes, [`Error::Unsupported`] for a head that JSON does not hold.
+/// `fill` appends another number of bytes, [`Error::Unsupported`] for a head that is no JSON.
 pub(crate) fn pack(form: FileForm, head: &impl Serialize, parts: &[usize], fill: impl FnOnce(&mut Vec<u8>)) -> Result<Vec<u8>> {
     let head = serde_json::to_string(head).map_err(|e| Error::Unsupported { subject: format!("a file `{form}`"), feature: e.to_string() })?;
     for (what, value, most) in [("bytes of a head", head.len(), LONGEST_HEAD - 1), ("parts of a file", parts.len(), MOST_PARTS)] {

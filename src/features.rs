@@ -27,7 +27,8 @@ named! {
     pub enum FeatureMap: "feature map" {
         /// Each pixel divided by the largest pixel value.
         Pixels => "pixels": "the pixels themselves",
-        /// Oriented gradients: how much edge of each of 8 directions is around each position of a grid.
+        /// Oriented gradients: how much edge of each of 8 directions is around each position of a
+        /// grid.
         Gradients => "gradients": "histogram of oriented gradients, nothing learned: 512 numbers for MNIST",
     }
 }

@@ -11,11 +11,14 @@ named! {
     pub enum Method: "method" {
         /// One binary power per weight, as published programs do: the baseline.
         Naive => "naive": "one modular power per weight, as published programs do: the baseline",
-        /// Straus: one table of small powers per input, shared by all rows; squarings shared by all inputs of a row.
+        /// Straus: one table of small powers per input, shared by all rows; squarings shared by all
+        /// inputs of a row.
         Straus => "straus": "interleaved windows: small powers of each input shared by all rows",
-        /// Pippenger's buckets: inputs of equal weight are multiplied first, then running products give every bucket its exponent.
+        /// Pippenger's buckets: inputs of equal weight are multiplied first, then running products
+        /// give every bucket its exponent.
         Buckets => "buckets": "Pippenger: inputs of equal weight multiplied first, then running products",
-        /// Bit planes: for every bit of the weights the product of the inputs that have it, with common pairs of inputs multiplied once for all rows and bits.
+        /// Bit planes: for every bit of the weights the product of the inputs that have it, with
+        /// common pairs of inputs multiplied once for all rows and bits.
         Pairs => "pairs": "bit planes of the weights, common pairs of inputs multiplied once for all rows",
     }
 }

@@ -35,7 +35,8 @@ pub const SUMMARY: &str = "a perceptron trained and asked on two servers that do
 named! {
     /// How signs are compared.
     pub enum Comparison: "comparison" {
-        /// Multiplicative blinding with a coin for the sign, as in the literature. **Leaks the magnitude** of what is compared to the key holder.
+        /// Multiplicative blinding with a coin for the sign, as in the literature. **Leaks the
+        /// magnitude** of what is compared to the key holder.
         Blinded => "blinded": "multiplicative blinding of the literature, for reproduction: the key holder learns magnitudes",
         /// Additive blinding at distance 2^-80 and a bitwise comparison.
         Exact => "exact": "bitwise comparison after additive blinding: the key holder learns nothing but with probability 2^-80",

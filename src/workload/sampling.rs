@@ -15,11 +15,14 @@ named! {
 }
 
 named! {
-    /// The rules that a measurement keeps to, so that numbers of one division compare like with like.
+    /// The rules that a measurement keeps to, so that numbers of one division compare like with
+    /// like.
     pub enum Division {
-        /// Every pixel is encrypted, with fresh randomness for every ciphertext, and nothing is cached between samples.
+        /// Every pixel is encrypted, with fresh randomness for every ciphertext, and nothing is
+        /// cached between samples.
         Closed => "closed",
-        /// Anything else: here, features that the owner of the image computes in clear before encryption.
+        /// Anything else: here, features that the owner of the image computes in clear before
+        /// encryption.
         Open => "open",
         /// Encryption that is known to be broken, or deterministic.
         Unsound => "unsound",

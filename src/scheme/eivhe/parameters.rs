@@ -55,7 +55,8 @@ impl Draw {
 named! {
     /// How messages are encrypted.
     pub enum Encryption {
-        /// With one public matrix for all: anybody can encrypt, and equal messages give equal ciphertexts.
+        /// With one public matrix for all: anybody can encrypt, and equal messages give equal
+        /// ciphertexts.
         Fixed => "fixed",
         /// With randomness of its own for every message, by the owner of the key.
         Fresh => "fresh",
@@ -84,11 +85,15 @@ pub struct Parameters {
 }
 
 named! {
-    /// Parameter sets of the public programs, all over the integers. [`Published::parameters`] gives them a size.
+    /// Parameter sets of the public programs, all over the integers. [`Published::parameters`]
+    /// gives them a size.
     pub enum Published {
-        /// J. Payor's C++ program (github.com/jamespayor/vector-homomorphic-encryption): w = 2^40, all bounds 1000.
+        /// J. Payor's C++ program (github.com/jamespayor/vector-homomorphic-encryption): w = 2^40,
+        /// all bounds 1000.
         Payor => "payor",
-        /// The Python program github.com/secureldata/Efficient-Integer-Vector-Homomorphic-Encryption, and yilisita's in Go: w = 2^45, bounds 100, noise below 1000.
+        /// The Python program
+        /// github.com/secureldata/Efficient-Integer-Vector-Homomorphic-Encryption, and yilisita's
+        /// in Go: w = 2^45, bounds 100, noise below 1000.
         Secureldata => "secureldata",
         /// A. Trask's blog post of 17 March 2017: w = 2^25, all bounds 10, one column of key.
         Trask => "trask",

@@ -100,7 +100,8 @@ pub fn method_choice(name: &str) -> Result<Option<Method>> {
 }
 
 named! {
-    /// Who makes randomisers ahead of the images, in the offline phase. The ciphertexts are the same, bit for bit.
+    /// Who makes randomisers ahead of the images, in the offline phase. The ciphertexts are the
+    /// same, bit for bit.
     #[derive(Default)]
     pub enum PoolChoice: "pool" {
         /// Nobody: all work is online.

@@ -79,9 +79,11 @@ const BASES_STREAM: u64 = (1 << 56) - 1;
 named! {
     /// How the server re-randomises results; see the module's documentation.
     pub enum Rerandomisation: "re-randomisation" {
-        /// `Bases` for a hundred results and more, `Standard` for fewer: the bases cost a power for each window before the first result, but none after it.
+        /// `Bases` for a hundred results and more, `Standard` for fewer: the bases cost a power for
+        /// each window before the first result, but none after it.
         Auto => "auto",
-        /// Products of powers of the server's own random bases, within 2^-120 of the textbook's distribution.
+        /// Products of powers of the server's own random bases, within 2^-120 of the textbook's
+        /// distribution.
         Bases => "bases",
         /// r^n: the textbook.
         Standard => "standard",

@@ -97,7 +97,8 @@ named! {
         Softmax => "softmax": "softmax regression on all coordinates",
         /// A hidden layer of 128 with ReLU, on all coordinates.
         Mlp => "mlp": "multilayer perceptron, 128 units with ReLU, on all coordinates",
-        /// Two convolutions, a dense layer of 64 and ReLU after each, on the first coordinates as if they were the pixels.
+        /// Two convolutions, a dense layer of 64 and ReLU after each, on the first coordinates as
+        /// if they were the pixels.
         Conv => "conv": "convolutional: 8 and 16 channels with a step of 2 in place of pooling, 64 units, on the coordinates as an image",
     }
 }

@@ -1,8 +1,8 @@
 //! Ciphertext files: queries and answers.
 //!
 //! A file is a `container` with the first line `cipherlane ciphertexts v3`, a head like
-//! `{"kind":"query","key":"<64 hex digits>",...,"data":{...},"first":0,"model":"",...}` and one part:
-//! the residues modulo n^2, big-endian, each as wide as n^2.
+//! `{"kind":"query","key":"<64 hex digits>",...,"data":{...},"first":0,"model":"",...}` and one
+//! part: the residues modulo n^2, big-endian, each as wide as n^2.
 //!
 //! Version 2 had one digest for the whole file; it is read still. Version 1 did not say which images
 //! and which model a file is of; it is refused.

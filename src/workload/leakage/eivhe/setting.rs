@@ -13,13 +13,15 @@ named! {
         IntegersFixed => "integers-fixed": "over the integers, one public matrix; protects nothing",
         /// Over the integers with A and E anew for every image.
         IntegersFresh => "integers-fresh": "over the integers, randomness anew for every image; protects nothing",
-        /// Over the integers with the absolute values of one public matrix: the variant of the follow-up.
+        /// Over the integers with the absolute values of one public matrix: the variant of the
+        /// follow-up.
         Absolute => "absolute": "over the integers, absolute values of one public matrix; protects nothing",
         /// Modulo q with one public matrix.
         ModularFixed => "modular-fixed": "modulo q, one public matrix; deterministic",
         /// Modulo q with A and E anew for every image, A within a bound.
         ModularFresh => "modular-fresh": "modulo q, A within a bound and anew for every image; no estimate of its strength",
-        /// Modulo q with A uniform and anew for every image: the sound variant, at sizes that are estimated at 128 bits.
+        /// Modulo q with A uniform and anew for every image: the sound variant, at sizes that are
+        /// estimated at 128 bits.
         Lwe => "lwe": "modulo q, A uniform and anew for every image; estimated at 128 bits",
     }
 }

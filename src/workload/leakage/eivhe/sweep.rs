@@ -6,9 +6,11 @@ use crate::text::named;
 named! {
     /// A size that is varied while all others stay.
     pub enum Sweep: "sweep" {
-        /// Entries of A, modulo q and anew for every image, from the published bound until they fill the modulus.
+        /// Entries of A, modulo q and anew for every image, from the published bound until they
+        /// fill the modulus.
         MaskBound => "a-bound": "bound of A modulo 2^40, fresh for every image, from 2^7 to uniform",
-        /// The modulus, from one that T a never reaches down to the smallest that leaves room for a pixel.
+        /// The modulus, from one that T a never reaches down to the smallest that leaves room for a
+        /// pixel.
         Modulus => "q-bits": "q from 2^32 down to 2^20 under A below 2^12, fresh for every image",
         /// Entries of T, over the integers.
         KeyBound => "t-bound": "bound of T over the integers, from 2^7 to 2^32",
