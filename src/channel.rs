@@ -5,16 +5,20 @@ mod frame;
 mod link;
 mod session;
 mod state;
+#[cfg(feature = "net")]
 mod tcp;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "net")]
 mod tls;
 
 pub use count::{Count, Counted};
 pub use link::{Checkpoint, Dial, Link, Remote, Shared, Step, Wire, Work, drive};
 pub use session::{Bounds, Event, Open, Position, Terms};
 pub use state::{Notes, Sessions};
+#[cfg(feature = "net")]
 pub use tcp::{Dialer, Limits, Notice, Server, Times};
+#[cfg(feature = "net")]
 pub use tls::{Fingerprint, Identity};
 
 use crate::error::Result;

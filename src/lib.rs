@@ -54,9 +54,15 @@
 //! weights from the key's owner ([`scheme::paillier::SoundKey`]); not that it has two factors or that
 //! they are large. See the README.
 
+#![cfg_attr(
+    not(all(feature = "cli", feature = "gmp", feature = "gpu", feature = "net", feature = "plots")),
+    allow(dead_code, reason = "what only a part that is left out uses; the whole build has none")
+)]
+
 pub mod attack;
 pub mod backend;
 pub mod channel;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod conformance;
 mod container;

@@ -35,11 +35,16 @@ pub(crate) use form::{escape, numbers, render, tabular, words};
 pub(crate) use numbers::{digits3, percent};
 pub(crate) use render::UNEVEN;
 pub use render::{details, legend, table};
+#[cfg(feature = "plots")]
 pub(crate) use row::comparable_accuracies;
 pub use row::{Latency, Row, Speedup, Spread, StageTime, derive};
 pub(crate) use spec_text::pool;
 pub use splice::splice;
-pub(crate) use varies::{DIMENSIONS, Naming, labels, varying};
+#[cfg(feature = "plots")]
+pub(crate) use varies::labels;
+#[cfg(any(feature = "cli", feature = "plots"))]
+pub(crate) use varies::Naming;
+pub(crate) use varies::{DIMENSIONS, varying};
 
 /// The derived rows as JSON, for machines.
 ///
