@@ -40,11 +40,9 @@ pub(crate) use row::comparable_accuracies;
 pub use row::{Latency, Row, Speedup, Spread, StageTime, derive};
 pub(crate) use spec_text::pool;
 pub use splice::splice;
-#[cfg(feature = "plots")]
-pub(crate) use varies::labels;
-#[cfg(any(feature = "cli", feature = "plots"))]
-pub(crate) use varies::Naming;
 pub(crate) use varies::{DIMENSIONS, varying};
+#[cfg(any(feature = "cli", feature = "plots"))]
+pub(crate) use varies::{Naming, labels};
 
 /// The derived rows as JSON, for machines.
 ///

@@ -1,6 +1,7 @@
 //! `smlp`: training and classification on two servers.
 
 mod classify;
+#[cfg_attr(not(feature = "net"), path = "smlp/without_parties.rs")]
 mod parties;
 mod train;
 

@@ -1,5 +1,6 @@
 use super::sheet::WIDTH;
 use super::*;
+use crate::report::peers::Peer;
 use crate::report::synthetic::{Case, many_keys, one_key, records};
 
 /// From one spec to sixty, with short and long names.
