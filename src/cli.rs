@@ -10,8 +10,8 @@ mod data;
 mod eivhe;
 mod facts;
 mod inputs;
+mod paillier;
 mod paper;
-mod pipeline;
 mod progress;
 mod report;
 mod run;
@@ -26,6 +26,7 @@ use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::machine;
+use paillier::{DecryptArgs, EncryptArgs, EvaluateArgs, KeygenArgs, decrypt, encrypt, evaluate, keygen};
 use terminal::note;
 
 /// Neural networks on encrypted data: run, measure, compare.
@@ -72,13 +73,13 @@ enum Command {
     /// Train a model; reproduces the embedded ones bit for bit
     Train(data::TrainArgs),
     /// Key owner: make a key pair
-    Keygen(pipeline::KeygenArgs),
+    Keygen(KeygenArgs),
     /// Data owner: encrypt test images into a query file
-    Encrypt(pipeline::EncryptArgs),
+    Encrypt(EncryptArgs),
     /// Model owner: apply a model to a query file, without any secret key
-    Evaluate(pipeline::EvaluateArgs),
+    Evaluate(EvaluateArgs),
     /// Key owner: decrypt an answer file into classes
-    Decrypt(pipeline::DecryptArgs),
+    Decrypt(DecryptArgs),
     /// Train and classify on two servers that see neither data nor parameters
     #[command(subcommand)]
     Smlp(smlp::SmlpCommand),
@@ -170,10 +171,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::List => facts::list(json),
         Command::Fetch(args) => data::fetch(&args, json),
         Command::Train(args) => data::train(&args, json),
-        Command::Keygen(args) => pipeline::keygen(&args, json),
-        Command::Encrypt(args) => pipeline::encrypt(&args, json),
-        Command::Evaluate(args) => pipeline::evaluate(&args, json),
-        Command::Decrypt(args) => pipeline::decrypt(&args, json),
+        Command::Keygen(args) => keygen(&args, json),
+        Command::Encrypt(args) => encrypt(&args, json),
+        Command::Evaluate(args) => evaluate(&args, json),
+        Command::Decrypt(args) => decrypt(&args, json),
         Command::Smlp(command) => smlp::smlp(&command, json),
         Command::Eivhe(args) => eivhe::eivhe(&args, json),
     }?;

@@ -16,6 +16,7 @@
 
 mod choices;
 mod cipher;
+mod client;
 mod decrypt;
 mod encrypt;
 mod evaluate;
@@ -26,6 +27,7 @@ pub mod linear;
 mod packing;
 #[cfg(test)]
 mod properties;
+mod server;
 mod single;
 mod sound;
 #[cfg(test)]
@@ -33,14 +35,18 @@ mod vectors;
 
 pub use choices::{PackingChoice, PoolChoice, method_choice};
 pub use cipher::{Ciphertexts, OnDevice, Raw, Sendable, State, check_fingerprint};
+pub use client::{Client, ClientKey, OnStep, Origin, check_new_key};
 pub use decrypt::Decryptor;
 pub use encrypt::{Encryption, Encryptor, Pool, Rerandomisation, Tables};
 pub use evaluate::Evaluator;
 pub use key::{MAXIMUM_BITS, MINIMUM_BITS, PublicKey, SecretKey, TOY_MINIMUM_BITS, check_bits, security_bits};
 pub use layout::{Arrangement, Layout};
 pub use packing::{Packing, pack_columns, unpack_rows};
+pub use server::Server;
 pub use single::{Convolution, MASK_BITS};
 pub use sound::{Proof, SoundKey};
+
+use std::sync::Arc;
 
 use super::linear::{About, Ahead, Product};
 use super::{Inputs, LinearInference, LinearMap};
@@ -49,23 +55,15 @@ use crate::error::Result;
 use crate::integer::Integer;
 use crate::plan::Counts;
 use crate::plan::matvec::Method;
-use crate::randomness::{Purpose, Tape};
+use crate::randomness::Tape;
 
 /// Owner and server of one inference service in one process, each with its own part.
 pub struct Paillier {
     arrangement: Arrangement,
     map: LinearMap,
-    encryptor: Encryptor,
-    evaluator: Evaluator,
-    decryptor: Decryptor,
+    client: Client,
+    server: Server,
     public: SoundKey,
-    tape: Tape,
-    /// Ciphertexts made so far by each side: every one takes randomness of its own.
-    encrypted: u64,
-    randomised: u64,
-    /// Randomisers made ahead, for the next query and for its answer.
-    query_pool: Option<Pool>,
-    answer_pool: Option<Pool>,
     ahead: PoolChoice,
     batch: usize,
 }
@@ -119,7 +117,7 @@ fn sets_per_batch(backend: BackendId, encryption: Encryption) -> usize {
 }
 
 impl Paillier {
-    /// Prepares both sides: tables, plan, squares.
+    /// Prepares both sides: tables, plan, arithmetic.
     ///
     /// # Errors
     /// When the map does not fit the key's slots, the key is not fit for the encryption, or the backend cannot handle its moduli.
@@ -128,26 +126,15 @@ impl Paillier {
         let arrangement = options.layout.arrange(public.bits(), &map)?;
         let sets = options.images.div_ceil(arrangement.images());
         let tables = |per_set: usize| Tables { uses: sets * per_set, max_bytes: options.table_bytes };
+        let tape = Arc::new(tape);
         let (ciphertexts, results) = (arrangement.ciphertexts(&map), arrangement.results(&map));
+        let rerandomisation = (options.rerandomisation, tables(results));
         Ok(Self {
-            evaluator: Evaluator::new(
-                backend,
-                &public,
-                &map,
-                arrangement,
-                options.method,
-                options.rerandomisation.encryptor(backend, &public, tables(results), &tape)?,
-            )?,
-            encryptor: Encryptor::new(backend, options.encryption, secret, tables(ciphertexts), Purpose::Encryption)?,
-            decryptor: Decryptor::new(backend, secret, false)?,
+            server: Server::new(backend, &public, &map, (arrangement, options.method), rerandomisation, Arc::clone(&tape))?,
+            client: Client::new(backend, ClientKey::Secret(secret), arrangement, options.encryption, tables(ciphertexts), tape)?,
             arrangement,
             map,
             public,
-            tape,
-            encrypted: 0,
-            randomised: 0,
-            query_pool: None,
-            answer_pool: None,
             ahead: options.ahead,
             batch: arrangement.images() * sets_per_batch(backend.id(), options.encryption),
         })
@@ -162,7 +149,7 @@ impl Paillier {
     /// The server's side.
     #[must_use]
     pub fn evaluator(&self) -> &Evaluator {
-        &self.evaluator
+        self.server.evaluator()
     }
 }
 
@@ -181,8 +168,8 @@ impl LinearInference for Paillier {
             set: Some(arrangement.images()),
             batch: self.batch,
             product: Some(Product {
-                method: self.evaluator.method().name(),
-                multiplications: self.evaluator.products(),
+                method: self.evaluator().method().name(),
+                multiplications: self.evaluator().products(),
                 slots: arrangement.images(),
                 inputs_per_ciphertext: arrangement.inputs_per_ciphertext(),
             }),
@@ -201,15 +188,9 @@ impl LinearInference for Paillier {
     fn make_ahead(&mut self, what: Ahead, images: usize) -> Result<()> {
         let sets = images.div_ceil(self.arrangement.images());
         match what {
-            Ahead::Query => {
-                let count = sets * self.arrangement.ciphertexts(&self.map);
-                self.query_pool = Some(self.encryptor.pool(self.evaluator.squares(), count, &self.tape, self.encrypted)?);
-            }
-            Ahead::Answer => {
-                self.answer_pool = Some(self.evaluator.pool(sets * self.arrangement.results(&self.map), &self.tape, self.randomised)?);
-            }
+            Ahead::Query => self.client.prepare(self.server.squares(), sets * self.arrangement.ciphertexts(&self.map)),
+            Ahead::Answer => self.server.prepare(sets * self.arrangement.results(&self.map)),
         }
-        Ok(())
     }
 
     fn encode(&self, inputs: &Inputs<'_>) -> Result<Vec<Integer>> {
@@ -218,31 +199,23 @@ impl LinearInference for Paillier {
     }
 
     fn encrypt(&mut self, plaintexts: Vec<Integer>) -> Result<Ciphertexts<Sendable>> {
-        let query = match self.query_pool.take() {
-            Some(pool) => pool.encrypt(&plaintexts)?,
-            None => self.encryptor.encrypt(&plaintexts, &self.tape, self.encrypted)?,
-        };
-        self.encrypted += plaintexts.len() as u64;
-        Ok(query)
+        self.client.encrypt_plaintexts(&plaintexts)
     }
 
     fn upload(&self, query: Ciphertexts<Sendable>) -> Result<OnDevice<Sendable>> {
-        self.evaluator.upload(&query)
+        self.evaluator().upload(&query)
     }
 
     fn evaluate(&mut self, loaded: OnDevice<Sendable>) -> Result<OnDevice<Sendable>> {
-        let raw = self.evaluator.multiply(&loaded)?;
-        let results = self.evaluator.add_bias(&raw, &self.tape, self.randomised, self.answer_pool.take())?;
-        self.randomised += raw.len() as u64;
-        Ok(results)
+        self.server.apply(&loaded)
     }
 
     fn download(&self, evaluated: OnDevice<Sendable>) -> Result<Ciphertexts<Sendable>> {
-        self.evaluator.download(&evaluated)
+        self.evaluator().download(&evaluated)
     }
 
     fn decrypt(&self, answer: Ciphertexts<Sendable>) -> Result<Vec<Integer>> {
-        self.decryptor.decrypt(&answer)
+        self.client.decryptor()?.decrypt(&answer)
     }
 
     fn decode(&self, decrypted: Vec<Integer>, images: usize) -> Result<Vec<i64>> {
@@ -262,11 +235,11 @@ impl LinearInference for Paillier {
     }
 
     fn counts(&self) -> Counts {
-        self.evaluator.counts()
+        self.evaluator().counts()
     }
 
     fn bound(&self) -> Option<&dyn Bound> {
-        self.evaluator.bound()
+        self.evaluator().bound()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::channel::{
     Times, drive,
 };
 use crate::cli::claims::claim_file;
-use crate::cli::pipeline::{fastest_encryption, read_sound_key};
+use crate::cli::paillier::{fastest_encryption, read_sound_key};
 use crate::cli::progress::Meter;
 use crate::cli::stop::{check_stop, control};
 use crate::cli::terminal::{note, out, out_json, shown};

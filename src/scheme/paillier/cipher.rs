@@ -70,6 +70,11 @@ impl<S: State> Ciphertexts<S> {
         Self { fingerprint: key.fingerprint().into(), values, state: PhantomData }
     }
 
+    /// No ciphertexts, to append to.
+    pub(super) fn none(key: &PublicKey) -> Self {
+        Self::of(key, Limbs::zeros(0, words_for_bits(key.n_squared().significant_bits())))
+    }
+
     /// Number of ciphertexts.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -356,8 +356,7 @@ impl Encryptor {
             self.encrypt_drawn(messages, &draws)
         };
         let chunks = messages.par_chunks(size).enumerate().map(chunk).collect::<Result<Vec<_>>>()?;
-        let width = words_for_bits(self.public.n_squared().significant_bits());
-        let mut all = Ciphertexts::of(&self.public, Limbs::zeros(0, width));
+        let mut all = Ciphertexts::none(&self.public);
         chunks.iter().try_for_each(|part| all.append(part))?;
         Ok(all)
     }

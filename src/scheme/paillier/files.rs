@@ -16,6 +16,7 @@ mod tests;
 mod text;
 
 pub use batch::{Header, Kind, read_answer, read_query, write_answer, write_query};
+pub(super) use batch::{decode, encode};
 pub use key::{read_public_key, read_secret_key, read_sound_key, write_key_pair, write_public_key, write_secret_key};
 
 #[cfg(test)]

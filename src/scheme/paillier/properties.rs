@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::integer::{Integer, is_prime};
 use crate::modulus::Modulus;
 use crate::plan::Weights;
+use crate::randomness::Purpose;
 
 fn toy(bits: u32, number: u64) -> SecretKey {
     SecretKey::generate(bits, false, true, &Tape::replayable(number), &Control::default()).unwrap()
