@@ -17,7 +17,7 @@ pub use link::{Checkpoint, Dial, Link, Remote, Shared, Step, Wire, Work, drive};
 pub use session::{Bounds, Event, Open, Position, Terms};
 pub use state::{Notes, Sessions};
 #[cfg(feature = "net")]
-pub use tcp::{Dialer, Limits, Notice, Server, Times};
+pub use tcp::{Dialer, Limits, Listener, Notice, Times};
 #[cfg(feature = "net")]
 pub use tls::{Fingerprint, Identity};
 

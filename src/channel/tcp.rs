@@ -413,14 +413,14 @@ pub struct Limits {
 
 /// P2's end: listens, and serves one connection at a time. A new connection of the same session takes the place of the one before, which may be dead without
 /// anybody having noticed. One of another session is told that this party is busy. Nobody but the other party gets that far.
-pub struct Server {
+pub struct Listener {
     listener: TcpListener,
     config: Arc<ServerConfig>,
     identity: Fingerprint,
     peer: Fingerprint,
 }
 
-impl Server {
+impl Listener {
     /// Listens on `ADDRESS:PORT`; port 0 takes any that is free.
     ///
     /// # Errors

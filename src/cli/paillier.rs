@@ -29,7 +29,8 @@ use crate::report::quantisation;
 use crate::scheme::Inputs;
 use crate::scheme::paillier::files::{self, Header};
 use crate::scheme::paillier::{
-    Client, ClientKey, Decryptor, Encryption, Origin, Packing, PackingChoice, Rerandomisation, SecretKey, Server, SoundKey, Tables, method_choice,
+    Client, ClientKey, Decryptor, Encryption, Packing, PackingChoice, QueryOrigin, Rerandomisation, SecretKey, Server, SoundKey, Tables,
+    method_choice,
 };
 use crate::workload::inference::linear_map;
 
@@ -186,7 +187,7 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
     };
     let tables = Tables { uses: count, ..Tables::default() };
     let mut client = Client::new(backend.as_ref(), key, packing, encryption, tables, Tape::from_system()?)?;
-    let origin = Origin { feature_bits: precision.feature_bits, features: args.features.name().into(), data, first: args.first };
+    let origin = QueryOrigin { feature_bits: precision.feature_bits, features: args.features.name().into(), data, first: args.first };
     let (header, query) = client.query(&inputs, origin, &mut |done| {
         meter.set(encryption.name(), done as u64);
         check_stop()

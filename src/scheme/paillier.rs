@@ -35,7 +35,7 @@ mod vectors;
 
 pub use choices::{PackingChoice, PoolChoice, method_choice};
 pub use cipher::{Ciphertexts, OnDevice, Raw, Sendable, State, check_fingerprint};
-pub use client::{Client, ClientKey, OnStep, Origin, check_new_key};
+pub use client::{Client, ClientKey, OnStep, QueryOrigin, check_new_key};
 pub use decrypt::Decryptor;
 pub use encrypt::{Encryption, Encryptor, Pool, Rerandomisation, Tables};
 pub use evaluate::Evaluator;

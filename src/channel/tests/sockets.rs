@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::{Chain, open};
 use crate::channel::frame::{Kind, OVERHEAD_BYTES, START, write};
 use crate::channel::{
-    Bounds, Channel, Checkpoint, Counted, Dial, Dialer, Fingerprint, Identity, Limits, Link, Notice, Remote, Server, Sessions, Shared, Terms, Times,
-    drive,
+    Bounds, Channel, Checkpoint, Counted, Dial, Dialer, Fingerprint, Identity, Limits, Link, Listener, Notice, Remote, Sessions, Shared, Terms,
+    Times, drive,
 };
 use crate::control::Control;
 use crate::durable::Charter;
@@ -55,7 +55,7 @@ impl Two {
         dir: &Path,
         control: &Control,
     ) -> (SocketAddr, JoinHandle<Result<()>>, mpsc::Receiver<String>) {
-        let server = Server::bind("127.0.0.1:0", &self.answerer, peer).unwrap();
+        let server = Listener::bind("127.0.0.1:0", &self.answerer, peer).unwrap();
         let (address, dir, control) = (server.address().unwrap(), dir.to_path_buf(), control.clone());
         let (tell, told) = mpsc::channel();
         let serve = move || {

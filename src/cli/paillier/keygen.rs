@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::json;
 
 use crate::backend;
-use crate::cli::progress::Meter;
 use crate::cli::claims::claim_file;
+use crate::cli::progress::Meter;
 use crate::cli::stop::control;
 use crate::cli::terminal::{out, out_json, shown};
 use crate::error::{Error, Result};

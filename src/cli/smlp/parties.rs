@@ -9,7 +9,7 @@ use serde_json::json;
 use super::BackendChoice;
 use crate::backend::{self, BackendId};
 use crate::channel::{
-    Bounds, Checkpoint, Counted, Dialer, Event, Fingerprint, Identity, Limits, Link, Notes, Notice, Remote, Server, Sessions, Shared, Step, Terms,
+    Bounds, Checkpoint, Counted, Dialer, Event, Fingerprint, Identity, Limits, Link, Listener, Notes, Notice, Remote, Sessions, Shared, Step, Terms,
     Times, drive,
 };
 use crate::cli::claims::claim_file;
@@ -102,7 +102,7 @@ pub(in crate::cli) fn p2(args: &P2Args) -> Result<bool> {
     let identity = Identity::read(&args.identity)?;
     let charter = party::server_charter(secret.public(), &user).with("identity", identity.fingerprint()).with("peer", args.peer);
     let sessions = Sessions::open(&args.state, &charter)?;
-    let server = Server::bind(&args.listen, &identity, args.peer)?;
+    let server = Listener::bind(&args.listen, &identity, args.peer)?;
     let key = &secret.public().fingerprint()[..16];
     note(&format!("P2, identity {}, key {key}, backend {}", identity.fingerprint(), backend.id()));
     note(&format!("listening on {}", server.address()?));

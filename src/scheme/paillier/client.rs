@@ -66,7 +66,7 @@ impl ClientKey<'_> {
 
 /// What a query says of its images beside their encryption. Not authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct QueryOrigin {
     /// Bits of a feature.
     pub feature_bits: u32,
     /// Name of the public feature map.
@@ -140,7 +140,7 @@ impl Client {
     /// # Errors
     /// [`Error::Size`] for no images, [`Error::Unsupported`] in the layout of one image; when a
     /// value does not fit its slot or the backend fails; what `on_step` says.
-    pub fn query(&mut self, inputs: &Inputs<'_>, origin: Origin, on_step: OnStep<'_>) -> Result<(Header, Ciphertexts<Sendable>)> {
+    pub fn query(&mut self, inputs: &Inputs<'_>, origin: QueryOrigin, on_step: OnStep<'_>) -> Result<(Header, Ciphertexts<Sendable>)> {
         let Arrangement::Batch(packing) = self.arrangement else {
             return Err(Error::Unsupported { subject: "the form of queries".into(), feature: "the layout of one image".into() });
         };
@@ -150,7 +150,7 @@ impl Client {
             on_step(query.len())?;
             query.append(&self.encrypt_plaintexts(step)?)?;
         }
-        let Origin { feature_bits, features, data, first } = origin;
+        let QueryOrigin { feature_bits, features, data, first } = origin;
         let (images, width) = (inputs.images(), inputs.width());
         Ok((Header { images, width, packing, feature_bits, features, data, first, model: String::new(), model_sha256: String::new() }, query))
     }
@@ -159,7 +159,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Self::query`].
-    pub fn encrypt(&mut self, inputs: &Inputs<'_>, origin: Origin) -> Result<Vec<u8>> {
+    pub fn encrypt(&mut self, inputs: &Inputs<'_>, origin: QueryOrigin) -> Result<Vec<u8>> {
         let (header, query) = self.query(inputs, origin, &mut |_| Ok(()))?;
         encode(Kind::Query, &header, &query, &self.public)
     }
@@ -229,9 +229,9 @@ mod tests {
         SecretKey::generate(512, false, true, &Tape::replayable(tape), &Control::default()).unwrap()
     }
 
-    fn origin() -> Origin {
+    fn origin() -> QueryOrigin {
         let data = Description { dataset: "digits".into(), rows: 8, cols: 8, white: 16, ..Description::default() };
-        Origin { feature_bits: 8, features: "pixels".into(), data, first: 7 }
+        QueryOrigin { feature_bits: 8, features: "pixels".into(), data, first: 7 }
     }
 
     #[test]
