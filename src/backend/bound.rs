@@ -28,6 +28,6 @@ pub struct KernelRate {
     pub issue_per_second: f64,
     /// Products per second of one thread of GMP's multiplication and remainder, measured beside it.
     pub gmp_per_second: f64,
-    /// Whether the backend uses it for this size.
+    /// `true` for the kernel that the backend uses for this size.
     pub chosen: bool,
 }

@@ -7,12 +7,12 @@ use crate::error::{Error, Result};
 use crate::modulus::Modulus;
 use crate::text::named;
 
-/// What a record says of the device that did the arithmetic.
+/// The device that did the arithmetic, as records name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     /// Processor or adapter name.
     pub name: String,
-    /// What kind of device it is.
+    /// The kind of device.
     pub kind: DeviceKind,
     /// Library and version, instruction set, driver.
     pub detail: String,
@@ -36,7 +36,7 @@ pub trait Backend: Send + Sync {
     /// Its name.
     fn id(&self) -> BackendId;
 
-    /// What it runs on.
+    /// The device it runs on.
     fn device(&self) -> Device;
 
     /// For backends: prepares arithmetic modulo one or more numbers, which callers hold as

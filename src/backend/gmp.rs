@@ -81,7 +81,7 @@ struct GmpResidues {
 /// Operations of a program between two looks at the control: a few milliseconds at most.
 const OPERATIONS_UNHEARD: usize = 64;
 
-/// Where the operands of one item are.
+/// The operands of one item.
 struct Item<'a> {
     inputs: &'a [Residue],
     table: Option<(&'a [Residue], &'a [u16], usize)>,

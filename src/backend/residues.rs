@@ -67,7 +67,7 @@ pub trait Residues: Send + Sync {
     /// are cheaper. What comes back is good for lookups only.
     ///
     /// # Errors
-    /// When the device fails.
+    /// A failure of the device.
     fn table(&self, entries: Resident) -> Result<Resident> {
         Ok(entries)
     }
@@ -96,7 +96,7 @@ pub trait Residues: Send + Sync {
     /// the modulus' width in words.
     ///
     /// # Errors
-    /// When the device fails.
+    /// A failure of the device.
     fn download_each(&self, values: &Resident) -> Result<Vec<Limbs>>;
 
     /// Brings canonical residues of the only modulus back.
@@ -114,7 +114,7 @@ pub trait Residues: Send + Sync {
     }
 }
 
-/// Whether an exponent may show in the time and the addresses of a power.
+/// Secrecy of exponents: whether the time and the addresses of a power may show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrecy {
     /// The exponent is public: the fastest way.
@@ -246,7 +246,7 @@ impl Resident {
         self.count
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0

@@ -12,7 +12,7 @@ use crate::limbs::Limbs;
 use crate::modulus::Modulus;
 use crate::plan::Program;
 
-/// How arithmetics modulo one number each join their residues: [`SquareResidues::join`] of them
+/// The join of arithmetics modulo one number each: [`SquareResidues::join`] of them
 /// together.
 pub(super) type Joiner<T> = fn(&[T], &[Modulus], &[Limbs]) -> Result<Limbs>;
 

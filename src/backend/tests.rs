@@ -1,4 +1,4 @@
-//! What holds for all backends beside their arithmetic, which the suite of `conformance` checks.
+//! Laws of all backends beside their arithmetic, which the suite of `conformance` checks.
 
 use super::{BackendId, DeviceKind, Exponents, Resident, Residues, Secrecy, open_under};
 use crate::control::Control;

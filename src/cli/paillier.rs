@@ -389,7 +389,7 @@ pub(super) fn decrypt(args: &DecryptArgs, json: bool) -> Result<bool> {
     Ok(true)
 }
 
-/// How many images the model of an answer classifies right in f32, where it is one that comes with
+/// The number of images that the model of an answer classifies right in f32, if it comes with
 /// the program.
 fn float_correct(header: &Header, images: &Images) -> Result<Option<usize>> {
     let features: FeatureMap = header.features.parse()?;

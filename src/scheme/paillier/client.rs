@@ -64,14 +64,14 @@ impl ClientKey<'_> {
     }
 }
 
-/// What a query says of its images beside their encryption. Not authenticated.
+/// The origin of images, as a query states it beside their encryption. Not authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryOrigin {
     /// Bits of a feature.
     pub feature_bits: u32,
     /// Name of the public feature map.
     pub features: String,
-    /// What the images are from.
+    /// The dataset of the images.
     pub data: Description,
     /// Number of the first image in the test set, from 0; the others follow it.
     pub first: usize,
@@ -95,7 +95,8 @@ impl Client {
     /// the key is secret. `tape` must be fresh from the system wherever the key protects anything.
     ///
     /// # Errors
-    /// When the key is not fit for the encryption or the backend cannot handle its moduli.
+    /// [`Error::Unsupported`] for a key that is not fit for the encryption, or when the backend
+    /// cannot handle its moduli.
     pub fn new(
         backend: &dyn Backend,
         key: ClientKey<'_>,
@@ -177,7 +178,7 @@ impl Client {
         Ok((header, results))
     }
 
-    /// What decrypts.
+    /// The part that decrypts, of the owner of the secret key.
     pub(super) fn decryptor(&self) -> Result<&Decryptor> {
         let public = || Error::Unsupported { subject: "a client with a public key".into(), feature: "decryption".into() };
         self.decryptor.as_ref().ok_or_else(public)

@@ -36,7 +36,8 @@ impl Server {
     /// `tape` must be fresh from the system wherever the model is to be protected.
     ///
     /// # Errors
-    /// When the map does not fit the slots or the backend cannot handle the modulus.
+    /// [`Error::SlotOverflow`] for a map that does not fit the slots; when the backend cannot
+    /// handle the modulus.
     pub fn new(
         backend: &dyn Backend,
         public: &SoundKey,
