@@ -24,7 +24,7 @@ pub(super) type Id = [u8; 16];
 pub(super) const START: Seal = [0; 32];
 
 named! {
-    /// What a frame is.
+    /// The kind of a frame.
     #[repr(u8)]
     pub(super) enum Kind {
         /// P1 names a session and where it is in it. First on every connection.

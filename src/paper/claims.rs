@@ -33,7 +33,7 @@ use file::{Claim, Expected, Filter, Need, Reduce};
 pub use file::{Claims, SHIPPED_PATH};
 
 named! {
-    /// What became of a claim.
+    /// The outcome of a claim.
     pub enum State {
         /// The results say the same.
         Held => "held",

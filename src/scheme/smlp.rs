@@ -33,7 +33,7 @@ use crate::text::named;
 pub const SUMMARY: &str = "a perceptron trained and asked on two servers that do not collude; data and parameters stay encrypted (`cipherlane smlp`)";
 
 named! {
-    /// How signs are compared.
+    /// A way to compare signs.
     pub enum Comparison: "comparison" {
         /// Multiplicative blinding with a coin for the sign, as in the literature. **Leaks the
         /// magnitude** of what is compared to the key holder.

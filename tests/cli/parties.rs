@@ -88,7 +88,8 @@ fn p1(place: &Place, address: &str) -> String {
 /// Batches of P1's checkpoint.
 fn batches(place: &Place) -> u64 {
     let bytes = fs::read(place.path("p1/checkpoint")).unwrap_or_default();
-    bytes.get(113..121).map_or(0, |count| u64::from_be_bytes(count.try_into().unwrap()))
+    let head = bytes.split(|&byte| byte == b'\n').nth(1);
+    head.map_or(0, |head| serde_json::from_slice::<serde_json::Value>(head).unwrap()["batches"].as_u64().unwrap())
 }
 
 #[test]

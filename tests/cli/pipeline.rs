@@ -109,11 +109,14 @@ fn the_pipeline_refuses_what_does_not_belong_together() {
     place.refuses("decrypt --toy --secret k.secret.json --answer a --dataset digits --first 597", &["first image", "expected 597, got 0"]);
     place.refuses(&format!("decrypt --toy --secret k.secret.json --answer a --first {}", usize::MAX), &["first image", &usize::MAX.to_string()]);
 
-    // A query that lies about its features with a checksum that is right.
+    // A query that lies about its features with a root that is right; its one leaf stays.
     let honest = fs::read(place.path("q")).unwrap();
     let at = honest.windows(8).position(|w| w == b"\"pixels\"").unwrap();
-    let mut forged = [&honest[..at], b"\"gradients\"", &honest[at + 8..honest.len() - 32]].concat();
-    forged.extend(Sha256::digest(&forged));
+    let mut forged = [&honest[..at], b"\"gradients\"", &honest[at + 8..]].concat();
+    let head = forged.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).unwrap().0;
+    let root = head + 1 + 4 + 8 + 32;
+    let digest = Sha256::digest([b"cipherlane root 1\n", &forged[..root]].concat());
+    forged[root..root + 32].copy_from_slice(&digest);
     place.with("q", &honest, &forged, || place.refuses("evaluate --toy --public k.public.json --query q --out x", &["expected 200", "got 64"]));
 }
 

@@ -53,7 +53,7 @@ impl Draw {
 }
 
 named! {
-    /// How messages are encrypted.
+    /// A way to encrypt messages.
     pub enum Encryption {
         /// With one public matrix for all: anybody can encrypt, and equal messages give equal
         /// ciphertexts.

@@ -15,7 +15,7 @@ use crate::workload::training::Spec;
 const FORM: FileForm = FileForm { family: "cipherlane smlp", version: Some("v3"), plain: Some("v2") };
 
 named! {
-    /// What a file of the user or for the user is.
+    /// The kind of a file of the user or for the user.
     #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "lowercase")]
     pub enum Kind {
