@@ -18,9 +18,6 @@ pub const MAX_FEATURE_BITS: u32 = 12;
 /// Most bits of a weight, sign included.
 pub const MAX_WEIGHT_BITS: u32 = 16;
 
-/// Clips that [`choose_clip`] tries.
-const CLIPS: [f64; 7] = [1.0, 0.8, 0.65, 0.5, 0.4, 0.3, 0.2];
-
 /// Precision of the integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Precision {
@@ -43,7 +40,7 @@ impl Precision {
     }
 
     /// The share of the largest weight that [`IntegerModel::new`] keeps: cutting a few large weights leaves finer steps to all others, which pays
-    /// below 7 bits; from there on all are kept. Found by [`choose_clip`] on MNIST's training images at the default feature bits.
+    /// below 7 bits; from there on all are kept. Found on MNIST's training images at the default feature bits.
     #[must_use]
     pub const fn default_clip(self, features: FeatureMap) -> f64 {
         match (features, self.weight_bits) {
@@ -125,7 +122,6 @@ pub struct IntegerModel {
     width: usize,
     weights: Vec<i32>,
     bias: Vec<i64>,
-    scale: f64,
 }
 
 impl IntegerModel {
@@ -166,7 +162,7 @@ impl IntegerModel {
         }
         let weights = map.weights.iter().map(|w| ((w * scale).round() as i32).clamp(-max_weight, max_weight)).collect();
         let bias = map.bias.iter().map(|b| (b * scale * max_feature).round() as i64).collect();
-        Ok(Self { precision, classes: map.outputs, width: map.inputs, weights, bias, scale })
+        Ok(Self { precision, classes: map.outputs, width: map.inputs, weights, bias })
     }
 
     /// Bits of features and weights.
@@ -205,44 +201,6 @@ impl IntegerModel {
         &self.bias
     }
 
-    /// Integer weight per unit of real weight. A logit divided by this and by the largest feature approximates the real one.
-    #[must_use]
-    pub fn scale(&self) -> f64 {
-        self.scale
-    }
-
-    /// Lowest and highest logit of a class over all inputs; both are reached.
-    #[must_use]
-    pub fn range(&self, class: usize) -> (i64, i64) {
-        let max = i64::from(self.precision.max_feature());
-        let bias = self.bias[class];
-        self.row(class).iter().fold((bias, bias), |(low, high), &w| {
-            let most = i64::from(w) * max;
-            (low + most.min(0), high + most.max(0))
-        })
-    }
-
-    /// Largest absolute logit over all classes and inputs. Below 2^63.
-    #[must_use]
-    pub fn worst_case(&self) -> u64 {
-        (0..self.classes).map(|class| self.range(class)).map(|(low, high)| low.unsigned_abs().max(high.unsigned_abs())).max().unwrap_or(0)
-    }
-
-    /// Bits that hold every logit with its sign: the narrowest slot.
-    #[must_use]
-    pub fn signed_bits(&self) -> u32 {
-        u64::BITS - self.worst_case().leading_zeros() + 1
-    }
-
-    /// Refuses a slot that some input could overflow.
-    ///
-    /// # Errors
-    /// [`Error::SlotOverflow`] with both widths.
-    pub fn check_slot(&self, slot_bits: u32) -> Result<()> {
-        let needed_bits = self.signed_bits();
-        if needed_bits > slot_bits { Err(Error::SlotOverflow { needed_bits, slot_bits }) } else { Ok(()) }
-    }
-
     /// The exact logits of one image.
     ///
     /// # Errors
@@ -268,39 +226,58 @@ impl IntegerModel {
     }
 }
 
-/// The clip for [`IntegerModel::new`] that classifies the most images correctly; the largest of equals. To be asked with training images only: picked on
-/// the test set it would flatter the accuracy.
-///
-/// # Errors
-/// As [`IntegerModel::new`] and [`IntegerModel::classify`]; [`Error::Size`] unless there is one label per image.
-pub fn choose_clip(map: &Collapsed, precision: Precision, features: &IntegerFeatures, labels: &[u8]) -> Result<f64> {
-    let (mut chosen, mut most) = (CLIPS[0], -1.0);
-    for clip in CLIPS {
-        let share = share_equal(&IntegerModel::new(map, precision, clip)?.classify(features)?, labels)?;
-        if share > most {
-            (chosen, most) = (clip, share);
-        }
-    }
-    Ok(chosen)
-}
-
-/// Share of equal classes, 0 to 1: accuracy against labels, agreement against another model. 0 for no images.
-///
-/// # Errors
-/// [`Error::Size`] when the numbers of images differ.
-pub fn share_equal(classes: &[u8], others: &[u8]) -> Result<f64> {
-    if classes.len() != others.len() {
-        return Err(Error::Size { what: "classes", expected: others.len(), actual: classes.len() });
-    }
-    Ok(crate::model::count_equal(classes, others) as f64 / classes.len().max(1) as f64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::embedded;
     use crate::model::testdata::{digits, mnist, noise};
     use proptest::prelude::*;
+
+    /// Clips that [`choose_clip`] tries.
+    const CLIPS: [f64; 7] = [1.0, 0.8, 0.65, 0.5, 0.4, 0.3, 0.2];
+
+    /// The clip for [`IntegerModel::new`] that classifies the most images correctly; the largest of equals. To be asked with training images only: picked on
+    /// the test set it would flatter the accuracy.
+    fn choose_clip(map: &Collapsed, precision: Precision, features: &IntegerFeatures, labels: &[u8]) -> Result<f64> {
+        let (mut chosen, mut most) = (CLIPS[0], -1.0);
+        for clip in CLIPS {
+            let share = share_equal(&IntegerModel::new(map, precision, clip)?.classify(features)?, labels)?;
+            if share > most {
+                (chosen, most) = (clip, share);
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Share of equal classes, 0 to 1: accuracy against labels, agreement against another model. 0 for no images.
+    fn share_equal(classes: &[u8], others: &[u8]) -> Result<f64> {
+        if classes.len() != others.len() {
+            return Err(Error::Size { what: "classes", expected: others.len(), actual: classes.len() });
+        }
+        Ok(crate::model::count_equal(classes, others) as f64 / classes.len().max(1) as f64)
+    }
+
+    impl IntegerModel {
+        /// Lowest and highest logit of a class over all inputs; both are reached.
+        fn range(&self, class: usize) -> (i64, i64) {
+            let max = i64::from(self.precision.max_feature());
+            let bias = self.bias[class];
+            self.row(class).iter().fold((bias, bias), |(low, high), &w| {
+                let most = i64::from(w) * max;
+                (low + most.min(0), high + most.max(0))
+            })
+        }
+
+        /// Largest absolute logit over all classes and inputs. Below 2^63.
+        fn worst_case(&self) -> u64 {
+            (0..self.classes).map(|class| self.range(class)).map(|(low, high)| low.unsigned_abs().max(high.unsigned_abs())).max().unwrap_or(0)
+        }
+
+        /// Bits that hold every logit with its sign: the narrowest slot.
+        fn signed_bits(&self) -> u32 {
+            u64::BITS - self.worst_case().leading_zeros() + 1
+        }
+    }
 
     fn map(inputs: usize, outputs: usize, seed: u64) -> Collapsed {
         let numbers = |count, seed| noise(count, seed).into_iter().map(|x| f64::from(x) - 0.5).collect();
@@ -328,18 +305,13 @@ mod tests {
     fn a_small_map_by_hand() {
         let map = Collapsed { inputs: 2, outputs: 2, weights: vec![1.0, -0.5, 0.25, 0.0], bias: vec![0.1, -2.0] };
         let model = IntegerModel::new(&map, precision(2, 3), 1.0).unwrap();
-        assert_eq!((model.scale(), model.weights(), model.bias()), (3.0, &[3, -2, 1, 0][..], &[1, -18][..]));
+        assert_eq!((model.weights(), model.bias()), (&[3, -2, 1, 0][..], &[1, -18][..]));
         assert_eq!((model.range(0), model.range(1)), ((-5, 10), (-18, -15)));
         assert_eq!((model.worst_case(), model.signed_bits()), (18, 6));
         assert_eq!(model.logits(&[3, 0]).unwrap(), [10, -15]);
         assert_eq!(model.logits(&[0, 3]).unwrap(), [-5, -18]);
         let clipped = IntegerModel::new(&map, precision(2, 3), 0.5).unwrap();
-        assert_eq!((clipped.scale(), clipped.weights()), (6.0, &[3, -3, 2, 0][..]));
-        model.check_slot(6).unwrap();
-        assert_eq!(
-            model.check_slot(5).unwrap_err().to_string().split(';').next().unwrap(),
-            "worst-case result needs 6 bits with its sign, a slot has 5"
-        );
+        assert_eq!(clipped.weights(), [3, -3, 2, 0]);
     }
 
     #[test]
@@ -469,11 +441,13 @@ mod tests {
             let features = Features { count: 1, width: inputs, values: noise(inputs, seed ^ 3) };
             let integers = model.precision().features(&features).unwrap();
             let max = f64::from(model.precision().max_feature());
+            // Integer weight per unit of real weight: the largest weight becomes the largest integer.
+            let scale = f64::from(model.precision().max_weight()) / map.weights.iter().fold(0f64, |most, w| most.max(w.abs()));
             let (real, exact) = (map.logits(features.row(0)).unwrap(), model.logits(integers.row(0)).unwrap());
             for (real, exact) in real.iter().zip(exact) {
                 // Half a step of each weight, half a step of each feature (and of f32's rounding), half a step of the bias.
-                let slack = inputs as f64 * (0.5 / model.scale() + 0.501 / max) + 1.0 / (model.scale() * max);
-                prop_assert!((exact as f64 / (model.scale() * max) - real).abs() <= slack);
+                let slack = inputs as f64 * (0.5 / scale + 0.501 / max) + 1.0 / (scale * max);
+                prop_assert!((exact as f64 / (scale * max) - real).abs() <= slack);
             }
         }
     }

@@ -16,8 +16,7 @@ use rayon::prelude::*;
 
 use crate::control::Control;
 use crate::error::{Error, Result};
-use crate::randomness::{Purpose, Tape};
-use crate::scheme::eivhe::{Draw, Encryptor, LWE_MODULUS_BITS, LWE_NOISE, Parameters, PublicMatrix, Published, Secret, product};
+use crate::scheme::eivhe::{Draw, LWE_MODULUS_BITS, LWE_NOISE, Parameters, PublicMatrix, Published, product};
 use regression::Regression;
 
 /// Moves tried at once where single steps lead no further.
@@ -108,20 +107,6 @@ pub fn without_key(parameters: &Parameters, ciphertexts: &[i64]) -> Result<Vec<i
         upper.iter().map(|&c| parameters.round(parameters.reduce(c.wrapping_add(masked as i64)))).collect::<Vec<_>>()
     };
     Ok(ciphertexts.par_chunks_exact(width).flat_map_iter(read).collect())
-}
-
-/// Coefficients of ordinary least squares with an intercept: k for each row of `targets`, which have one column per equation, as the k rows of `regressors` have.
-/// `ridge` is the weight of their squares beside that of errors, 0 for none.
-///
-/// # Errors
-/// [`Error::Size`]; [`Error::OutOfRange`] when regressors depend on each other.
-pub fn least_squares(regressors: &[i64], k: usize, equations: usize, targets: &[i64], ridge: f64) -> Result<Vec<f64>> {
-    for (what, values, rows) in [("regressors", regressors, k), ("targets", targets, targets.len() / equations.max(1))] {
-        if values.len() != rows * equations {
-            return Err(Error::Size { what, expected: rows * equations, actual: values.len() });
-        }
-    }
-    Ok(Regression::new(regressors, k, equations, ridge)?.solve(targets, None))
 }
 
 /// Least and largest number that a draw gives; modulo q symmetric and beyond all bounds.
@@ -262,27 +247,6 @@ pub struct Case {
     pub digits: Option<usize>,
 }
 
-/// What came of a case.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    /// The case.
-    pub case: Case,
-    /// Columns of the public matrix: equations for a row of T.
-    pub columns: usize,
-    /// Share of entries of T that are exact after rounding.
-    pub rounded: f64,
-    /// Share of entries of T that are exact after correction.
-    pub exact: f64,
-    /// Share of rows of T whose residuals all lie in the range of the noise.
-    pub consistent: f64,
-    /// Share of exact entries that guessing would give.
-    pub chance: f64,
-    /// Share of messages of which every entry decrypts with the recovered key.
-    pub decrypted: f64,
-    /// Share of messages of which every entry is read off the ciphertext without any key.
-    pub without_key: f64,
-}
-
 /// The cases: published bounds at several sizes, then the sound variant.
 #[must_use]
 pub fn table() -> Vec<Case> {
@@ -310,99 +274,6 @@ pub fn table() -> Vec<Case> {
         case("modulo q, small key", modulo, None),
         case("modulo q, key uniform", Parameters { key: Draw::Modulus, ..modulo }, None),
     ]
-}
-
-/// Makes a key and a public matrix, recovers the key from the matrix, and reads messages, encrypted with that matrix, with it: `messages`, or random ones where none are
-/// given. Nothing of the key but the public matrix goes into the attack; the key is only compared with.
-///
-/// # Errors
-/// As the scheme's.
-pub fn run(case: &Case, messages: Option<&[i64]>, tape: &Tape) -> Result<Outcome> {
-    let parameters = case.parameters;
-    let secret = Secret::generate(parameters, tape, 0)?;
-    let public = PublicMatrix::generate(&secret, tape, case.digits)?;
-    let found = recover_key(&public, &Control::default())?;
-    let (rounded, exact) = found.exact(&secret.rows());
-    let random = random_messages(&parameters, 100, tape);
-    let messages = messages.unwrap_or(&random);
-    let mut read = (0, 0);
-    let key = Secret::from_rows(parameters, &found.rows)?;
-    let equal = |a: &[i64], b: &[i64]| a.chunks(parameters.dimension).zip(b.chunks(parameters.dimension)).filter(|(a, b)| a == b).count();
-    for messages in messages.chunks(2000 * parameters.dimension) {
-        let ciphertexts = public.encrypt(messages)?;
-        read.0 += equal(&key.decrypt(&ciphertexts)?, messages);
-        read.1 += equal(&without_key(&parameters, &ciphertexts)?, messages);
-    }
-    let share = |count: usize| count as f64 / (messages.len() / parameters.dimension).max(1) as f64;
-    Ok(Outcome {
-        case: *case,
-        columns: public.columns(),
-        rounded,
-        exact,
-        consistent: found.consistent_share(),
-        chance: chance(&parameters),
-        decrypted: share(read.0),
-        without_key: share(read.1),
-    })
-}
-
-/// What known plaintexts give.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Known {
-    /// Pairs of a message and its ciphertext.
-    pub pairs: usize,
-    /// Share of entries of T that are exact after rounding.
-    pub rounded: f64,
-    /// Share of entries of T that are exact after correction.
-    pub exact: f64,
-    /// Share of rows of T whose residuals all lie in the range of the noise.
-    pub consistent: f64,
-}
-
-/// Recovers a key from some numbers of pairs of `messages` and their ciphertexts with fresh randomness; random messages where none are given. A number with fewer pairs
-/// than unknowns gives nothing.
-///
-/// # Errors
-/// As the scheme's; [`Error::Size`] when there are fewer messages than pairs.
-pub fn run_known(parameters: &Parameters, messages: Option<&[i64]>, pairs: &[usize], tape: &Tape) -> Result<Vec<Known>> {
-    let secret = Secret::generate(*parameters, tape, 0)?;
-    let most = pairs.iter().copied().max().unwrap_or(0);
-    let random = random_messages(parameters, most, tape);
-    let messages = messages.unwrap_or(&random);
-    let needed = most * parameters.dimension;
-    if messages.len() < needed {
-        return Err(Error::Size { what: "entries of messages", expected: needed, actual: messages.len() });
-    }
-    let ciphertexts = Encryptor::new(&secret)?.encrypt(&messages[..needed], tape, 0)?;
-    let truth = secret.rows();
-    let known = |&count: &usize| match known_plaintext(
-        parameters,
-        &messages[..count * parameters.dimension],
-        &ciphertexts[..count * parameters.width()],
-        &Control::default(),
-    ) {
-        Ok(found) => {
-            let (rounded, exact) = found.exact(&truth);
-            Ok(Known { pairs: count, rounded, exact, consistent: found.consistent_share() })
-        }
-        Err(Error::OutOfRange { .. }) => Ok(Known { pairs: count, rounded: 0.0, exact: 0.0, consistent: 0.0 }),
-        Err(other) => Err(other),
-    };
-    pairs.iter().map(known).collect()
-}
-
-/// Share of exact entries that guessing within the published range gives.
-fn chance(parameters: &Parameters) -> f64 {
-    match parameters.key {
-        Draw::Below(bound) => 1.0 / f64::from(bound),
-        Draw::Centred(bits) => 1.0 / f64::from(2 * bits + 1),
-        Draw::Modulus => 2f64.powi(-(parameters.modulus_bits.unwrap_or(0) as i32)),
-    }
-}
-
-fn random_messages(parameters: &Parameters, count: usize, tape: &Tape) -> Vec<i64> {
-    let mut stream = tape.stream(Purpose::Sample, 0);
-    (0..count * parameters.dimension).map(|_| stream.word_below(parameters.message_bound + 1) as i64).collect()
 }
 
 #[cfg(test)]

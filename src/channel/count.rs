@@ -16,13 +16,7 @@ pub struct Count {
     pub bytes_in: u64,
 }
 
-impl Count {
-    /// Messages both ways.
-    #[must_use]
-    pub fn messages(&self) -> u64 {
-        2 * self.rounds
-    }
-}
+impl Count {}
 
 impl std::ops::AddAssign for Count {
     fn add_assign(&mut self, other: Self) {
@@ -45,12 +39,6 @@ impl<C> Counted<C> {
         Self { inner, counts: BTreeMap::new() }
     }
 
-    /// Counts by operation.
-    #[must_use]
-    pub fn counts(&self) -> &BTreeMap<u16, Count> {
-        &self.counts
-    }
-
     /// Counts by the names that the caller has for operations, in the order of their numbers.
     pub fn named<'a>(&self, name: impl Fn(u16) -> &'a str) -> Vec<(&'a str, Count)> {
         self.counts.iter().map(|(&operation, &count)| (name(operation), count)).collect()
@@ -65,6 +53,7 @@ impl<C> Counted<C> {
     }
 
     /// The counts so far; counting starts again from zero.
+    #[cfg(test)]
     pub fn take(&mut self) -> BTreeMap<u16, Count> {
         std::mem::take(&mut self.counts)
     }
@@ -72,11 +61,6 @@ impl<C> Counted<C> {
     /// The channel underneath.
     pub fn inner(&mut self) -> &mut C {
         &mut self.inner
-    }
-
-    /// The channel underneath, without its counter.
-    pub fn into_inner(self) -> C {
-        self.inner
     }
 }
 
@@ -120,7 +104,6 @@ mod tests {
             [("product", product), ("other", Count { rounds: 1, ..Count::default() })]
         );
         assert_eq!(channel.total(), Count { rounds: 3, ..product });
-        assert_eq!(channel.total().messages(), 6);
         assert_eq!((channel.take().len(), channel.total()), (2, Count::default()));
     }
 }

@@ -153,6 +153,7 @@ pub fn digest(path: &Path, max_bytes: u64) -> Result<(String, u64)> {
 ///
 /// # Errors
 /// [`Error::OutOfRange`] when a size does not fit 32 bits.
+#[cfg(test)]
 pub fn encode_images(images: &Images) -> Result<Vec<u8>> {
     let mut bytes = IMAGES_MAGIC.to_be_bytes().to_vec();
     for (what, size) in [("number of images", images.len()), ("rows of an image", images.rows), ("columns of an image", images.cols)] {
@@ -166,6 +167,7 @@ pub fn encode_images(images: &Images) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// [`Error::OutOfRange`] when the count does not fit 32 bits.
+#[cfg(test)]
 pub fn encode_labels(labels: &[u8]) -> Result<Vec<u8>> {
     let mut bytes = LABELS_MAGIC.to_be_bytes().to_vec();
     bytes.extend(word("number of labels", labels.len())?);
@@ -173,6 +175,7 @@ pub fn encode_labels(labels: &[u8]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+#[cfg(test)]
 fn word(what: &'static str, value: usize) -> Result<[u8; 4]> {
     match u32::try_from(value) {
         Ok(v) => Ok(v.to_be_bytes()),

@@ -58,10 +58,4 @@ impl Classifier {
         };
         Ok((0..features.count).into_par_iter().map_init(buffers, classify).collect())
     }
-
-    /// All weights and biases, layer after layer: equal for equal training.
-    #[must_use]
-    pub fn weights(&self) -> Vec<f32> {
-        self.layers.iter().flat_map(|layer| layer.values.iter().copied()).collect()
-    }
 }

@@ -64,6 +64,7 @@ impl MatVec {
 
     /// Modular multiplications of one product, those of the last step (one inversion and one product per row) not counted.
     #[must_use]
+    #[cfg(test)]
     pub fn products(&self) -> usize {
         self.program.counts().total()
     }

@@ -1,6 +1,116 @@
 //! The attack on small keys; its full size beside the figures that the issue of the break asks for.
 
 use super::*;
+use crate::randomness::{Purpose, Tape};
+use crate::scheme::eivhe::{Encryptor, Secret};
+
+/// What came of a case.
+#[derive(Clone, Debug, PartialEq)]
+struct Outcome {
+    /// The case.
+    case: Case,
+    /// Columns of the public matrix: equations for a row of T.
+    columns: usize,
+    /// Share of entries of T that are exact after rounding.
+    rounded: f64,
+    /// Share of entries of T that are exact after correction.
+    exact: f64,
+    /// Share of rows of T whose residuals all lie in the range of the noise.
+    consistent: f64,
+    /// Share of exact entries that guessing would give.
+    chance: f64,
+    /// Share of messages of which every entry decrypts with the recovered key.
+    decrypted: f64,
+    /// Share of messages of which every entry is read off the ciphertext without any key.
+    without_key: f64,
+}
+
+/// Makes a key and a public matrix, recovers the key from the matrix, and reads messages, encrypted with that matrix, with it: `messages`, or random ones where none are
+/// given. Nothing of the key but the public matrix goes into the attack; the key is only compared with.
+fn run(case: &Case, messages: Option<&[i64]>, tape: &Tape) -> Result<Outcome> {
+    let parameters = case.parameters;
+    let secret = Secret::generate(parameters, tape, 0)?;
+    let public = PublicMatrix::generate(&secret, tape, case.digits)?;
+    let found = recover_key(&public, &Control::default())?;
+    let (rounded, exact) = found.exact(&secret.rows());
+    let random = random_messages(&parameters, 100, tape);
+    let messages = messages.unwrap_or(&random);
+    let mut read = (0, 0);
+    let key = Secret::from_rows(parameters, &found.rows)?;
+    let equal = |a: &[i64], b: &[i64]| a.chunks(parameters.dimension).zip(b.chunks(parameters.dimension)).filter(|(a, b)| a == b).count();
+    for messages in messages.chunks(2000 * parameters.dimension) {
+        let ciphertexts = public.encrypt(messages)?;
+        read.0 += equal(&key.decrypt(&ciphertexts)?, messages);
+        read.1 += equal(&without_key(&parameters, &ciphertexts)?, messages);
+    }
+    let share = |count: usize| count as f64 / (messages.len() / parameters.dimension).max(1) as f64;
+    Ok(Outcome {
+        case: *case,
+        columns: public.columns(),
+        rounded,
+        exact,
+        consistent: found.consistent_share(),
+        chance: chance(&parameters),
+        decrypted: share(read.0),
+        without_key: share(read.1),
+    })
+}
+
+/// What known plaintexts give.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Known {
+    /// Pairs of a message and its ciphertext.
+    pairs: usize,
+    /// Share of entries of T that are exact after rounding.
+    rounded: f64,
+    /// Share of entries of T that are exact after correction.
+    exact: f64,
+    /// Share of rows of T whose residuals all lie in the range of the noise.
+    consistent: f64,
+}
+
+/// Recovers a key from some numbers of pairs of `messages` and their ciphertexts with fresh randomness; random messages where none are given. A number with fewer pairs
+/// than unknowns gives nothing.
+fn run_known(parameters: &Parameters, messages: Option<&[i64]>, pairs: &[usize], tape: &Tape) -> Result<Vec<Known>> {
+    let secret = Secret::generate(*parameters, tape, 0)?;
+    let most = pairs.iter().copied().max().unwrap_or(0);
+    let random = random_messages(parameters, most, tape);
+    let messages = messages.unwrap_or(&random);
+    let needed = most * parameters.dimension;
+    if messages.len() < needed {
+        return Err(Error::Size { what: "entries of messages", expected: needed, actual: messages.len() });
+    }
+    let ciphertexts = Encryptor::new(&secret)?.encrypt(&messages[..needed], tape, 0)?;
+    let truth = secret.rows();
+    let known = |&count: &usize| match known_plaintext(
+        parameters,
+        &messages[..count * parameters.dimension],
+        &ciphertexts[..count * parameters.width()],
+        &Control::default(),
+    ) {
+        Ok(found) => {
+            let (rounded, exact) = found.exact(&truth);
+            Ok(Known { pairs: count, rounded, exact, consistent: found.consistent_share() })
+        }
+        Err(Error::OutOfRange { .. }) => Ok(Known { pairs: count, rounded: 0.0, exact: 0.0, consistent: 0.0 }),
+        Err(other) => Err(other),
+    };
+    pairs.iter().map(known).collect()
+}
+
+/// Share of exact entries that guessing within the published range gives.
+fn chance(parameters: &Parameters) -> f64 {
+    match parameters.key {
+        Draw::Below(bound) => 1.0 / f64::from(bound),
+        Draw::Centred(bits) => 1.0 / f64::from(2 * bits + 1),
+        Draw::Modulus => 2f64.powi(-(parameters.modulus_bits.unwrap_or(0) as i32)),
+    }
+}
+
+fn random_messages(parameters: &Parameters, count: usize, tape: &Tape) -> Vec<i64> {
+    let mut stream = tape.stream(Purpose::Sample, 0);
+    (0..count * parameters.dimension).map(|_| stream.word_below(parameters.message_bound + 1) as i64).collect()
+}
 
 /// A case with all columns of the public programs.
 fn small(set: Published, key_columns: usize) -> Case {

@@ -140,12 +140,6 @@ impl KeySwitch {
         self.range
     }
 
-    /// Bits of a digit.
-    #[must_use]
-    pub fn digit_bits(&self) -> u32 {
-        self.digit_bits
-    }
-
     /// Columns of M, one per digit of a ciphertext.
     #[must_use]
     pub fn columns(&self) -> usize {
@@ -332,12 +326,6 @@ impl InnerProduct {
         let message = message.map_or(most, |known| known.min(most));
         let switch = KeySwitch::new(to, &key, &Source { what: "an inner product", bounds: &bounds, message, noise }, digit_bits, tape, number)?;
         Ok(Self { source, switch })
-    }
-
-    /// The switch that ends it.
-    #[must_use]
-    pub fn switch(&self) -> &KeySwitch {
-        &self.switch
     }
 
     /// Results for pairs of ciphertexts, the first of both batches and so on.

@@ -78,7 +78,6 @@ pub struct Encrypted<C> {
     made: u64,
     /// Encryptions of zero made ahead, and how many of them are used up.
     zeros: Option<(Resident, usize)>,
-    sent: u64,
     channel: C,
     user: Option<UserKey>,
 }
@@ -108,7 +107,6 @@ impl<C: Channel> Encrypted<C> {
             streams: 0,
             made: 0,
             zeros: None,
-            sent: 0,
             channel,
             user: None,
         })
@@ -118,18 +116,6 @@ impl<C: Channel> Encrypted<C> {
     #[must_use]
     pub fn with_user(self, user: UserKey) -> Self {
         Self { user: Some(user), ..self }
-    }
-
-    /// The public key.
-    #[must_use]
-    pub fn public(&self) -> &PublicKey {
-        &self.public
-    }
-
-    /// Bits of a slot, and slots of a ciphertext.
-    #[must_use]
-    pub fn slots(&self) -> (u32, usize) {
-        (self.slots.bits, self.slots.count)
     }
 
     /// Divisions so far: the place on the rounding tape, which a resumed run continues.
@@ -144,20 +130,16 @@ impl<C: Channel> Encrypted<C> {
     }
 
     /// The channel to P2.
+    #[cfg(test)]
     pub fn channel(&mut self) -> &mut C {
         &mut self.channel
-    }
-
-    /// Ciphertexts sent so far, each with a randomiser of its own: what to prepare for another batch of the same kind.
-    #[must_use]
-    pub fn sent(&self) -> u64 {
-        self.sent
     }
 
     /// Makes randomisers for the next `count` ciphertexts that will be sent: work that needs no data.
     ///
     /// # Errors
     /// When the backend fails.
+    #[cfg(test)]
     pub fn prepare(&mut self, count: usize) -> Result<()> {
         let zeros = self.make_zeros(count)?;
         self.zeros = Some((zeros, 0));
@@ -198,7 +180,6 @@ impl<C: Channel> Encrypted<C> {
     }
 
     fn take_zeros(&mut self, count: usize) -> Result<Resident> {
-        self.sent += count as u64;
         if let Some((zeros, used)) = &mut self.zeros
             && zeros.len() - *used >= count
         {

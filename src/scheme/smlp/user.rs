@@ -83,12 +83,6 @@ impl UserKey {
 }
 
 impl Sealed {
-    /// Rows and columns.
-    #[must_use]
-    pub fn size(&self) -> (usize, usize) {
-        (self.rows, self.cols)
-    }
-
     /// As bytes for the user.
     ///
     /// # Errors
