@@ -46,6 +46,10 @@ def read(name):
     whole = pd.concat([f.dropna(axis=1, how="all") for f in frames], ignore_index=True)
     for column in set().union(LATER.get(name, []), *(f.columns for f in frames)) - set(whole.columns):
         whole[column] = np.nan
+    if "parameters" in whole:
+        # Since the column `parameters` this choice has none of its own.
+        way = whole["parameters"].astype("string").str.extract(r"(?:^| )rerandomisation=(\S+)")[0]
+        whole["rerandomisation"] = whole["rerandomisation"].astype(object).where(way.isna(), way)
     return whole
 
 

@@ -2,7 +2,7 @@
 //!
 //! # The idea
 //!
-//! A [`workload::Spec`] (what is computed, how it is protected, what does the arithmetic, which sizes) goes in, [`record`]s come out. The source is listed in
+//! A [`spec::Spec`] (what is computed, how it is protected, what does the arithmetic, which sizes) goes in, [`record`]s come out. The source is listed in
 //! the order the data travels:
 //!
 //! ```text
@@ -29,15 +29,19 @@
 //! |---|---|---|---|
 //! | a backend | `backend/<name>.rs` | its line in `backend/registry.rs` | `cipherlane verify --backend <name>` passes |
 //! | a plan | a function in `plan/matvec.rs` or a file beside it | a variant of `Method` | the planner's tests and `verify` pass |
-//! | a scheme | `scheme/<name>.rs` | a variant in `scheme.rs`, an arm in `workload/inference.rs` | its results equal the integers in the clear |
-//! | a protection of training | an arithmetic (`scheme::private_training::Arithmetic`) | an arm of `training::Protection` and of `training::Bench` | its parameters equal the simulator's |
-//! | a feature map | a variant in `features.rs`, its division in `workload.rs` | nothing | a trained model is committed |
+//! | a scheme | `scheme/<name>/` with a [`scheme::linear::LinearScheme`] | its line in `scheme/registry.rs` | its results equal the integers in the clear |
+//! | a workload | `workload/<name>/` with a [`workload::Workload`] | its line in `workload/registry.rs` | its expected answer is checked before any time is kept |
+//! | an option | one [`spec::Choice`] among the choices of its scheme or workload | nothing | argument, sweep key, rule, text form and the pair in `parameters` are there |
+//! | a protection of training | an arithmetic (`scheme::private_training::Arithmetic`) | an arm of `training::Protection` and of `training::TrainingRunner` | its parameters equal the simulator's |
+//! | a feature map | a variant in `features.rs`, its division in `workload/inference.rs` | nothing | a trained model is committed |
 //! | a measurement | `benches/sweeps/<name>.toml` | nothing | `cipherlane sweep` runs it |
 //! | a question of the report | `benches/sweeps/<name>.toml` and its small form in `benches/sweeps/quick/` | nothing; `paper/sections.rs` for columns and figures of its own | `cipherlane paper` shows it |
 //! | a claim | a row of `benches/claims.toml` | nothing | `cipherlane paper` checks it |
 //! | a figure | a function in `plot/` that gives a sheet or the reason why not | its name in `plot.rs` | the tests of `plot` pass |
 //! | a quoted number | a row of `results/quoted.csv`, with its source | nothing | its test passes |
 //! | a column | a field of `record::Outcome`, at the end | `record/columns.rs` | its test passes and `results/README.md` shows it |
+//!
+//! `examples/additions/` adds a scheme with an option and a workload from outside of the library.
 //!
 //! # How a sweep stays whole
 //!

@@ -276,8 +276,8 @@ pub struct Outcome {
     /// Identity of the row: what defines it, the program and the number of threads.
     #[serde(default)]
     pub row_id: String,
-    /// How the server re-randomises results.
-    #[serde(default)]
+    /// The server's way to re-randomise results, in files of earlier versions alone.
+    #[serde(default, skip_serializing)]
     pub rerandomisation: String,
     /// Images worked on at once.
     #[serde(default)]
@@ -344,6 +344,22 @@ pub const LEAST_KEY_BITS: u32 = 2048;
 const SHORTEST_JUDGED_NS: u64 = 500_000_000;
 
 impl Outcome {
+    /// A choice of the row's scheme that has no column of its own.
+    #[must_use]
+    pub fn parameter(&self, key: &str) -> Option<&str> {
+        self.parameters.split(' ').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == key).map(|(_, value)| value)
+    }
+
+    /// The same row as this version writes it: what had a column of its own is a parameter.
+    fn renewed(mut self) -> Self {
+        let way = std::mem::take(&mut self.rerandomisation);
+        if self.parameters.is_empty() && !way.is_empty() && way != "none" {
+            let ahead = self.spec.rsplit_once("/pool-").map_or("none", |(_, who)| who);
+            self.parameters = format!("pool={ahead} rerandomisation={way}");
+        }
+        self
+    }
+
     /// Signs that the row was not alone on an even machine, in words; each rule says its limit.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds and kilohertz of one row stay far below 2^53")]
@@ -468,7 +484,7 @@ impl Records {
     pub fn read(dir: &Path) -> Result<Self> {
         let records = Self {
             samples: read_or_empty(&dir.join(SAMPLES), &columns::SAMPLES_LAYOUT)?,
-            outcomes: read_or_empty(&dir.join(OUTCOMES), &columns::OUTCOMES_LAYOUT)?,
+            outcomes: read_or_empty(&dir.join(OUTCOMES), &columns::OUTCOMES_LAYOUT)?.into_iter().map(Outcome::renewed).collect(),
             curve: table::read_if_there(&dir.join(CURVE), &columns::CURVE_LAYOUT)?,
             operations: table::read_if_there(&dir.join(OPERATIONS), &columns::OPERATIONS_LAYOUT)?,
         };

@@ -38,7 +38,6 @@ pub use render::{details, legend, table};
 #[cfg(feature = "plots")]
 pub(crate) use row::comparable_accuracies;
 pub use row::{Latency, Row, Speedup, Spread, StageTime, derive};
-pub(crate) use spec_text::pool;
 pub use splice::splice;
 pub(crate) use varies::{DIMENSIONS, varying};
 #[cfg(any(feature = "cli", feature = "plots"))]

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::record::columns;
 use crate::record::table::text_of;
 use crate::record::{OUTCOMES, Stage};
-use crate::report::{Row, derive, pool};
+use crate::report::{Row, derive};
 
 /// A column that claims may name beside those of `outcomes.csv`.
 pub struct Derived {
@@ -33,10 +33,13 @@ fn stage(row: &Row, stage: Stage) -> Option<String> {
 }
 
 /// What is derived from a row: medians over its samples, per image.
-pub const DERIVED: [Derived; 23] = [
+pub const DERIVED: [Derived; 24] = [
     derived("sweep", "name of the sweep file, or of the folder where that is not known", |_, part| Some(part.name.clone())),
     derived("setting", "quick or full where the sweep came with the program", |_, part| Some(part.setting.clone())),
-    derived("pool", "who makes randomisers ahead: none, server, both", |row, _| Some(pool(&row.outcome).into())),
+    derived("pool", "who makes randomisers ahead: none, server, both", |row, _| Some(row.outcome.parameter("pool").unwrap_or("none").into())),
+    derived("rerandomisation", "how the server re-randomises results: auto, bases, standard; none where nothing is encrypted", |row, _| {
+        Some(row.outcome.parameter("rerandomisation").unwrap_or("none").into())
+    }),
     derived("toy", "true for a key under 2048 bits", |row, _| Some(row.toy.to_string())),
     derived("disturbed", "true where other processes, the host or the clock disturbed the row", |row, _| {
         Some((!row.disturbances.is_empty()).to_string())

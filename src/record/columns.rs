@@ -10,7 +10,10 @@ const FIRST_LEAKAGE: usize = 36;
 /// `samples.csv`.
 pub const SAMPLES_LAYOUT: Layout = Layout::of(&SAMPLES);
 /// `outcomes.csv`.
-pub const OUTCOMES_LAYOUT: Layout = Layout::since(&OUTCOMES, FIRST_OUTCOMES.0, FIRST_OUTCOMES.1);
+pub const OUTCOMES_LAYOUT: Layout = Layout::since(&OUTCOMES, FIRST_OUTCOMES.0, FIRST_OUTCOMES.1).without("row_id", &RERANDOMISATION);
+
+/// A column of earlier versions, behind `row_id`; now a pair in `parameters`.
+const RERANDOMISATION: Column = text("rerandomisation", "the server's way to re-randomise results");
 /// `curve.csv`.
 pub const CURVE_LAYOUT: Layout = Layout::of(&CURVE);
 /// `operations.csv`.
@@ -103,7 +106,7 @@ pub const SAMPLES: [Column; 23] = [
 ];
 
 /// The columns of `outcomes.csv`, in order: one row per spec.
-pub const OUTCOMES: [Column; 53] = [
+pub const OUTCOMES: [Column; 52] = [
     SPEC,
     WORKLOAD,
     SCHEME,
@@ -150,7 +153,6 @@ pub const OUTCOMES: [Column; 53] = [
     RUN_ID,
     REVISION,
     text("row_id", "16 hexadecimal digits: identity of the row by what defines it, the program and the number of threads"),
-    text("rerandomisation", "how the server re-randomises results: auto, bases, standard; none where nothing is encrypted"),
     integer("batch", "images", "images worked on at once; records of a mini-batch"),
     integer("samples", "", "batches whose times were kept: full ones, after the warm-up"),
     integer("timed_images", "images", "images of those batches; images that were repeated count again"),

@@ -23,25 +23,38 @@ pub struct Layout {
     first: usize,
     /// A column among the first ones that came later.
     between: &'static str,
+    /// A column that went, and the one that it stood behind.
+    gone: Option<(&'static str, &'static Column)>,
 }
 
 impl Layout {
     /// A CSV that has had these columns from the start.
     #[must_use]
     pub const fn of(columns: &'static [Column]) -> Self {
-        Self { columns, first: columns.len(), between: "" }
+        Self { columns, first: columns.len(), between: "", gone: None }
     }
 
     /// A CSV whose first version had the columns up to `last` but for `between`.
     #[must_use]
     pub const fn since(columns: &'static [Column], first: usize, between: &'static str) -> Self {
-        Self { columns, first, between }
+        Self { columns, first, between, gone: None }
+    }
+
+    /// The same with a column that earlier versions had behind another. Its values are read where
+    /// rows have a field of its name.
+    #[must_use]
+    pub const fn without(self, behind: &'static str, column: &'static Column) -> Self {
+        Self { gone: Some((behind, column)), ..self }
     }
 
     /// The columns of a header, or what is wrong with it.
     fn columns(&self, header: &StringRecord) -> std::result::Result<Vec<&'static Column>, String> {
         let lacks = !self.between.is_empty() && !header.iter().any(|name| name == self.between);
-        let columns: Vec<&Column> = self.columns.iter().filter(|column| !(lacks && column.name == self.between)).collect();
+        let mut columns: Vec<&Column> = self.columns.iter().filter(|column| !(lacks && column.name == self.between)).collect();
+        if let Some((behind, column)) = self.gone.filter(|(_, column)| header.iter().any(|name| name == column.name)) {
+            let place = columns.iter().position(|column| column.name == behind).map_or(0, |at| at + 1);
+            columns.insert(place, column);
+        }
         let least = self.first - usize::from(lacks);
         match header.iter().enumerate().find(|&(at, name)| columns.get(at).is_none_or(|column| column.name != name)) {
             Some((at, name)) => {
@@ -216,7 +229,8 @@ mod tests {
         error: Option<String>,
     }
 
-    const LAYOUT: Layout = Layout::since(&COLUMNS, 4, "late");
+    const OLD: Column = Column { name: "old", kind: "text", unit: "", meaning: "" };
+    const LAYOUT: Layout = Layout::since(&COLUMNS, 4, "late").without("verified", &OLD);
 
     fn rows(text: &str) -> std::result::Result<Vec<Row>, String> {
         parse(Path::new("a.csv"), text, &LAYOUT).map_err(|e| e.to_string())
@@ -238,6 +252,8 @@ mod tests {
         let lines = format!("{header}a,,1,False,,\"two\nlines, \"\"quoted\"\"\"\n");
         assert_eq!(rows(&lines).unwrap()[0].error.as_deref(), Some("two\nlines, \"quoted\""));
         assert_eq!(rows(header).unwrap(), []);
+        // A column that is no more.
+        assert_eq!(rows("spec,late,wall_ns,verified,old,accuracy\na,3,2048,true,x,0.5\n").unwrap(), [row(Some(3), Some(0.5))]);
         // Earlier versions: without the last columns, and without one that came in between.
         assert_eq!(rows("spec,late,wall_ns,verified\na,3,2048,true\n").unwrap(), [row(Some(3), None)]);
         assert_eq!(rows("spec,wall_ns,verified,accuracy\na,2048,true,0.5\n").unwrap(), [row(None, Some(0.5))]);

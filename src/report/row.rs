@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::spec_text::{Training, pool};
+use super::spec_text::Training;
 use crate::record::{Outcome, Phase, Records, Sample, Stage};
 use crate::statistics::{LEAST_FOR_INTERVAL, Sorted};
 
@@ -325,7 +325,7 @@ fn compare(rows: &mut [Row]) {
             o.slot_bits,
             (o.feature_bits, o.weight_bits),
             o.threads,
-            (o.rerandomisation.clone(), pool(o).to_owned()),
+            [o.parameter("rerandomisation"), o.parameter("pool")].map(|value| value.map(str::to_owned)),
         )
     };
     let times: Vec<_> = rows.iter().map(|r| (r.online_ns.map(|s| s.median), r.online_stage_ns(Stage::Evaluate))).collect();

@@ -7,11 +7,6 @@ pub(super) fn part(outcome: &Outcome, name: &str) -> Option<String> {
     outcome.spec.split('/').find_map(|part| part.strip_prefix(name)).map(str::to_owned)
 }
 
-/// Who makes randomisers ahead of the images; nobody for `none`.
-pub(crate) fn pool(outcome: &Outcome) -> &str {
-    outcome.spec.rsplit_once("/pool-").map_or("none", |(_, who)| who)
-}
-
 /// What the spec of a training, or of a classification by what was trained, says of the network and
 /// of how it learns.
 pub(crate) struct Training<'a> {

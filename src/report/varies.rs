@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::form::{Column, numbers, words};
 use super::row::Row;
-use super::spec_text::{Training, paillier_part, part, pool, seed};
+use super::spec_text::{Training, paillier_part, part, seed};
 
 /// Something in which rows can differ.
 #[derive(Debug)]
@@ -148,15 +148,13 @@ pub(crate) static DIMENSIONS: [Dimension; 34] = [
     Dimension {
         label: "ahead: {}",
         caption: "randomisers ahead: {}",
-        ..dimension("ahead", "who makes randomisers ahead of the images: none, server, both", |r| {
-            (r.outcome.workload == "inference" && r.outcome.scheme == "paillier").then(|| pool(&r.outcome).to_owned())
-        })
+        ..dimension("ahead", "who makes randomisers ahead of the images: none, server, both", |r| r.outcome.parameter("pool").map(str::to_owned))
     },
     Dimension {
         label: "{} re-rand.",
         caption: "{} re-randomisation",
         ..dimension("server", "how the server re-randomises results: auto, bases (its own), standard (r^n)", |r| {
-            Some(r.outcome.rerandomisation.clone()).filter(|way| !r.is_clear() && !way.is_empty() && way != "none")
+            r.outcome.parameter("rerandomisation").map(str::to_owned)
         })
     },
     Dimension {

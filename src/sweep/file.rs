@@ -239,10 +239,10 @@ impl Sweep {
                 let table = place.table(kind, table, header.toy)?;
                 if !workload.takes_images() {
                     // Data of their own: what cannot be is found at once.
-                    let at = |misplaced: Misplaced| place.wrong(misplaced.at.filter(|at| *at > 0).unwrap_or(table.at), misplaced.error.to_string());
-                    let specs = kind.specs(&table.named, &Setting { seed: header.seed, ..Setting::default() }).map_err(at)?;
                     let needed = kind.choices().find(|choice| choice.is_needed).and_then(|choice| table.named.words(choice.key)?.first());
                     let at = needed.map_or(table.at, |word| word.at);
+                    let wrong = |found: Misplaced| place.wrong(found.at.filter(|at| *at > 0).unwrap_or(at), found.error.to_string());
+                    let specs = kind.specs(&table.named, &Setting { seed: header.seed, ..Setting::default() }).map_err(wrong)?;
                     specs.iter().try_for_each(|spec| workload.check(spec)).map_err(|e| place.wrong(at, e.to_string()))?;
                 }
                 takes_images |= workload.takes_images();

@@ -62,7 +62,7 @@ fn one_process_at_a_time_fills_a_folder_or_writes_a_file() {
     }
     assert_eq!(place.outcomes("one").len(), 3);
     // What fails at once leaves nothing.
-    place.refuses("run --dataset digits --backend none --images 100000 --out two/three", &["--images is 100000"]);
+    place.refuses("run --dataset digits --backend none --images 100000 --out two/three", &["number of images is 100000"]);
     place.refuses("run --dataset nowhere", &["nowhere"]);
 }
 

@@ -29,8 +29,8 @@ const SAMPLES: &str = "spec,workload,scheme,backend,dataset,features,key_bits,me
     wall_ns,cpu_ns,device_ns,run_id,revision,cpu,adapter";
 const OUTCOMES: &str = "spec,workload,scheme,backend,dataset,features,key_bits,method,encryption,packing,inputs_per_ciphertext,slot_bits,feature_bits,weight_bits,scenario,\
     division,threads,images,accuracy,agreement,verified,products,bytes_up,bytes_down,rounds,peak_rss_bytes,security_bits,digest,adapter,adapter_type,\
-    error,run_id,revision,row_id,rerandomisation,batch,samples,timed_images,batches_ns,energy_uj,key_bytes,ciphertext_bytes,row_ns,others_cpu_ns,stolen_cpu_ns,\
-    frequency_start_khz,frequency_end_khz,compiler,publishable,bound_products_per_second,dataset_sha256,model_sha256";
+    error,run_id,revision,row_id,batch,samples,timed_images,batches_ns,energy_uj,key_bytes,ciphertext_bytes,row_ns,others_cpu_ns,stolen_cpu_ns,\
+    frequency_start_khz,frequency_end_khz,compiler,publishable,bound_products_per_second,dataset_sha256,model_sha256,parameters";
 
 /// Options of a run that takes a moment.
 const QUICK: &str = "--dataset digits --toy --key-bits 256 --backend gmp --images 2 --features pixels";

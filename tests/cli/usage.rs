@@ -87,14 +87,14 @@ fn unknown_names_are_answered_with_the_known_ones() {
 fn numbers_out_of_range_are_refused() {
     let place = Place::new();
     let run = "run --dataset digits --out r";
-    place.refuses(&format!("{run} --images 0"), &["--images is 0", "1 to 599"]);
-    place.refuses(&format!("{run} --images 600"), &["--images is 600", "1 to 599"]);
+    place.misuses(&format!("{run} --images 0"), &["--images", "`0`", "all"]);
+    place.refuses(&format!("{run} --images 600"), &["number of images is 600", "1 to 599"]);
     place.refuses(&format!("{run} --threads 0"), &["--threads is 0", "1 to 1024"]);
     place.refuses(&format!("{run} --threads 1025"), &["--threads is 1025", "1 to 1024"]);
     place.refuses(&format!("{run} --key-bits 2048,1024"), &["1024-bit key is a toy", "2048", "--toy"]);
-    place.refuses(&format!("{run} --key-bits 257 --toy"), &["257", "256 to 8192"]);
-    place.refuses(&format!("{run} --feature-bits 0"), &["0", "1 to 12"]);
-    place.refuses(&format!("{run} --weight-bits 17"), &["17", "2 to 16"]);
+    place.misuses(&format!("{run} --key-bits 257 --toy"), &["257", "256 to 8192"]);
+    place.misuses(&format!("{run} --feature-bits 0"), &["0", "1 to 12"]);
+    place.misuses(&format!("{run} --weight-bits 17"), &["17", "2 to 16"]);
     place.refuses("train --dataset digits --hidden 0 --out x", &["--hidden `0`", "128,64"]);
 }
 

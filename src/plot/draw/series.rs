@@ -6,7 +6,7 @@ use super::lines::{Dot, Line};
 use super::palette::{hue, shape};
 use super::rows::Entry;
 use super::sheet::{Footer, LEAST_POINTS, Shape, WIDTH, text_width};
-use crate::report::{DIMENSIONS, Naming, Row, labels, pool};
+use crate::report::{DIMENSIONS, Naming, Row, labels};
 use crate::text::named;
 
 /// More lines than this cannot be told apart.
@@ -93,7 +93,7 @@ pub(super) fn lines(rows: &[&Row], over: Over, quantity: Quantity) -> (Vec<Line>
             "{:?}",
             (
                 (&o.workload, &o.scheme, &o.backend, neutral.software, &o.dataset, &o.features, &o.method, &o.encryption, o.key_bits),
-                (&o.division, o.packing, o.feature_bits, o.weight_bits, o.threads, &o.rerandomisation, pool(&row.outcome), o.verified),
+                (&o.division, o.packing, o.feature_bits, o.weight_bits, o.threads, o.parameter("rerandomisation"), o.parameter("pool"), o.verified),
             )
         );
         let at = groups.iter().position(|(known, ..)| *known == identity).unwrap_or_else(|| {
