@@ -133,7 +133,7 @@ impl Place<'_> {
         match value.get_ref() {
             DeValue::Array(values) => values.iter().map(|value| self.word(value)).collect(),
             _ if is_switch => Ok(vec![self.word(value)?]),
-            other => Err(self.wrong(value.span().start, format!("expected a sequence, found {}: {{{}}}", other.type_str(), "write [VALUE, ...]"))),
+            other => Err(self.wrong(value.span().start, format!("expected a sequence, as [VALUE, ...], found {}", other.type_str()))),
         }
     }
 
