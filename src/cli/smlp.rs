@@ -1,15 +1,16 @@
 //! `smlp`: training and classification on two servers.
 
 mod classify;
+mod options;
 #[cfg_attr(not(feature = "net"), path = "smlp/without_parties.rs")]
 mod parties;
 mod train;
+mod user;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::terminal::{out, out_json};
-use crate::backend::{self, BackendId};
 use crate::error::{Error, Result};
 use crate::randomness::Tape;
 use crate::scheme::smlp::Comparison;
@@ -33,7 +34,7 @@ pub(super) enum SmlpCommand {
     P1(parties::P1Args),
     /// The user, who encrypts records and reads answers
     #[command(subcommand)]
-    User(parties::UserCommand),
+    User(user::UserCommand),
 }
 
 impl SmlpCommand {
@@ -52,39 +53,7 @@ pub(super) fn smlp(command: &SmlpCommand, json: bool) -> Result<bool> {
         SmlpCommand::Identity(args) => parties::identity(args, json),
         SmlpCommand::P2(args) => parties::p2(args),
         SmlpCommand::P1(args) => parties::p1(args, json),
-        SmlpCommand::User(command) => parties::user(command, json),
-    }
-}
-
-/// A backend, or the fastest processor backend of this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BackendChoice {
-    Auto,
-    One(BackendId),
-}
-
-impl BackendChoice {
-    /// Opens it, so that what is not here is refused before any work is done.
-    fn open(self) -> Result<BackendId> {
-        match self {
-            Self::Auto => Ok(if backend::open(BackendId::Ifma).is_ok() { BackendId::Ifma } else { BackendId::Gmp }),
-            Self::One(id) => backend::open(id).map(|_| id),
-        }
-    }
-}
-
-impl std::str::FromStr for BackendChoice {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            name => name.parse().map(Self::One).map_err(|_| Error::Unknown {
-                what: "backend",
-                value: name.into(),
-                known: format!("auto, {}", BackendId::ALL.map(BackendId::name).join(", ")),
-            }),
-        }
+        SmlpCommand::User(command) => user::user(command, json),
     }
 }
 

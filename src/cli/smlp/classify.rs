@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::BackendChoice;
+use super::options::{BackendChoice, TrainingOptions};
 use super::train::{KIND, bytes, duration, short};
 use crate::cli::claims::claim_results;
 use crate::cli::progress::Meter;
@@ -14,24 +14,18 @@ use crate::cli::stop::{check_stop, control};
 use crate::cli::terminal::{note, out, out_json};
 use crate::error::{Error, Result};
 use crate::measure::Run;
-use crate::record::Stage;
+use crate::record::{Records, Stage};
 use crate::scheme::paillier::check_bits;
 use crate::scheme::smlp::Comparison;
 use crate::workload::Source;
-use crate::workload::training::{Classification, Data, Protection, Spec, TrainingRunner, Widths};
+use crate::workload::training::{Classification, Protection, TrainingRunner};
 
-/// Options of `smlp classify`.
+/// Options of `smlp classify`. Training is simulated first.
 #[derive(Args, Clone, Debug)]
+#[command(mut_arg("data", |data| data.default_value("mnist")))]
 pub(in crate::cli) struct ClassifyArgs {
-    /// What was learnt: xor, parity-K, digits, mnist; training is simulated first
-    #[arg(long, default_value = "mnist")]
-    data: Data,
-    /// Widths from input to output [default: that of the data]
-    #[arg(long, value_name = "WIDTHS")]
-    network: Option<Widths>,
-    /// Passes over the training records [default: those of the data]
-    #[arg(long, value_name = "N")]
-    epochs: Option<u32>,
+    #[command(flatten)]
+    training: TrainingOptions,
     /// Records from the start of the test set
     #[arg(long, default_value_t = 100, value_name = "N")]
     images: usize,
@@ -47,42 +41,32 @@ pub(in crate::cli) struct ClassifyArgs {
     /// What does the arithmetic: auto (ifma where it is, else gmp), reference, gmp, ifma, gpu
     #[arg(long, default_value = "auto")]
     backend: BackendChoice,
-    /// Seed of training, keys and masks
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Results folder [default: results/DATE-TIME-smlp-local]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Allow keys under 2048 bits, which protect nothing
-    #[arg(long)]
-    toy: bool,
 }
 
 /// Classifies, prints a table and writes the results folder.
 pub(in crate::cli) fn classify(args: &ClassifyArgs, json: bool) -> Result<bool> {
-    check_bits(args.key_bits, args.toy)?;
+    check_bits(args.key_bits, args.training.toy)?;
     let backend = args.backend.open()?;
     if args.group == 0 {
         return Err(Error::OutOfRange { what: "--group", value: "0".into(), allowed: "1 and more".into() });
     }
     let classifications = args.comparison.iter().map(|&comparison| {
         let protection = Protection::Smlp { backend, key_bits: args.key_bits, comparison };
-        let default = match &args.network {
-            None => Spec::default_for(args.data, protection),
-            Some(network) => Spec::default_for_network(args.data, network.clone(), protection),
-        };
-        let model = Spec { epochs: args.epochs.unwrap_or(default.epochs), seed: args.seed, ..default };
-        model.check().map(|()| Classification { model, images: args.images, group: args.group })
+        let model = args.training.spec(protection)?;
+        Ok(Classification { model, images: args.images, group: args.group })
     });
     let classifications = classifications.collect::<Result<Vec<_>>>()?;
     let claim = claim_results(args.out.as_deref(), KIND)?;
     let out_dir = claim.path();
-    let mut bench = TrainingRunner::new(args.toy, control().clone());
-    let loaded = bench.load(args.data, args.seed)?;
+    let mut bench = TrainingRunner::new(args.training.toy, control().clone());
+    let loaded = bench.load(args.training.data, args.training.seed)?;
     if args.images == 0 || args.images > loaded.test.len() {
         return Err(Error::OutOfRange { what: "--images", value: args.images.to_string(), allowed: format!("1 to {}", loaded.test.len()) });
     }
-    let mut run = Run::start(Source { data: loaded.data.clone(), seed: args.seed, models: BTreeMap::new() });
+    let mut run = Run::start(Source { data: loaded.data.clone(), seed: args.training.seed, models: BTreeMap::new() });
     for what in &classifications {
         check_stop()?;
         let name = short(what.model.protection);
@@ -110,31 +94,37 @@ pub(in crate::cli) fn classify(args: &ClassifyArgs, json: bool) -> Result<bool> 
             serde_json::to_value(&records.operations).map_err(|e| Error::Unsupported { subject: "JSON".into(), feature: e.to_string() })?;
         out_json(&json!({ "folder": out_dir.display().to_string(), "rows": rows, "operations": operations }));
     } else {
-        let mut text = format!("{}, network {}, {} encrypted test records\n", args.data, classifications[0].model.network, args.images);
-        for (what, outcome) in classifications.iter().zip(&records.outcomes) {
-            let name = short(what.model.protection);
-            if let Some(error) = &outcome.error {
-                text += &format!("  {name}: failed: {error}\n");
-                continue;
-            }
-            let stage = |stage: Stage| {
-                let of = records.samples.iter().filter(|s| s.spec == outcome.spec && s.stage == stage);
-                duration(of.map(|s| s.wall_ns as f64 / 1e9).sum::<f64>() / args.images as f64)
-            };
-            let per_image = |total: u64| bytes(total as f64 / args.images as f64);
-            text += &format!(
-                "  {name}: {:.2} % as labelled, every class the simulator's; per record: encrypt {}, P1 {}, P2 {}, user {}; {} up, {} down; {} rounds in all\n",
-                100.0 * outcome.accuracy.unwrap_or(0.0),
-                stage(Stage::Encrypt),
-                stage(Stage::Evaluate),
-                stage(Stage::Exchange),
-                stage(Stage::Decrypt),
-                per_image(outcome.bytes_up),
-                per_image(outcome.bytes_down),
-                outcome.rounds
-            );
-        }
+        let text = table(args, &classifications, records);
         out(&format!("{text}\n{}: samples.csv, outcomes.csv, operations.csv, run.toml.", out_dir.display()));
     }
     Ok(records.outcomes.iter().all(|o| o.verified))
+}
+
+/// A line for each classification: how many are right, and what a record costs.
+fn table(args: &ClassifyArgs, classifications: &[Classification], records: &Records) -> String {
+    let mut text = format!("{}, network {}, {} encrypted test records\n", args.training.data, classifications[0].model.network, args.images);
+    for (what, outcome) in classifications.iter().zip(&records.outcomes) {
+        let name = short(what.model.protection);
+        if let Some(error) = &outcome.error {
+            text += &format!("  {name}: failed: {error}\n");
+            continue;
+        }
+        let stage = |stage: Stage| {
+            let of = records.samples.iter().filter(|s| s.spec == outcome.spec && s.stage == stage);
+            duration(of.map(|s| s.wall_ns as f64 / 1e9).sum::<f64>() / args.images as f64)
+        };
+        let per_image = |total: u64| bytes(total as f64 / args.images as f64);
+        text += &format!(
+            "  {name}: {:.2} % as labelled, every class the simulator's; per record: encrypt {}, P1 {}, P2 {}, user {}; {} up, {} down; {} rounds in all\n",
+            100.0 * outcome.accuracy.unwrap_or(0.0),
+            stage(Stage::Encrypt),
+            stage(Stage::Evaluate),
+            stage(Stage::Exchange),
+            stage(Stage::Decrypt),
+            per_image(outcome.bytes_up),
+            per_image(outcome.bytes_down),
+            outcome.rounds
+        );
+    }
+    text
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::BackendChoice;
+use super::options::{BackendChoice, TrainingOptions};
 use crate::cli::claims::claim_results;
 use crate::cli::progress::Meter;
 use crate::cli::stop::{check_stop, control};
@@ -18,7 +18,7 @@ use crate::plot::{self as figures, Beside, FileKind};
 use crate::record::{CURVE, CurvePoint, OPERATIONS, OUTCOMES, Operation, Outcome, RUN, Records, SAMPLES, Sample, Stage};
 use crate::scheme::paillier::{MINIMUM_BITS, check_bits};
 use crate::scheme::smlp::Comparison;
-use crate::workload::training::{Data, Protection, Recipe, Spec, Training as TrainingWorkload, TrainingRunner, Widths};
+use crate::workload::training::{Protection, Spec, Training as TrainingWorkload, TrainingRunner};
 use crate::workload::{Sampling, Source, Workload};
 
 /// What is run.
@@ -35,12 +35,8 @@ enum RunKind {
 /// Options of `smlp train`. Lists are separated by commas.
 #[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct TrainArgs {
-    /// What is learnt: xor, parity-K (K from 2 to 6), digits, mnist, mnist-heldout (the last 10,000 training images as test set)
-    #[arg(long, default_value = "xor")]
-    data: Data,
-    /// Widths from input to output, as 2-10-2 [default: that of the data]
-    #[arg(long, value_name = "WIDTHS")]
-    network: Option<Widths>,
+    #[command(flatten)]
+    training: TrainingOptions,
     /// What to run
     #[arg(long, value_enum, value_delimiter = ',', default_value = "float,simulated,encrypted")]
     run: Vec<RunKind>,
@@ -53,37 +49,16 @@ pub(in crate::cli) struct TrainArgs {
     /// What does the arithmetic: auto (ifma where it is, else gmp), reference, gmp, ifma, gpu
     #[arg(long, value_delimiter = ',', default_value = "auto")]
     backend: Vec<BackendChoice>,
-    /// How the network learns, as q10-f4-step1:8-mu1:2-centred [default: that of the data]
-    #[arg(long)]
-    recipe: Option<Recipe>,
-    /// Passes over the records [default: those of the data]
-    #[arg(long, value_name = "N")]
-    epochs: Option<u32>,
-    /// Records of a mini-batch [default: those of the data]
-    #[arg(long, value_name = "N")]
-    batch: Option<usize>,
-    /// Records from the start of the training set [default: all]
-    #[arg(long, value_name = "N")]
-    records: Option<usize>,
-    /// Stop after this many mini-batches
-    #[arg(long, value_name = "N")]
-    steps: Option<usize>,
-    /// Seed of data, initial weights, order, keys and masks
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Results folder [default: results/DATE-TIME-smlp-local]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Allow keys under 2048 bits, which protect nothing
-    #[arg(long)]
-    toy: bool,
 }
 
 /// Ending of the name of a results folder of an `smlp` command.
 pub(super) const KIND: &str = "smlp-local";
 
 fn specs(args: &TrainArgs) -> Result<Vec<Spec>> {
-    args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.toy))?;
+    args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.training.toy))?;
     let mut protections = Vec::new();
     let mut push = |protection| {
         if !protections.contains(&protection) {
@@ -104,23 +79,7 @@ fn specs(args: &TrainArgs) -> Result<Vec<Spec>> {
             }
         }
     }
-    let spec = |protection| {
-        let default = match &args.network {
-            None => Spec::default_for(args.data, protection),
-            Some(network) => Spec::default_for_network(args.data, network.clone(), protection),
-        };
-        let spec = Spec {
-            recipe: args.recipe.clone().unwrap_or(default.recipe),
-            epochs: args.epochs.unwrap_or(default.epochs),
-            batch: args.batch.unwrap_or(default.batch),
-            records: args.records.unwrap_or(default.records),
-            seed: args.seed,
-            steps: args.steps,
-            ..default
-        };
-        spec.check().map(|()| spec)
-    };
-    protections.into_iter().map(spec).collect()
+    protections.into_iter().map(|protection| args.training.spec(protection)).collect()
 }
 
 /// Trains, prints the tables and writes the results folder.
@@ -131,9 +90,9 @@ pub(in crate::cli) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
     if let Some(warning) = busy_warning(machine::load_average()) {
         note(&format!("warning: {warning}"));
     }
-    let mut bench = TrainingRunner::new(args.toy, control().clone());
-    let loaded = bench.load(args.data, args.seed)?;
-    let mut run = Run::start(Source { data: loaded.data.clone(), seed: args.seed, models: BTreeMap::new() });
+    let mut bench = TrainingRunner::new(args.training.toy, control().clone());
+    let loaded = bench.load(args.training.data, args.training.seed)?;
+    let mut run = Run::start(Source { data: loaded.data.clone(), seed: args.training.seed, models: BTreeMap::new() });
     let mut failed = 0;
     for (number, spec) in specs.iter().enumerate() {
         check_stop()?;
