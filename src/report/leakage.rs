@@ -54,15 +54,23 @@ fn bound(value: Option<u64>, row: &Leak) -> String {
     value.map_or_else(|| if row.setting == "clear" { "-" } else { "q" }.into(), |b| b.to_string())
 }
 
+/// Sizes of the scheme, which both tables show.
+const SETTING: Shown = word("setting", |r| r.setting.clone());
+const KEY_COLUMNS: Shown = count("k", "", |r| number(r.key_columns));
+const A_BOUND: Shown = count("A <", "", |r| bound(r.a_bound, r));
+const E_BOUND: Shown = count("E <", "", |r| number(r.e_bound));
+const T_BOUND: Shown = count("T <", "", |r| bound(r.t_bound, r));
+const MODULUS: Shown = count("q", "bits", |r| number(r.q_bits));
+
 static ATTACK: [Shown; 16] = [
     word("case", |r| r.sweep.clone()),
-    word("setting", |r| r.setting.clone()),
+    SETTING,
     count("numbers", "", |r| r.dimension.to_string()),
-    count("k", "", |r| number(r.key_columns)),
-    count("A <", "", |r| bound(r.a_bound, r)),
-    count("E <", "", |r| number(r.e_bound)),
-    count("T <", "", |r| bound(r.t_bound, r)),
-    count("q", "bits", |r| number(r.q_bits)),
+    KEY_COLUMNS,
+    A_BOUND,
+    E_BOUND,
+    T_BOUND,
+    MODULUS,
     count("samples", "", |r| number(r.attack_samples)),
     count("key", "entries", |r| number(r.key_entries)),
     count("rounded", "%", |r| percent(r.key_rounded)),
@@ -75,13 +83,13 @@ static ATTACK: [Shown; 16] = [
 
 static LEAKAGE: [Shown; 12] = [
     word("sweep", |r| r.sweep.clone()),
-    word("setting", |r| r.setting.clone()),
-    count("k", "", |r| number(r.key_columns)),
-    count("A <", "", |r| bound(r.a_bound, r)),
-    count("E <", "", |r| number(r.e_bound)),
-    count("T <", "", |r| number(r.t_bound)),
+    SETTING,
+    KEY_COLUMNS,
+    A_BOUND,
+    E_BOUND,
+    T_BOUND,
     count("w", "bits", |r| number(r.w_bits)),
-    count("q", "bits", |r| number(r.q_bits)),
+    MODULUS,
     count("accuracy", "%", |r| percent(r.accuracy)),
     count("key found", "%", |r| percent(r.key_recovered)),
     count("decrypted", "% of images", |r| percent(r.images_recovered)),

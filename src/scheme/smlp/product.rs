@@ -79,25 +79,10 @@ impl<C: Channel> Encrypted<C> {
             along_cols = self.powers.multiply(&along_cols, &scaled)?;
         }
 
-        // mu without the part of M2 that makes it rho modulo d.
         let integers = |values: &[u128]| values.iter().map(|&v| Integer::from(v)).collect::<Vec<_>>();
         let mut mu = matrix_product(&integers(&r), &integers(&s), inner);
-        let rho = self.rounding.draw(shape.entries(), d);
-        let mut stream = self.stream(Purpose::Masking);
-        let (offset, divisor) = (Integer::from(1) << t, Integer::from(d));
-        let steps = ((Integer::from(1) << (t + 1 + KAPPA)) + &divisor - 1u32) / &divisor;
-        let (mut first, mut second) = (Vec::with_capacity(mu.len()), Vec::with_capacity(mu.len()));
-        for (mu, rho) in mu.iter_mut().zip(rho) {
-            *mu *= scale;
-            let m1 = &offset + stream.bits(t + 1 + KAPPA);
-            let u = stream.below(&steps) * &divisor + &offset;
-            *mu += &m1;
-            *mu += &u;
-            let e = (Integer::from(rho) - &*mu).modulo(&divisor);
-            *mu += &e;
-            first.push(m1);
-            second.push(u + e);
-        }
+        mu.iter_mut().for_each(|mu| *mu *= scale);
+        let (first, second) = self.corrections(&mut mu, d, t);
         let columns = transposed(&first, shape.cols);
         let (first_packed, second_packed) = (self.slots.pack_rows(&columns, shape.rows), self.slots.pack_rows(&second, shape.cols));
 
@@ -114,10 +99,31 @@ impl<C: Channel> Encrypted<C> {
             .ciphertexts(&self.fresh(&along_rows, &first_packed)?)
             .ciphertexts(&self.fresh(&along_cols, &second_packed)?);
         let quotients = self.ask_ciphertexts(Operation::Product, request, shape.rows * self.slots.groups(shape.cols))?;
-        mu.iter_mut().for_each(|mu| *mu = -mu.clone().div_rem_floor(divisor.clone()).0);
+        mu.iter_mut().for_each(|mu| *mu = -mu.clone().div_rem_floor(Integer::from(d)).0);
         let result = self.plus(&quotients, &self.slots.pack_rows(&mu, shape.cols))?;
         [mu, first, second, columns].iter_mut().flatten().for_each(wipe);
         Ok(EncryptedMatrix::new(shape, result))
+    }
+
+    /// M1 and M2 for each entry, both added to `mu`, which they make rho modulo the divisor `d`: M1
+    /// goes down the columns, M2 along the rows.
+    fn corrections(&mut self, mu: &mut [Integer], d: u64, t: u32) -> (Vec<Integer>, Vec<Integer>) {
+        let rho = self.rounding.draw(mu.len(), d);
+        let mut stream = self.stream(Purpose::Masking);
+        let (offset, divisor) = (Integer::from(1) << t, Integer::from(d));
+        let steps = ((Integer::from(1) << (t + 1 + KAPPA)) + &divisor - 1u32) / &divisor;
+        let (mut first, mut second) = (Vec::with_capacity(mu.len()), Vec::with_capacity(mu.len()));
+        for (mu, rho) in mu.iter_mut().zip(rho) {
+            let m1 = &offset + stream.bits(t + 1 + KAPPA);
+            let u = stream.below(&steps) * &divisor + &offset;
+            *mu += &m1;
+            *mu += &u;
+            let e = (Integer::from(rho) - &*mu).modulo(&divisor);
+            *mu += &e;
+            first.push(m1);
+            second.push(u + e);
+        }
+        (first, second)
     }
 }
 
