@@ -128,3 +128,20 @@ fn table(args: &ClassifyArgs, classifications: &[Classification], records: &Reco
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
+    use super::*;
+
+    #[test]
+    fn options_of_a_training_hold_here_too_with_mnist_as_the_data() {
+        let parsed = |words: &str| {
+            let matches = ClassifyArgs::augment_args(Command::new("classify")).get_matches_from(words.split(' '));
+            ClassifyArgs::from_arg_matches(&matches).unwrap().training.spec(Protection::Simulated).unwrap().to_string()
+        };
+        assert!(parsed("classify").starts_with("training/smlp/simulated/mnist/784-"), "{}", parsed("classify"));
+        assert!(parsed("classify --data xor --epochs 2 --steps 3 --seed 4").ends_with("/4/steps-3"));
+    }
+}
