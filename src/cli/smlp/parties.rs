@@ -10,8 +10,8 @@ use super::options::BackendChoice;
 use super::user::read_user_key;
 use crate::backend;
 use crate::channel::{
-    Bounds, Checkpoint, Count, Counted, Dialer, Event, Fingerprint, Identity, Limits, Link, Listener, Notes, Notice, Remote, Sessions, Shared, Step, Terms,
-    Times, drive,
+    Bounds, Checkpoint, Count, Counted, Dialer, Event, Fingerprint, Identity, Limits, Link, Listener, Notes, Notice, Remote, Sessions, Shared, Step,
+    Terms, Times, drive,
 };
 use crate::cli::claims::claim_file;
 use crate::cli::paillier::{fastest_encryption, read_sound_key};
