@@ -551,7 +551,7 @@ fn work_without_large_table(arithmetic: &dyn Residues, values: &Limbs) -> Vec<Li
 
 /// Items of two moduli of which one is longer, in numbers that no limit divides.
 fn two_moduli_of(joint: &dyn Residues) -> Vec<Limbs> {
-    let values: Vec<Limbs> = joint.moduli().into_iter().map(|modulus| residues(modulus, 23)).collect();
+    let values: Vec<Limbs> = joint.moduli().iter().map(|modulus| residues(modulus, 23)).collect();
     let inputs = joint.upload_each(&values).unwrap();
     let powers = joint.pow(&inputs, Exponents::OfModulus(&[0x1_0001u32, 0xdead_beef].map(Integer::from)), Secrecy::Secret).unwrap();
     let picks: Vec<(usize, usize)> = (0..23).rev().flat_map(|i| [(0, i), (1, 22 - i)]).collect();
