@@ -7,6 +7,7 @@ use clap::builder::ValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 
+use crate::backend::{self, BackendId};
 use crate::error::Result;
 use crate::spec::{Choice, Kind, Named, Setting, Spec, check_combinations, once};
 use crate::workload::registry::Registry;
@@ -138,6 +139,12 @@ impl<W: Of> ChoiceArgs<W> {
         }
         let kind = self.kind()?;
         self.named.check_toy(kind)
+    }
+
+    /// Opens the backends that are named, so that what is not here is refused before any work.
+    pub(super) fn open_backends(&self) -> Result<()> {
+        let named = self.words("backend").into_iter().filter_map(|word| word.parse::<BackendId>().ok());
+        named.into_iter().try_for_each(|id| backend::open(id).map(drop))
     }
 
     /// Refuses more combinations than can be meant, before anything is opened.

@@ -11,7 +11,7 @@ use super::progress::Meter;
 use super::stop::{check_stop, control};
 use super::sweep::{ending, names, warn_disturbed};
 use super::terminal::{note, out};
-use crate::backend::{self, BackendId};
+use crate::backend::BackendId;
 use crate::dataset::DatasetChoice;
 use crate::durable::Claim;
 use crate::error::Result;
@@ -106,8 +106,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<bool> {
 pub(super) fn run_in(claim: &Claim, args: &RunArgs, json: bool) -> Result<bool> {
     let out_dir = claim.path();
     // What is wrong or not here is refused before anything is fetched.
-    let named = args.choices.words("backend").into_iter().filter_map(|word| word.parse::<BackendId>().ok());
-    named.into_iter().try_for_each(|id| backend::open(id).map(drop))?;
+    args.choices.open_backends()?;
     args.choices.check_toy(args.toy)?;
     // The feature maps that were asked for, else those that there are models of.
     let choices = match &args.model {

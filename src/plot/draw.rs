@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Beside, Drawn, FileKind};
+use super::order::{Beside, Drawn, FileKind};
 use crate::durable::write_whole;
 use crate::error::{Error, Result};
 use crate::record::leakage::{Experiment, Leak};

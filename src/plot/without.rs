@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Beside, Drawn, FileKind};
+use super::order::{Beside, Drawn, FileKind};
 use crate::error::Result;
 use crate::record::Records;
 use crate::record::leakage::{Experiment, Leak};

@@ -1,6 +1,6 @@
 //! What every column of the CSVs means, with its unit. `results/README.md` shows the same.
 
-use super::table::Layout;
+use super::table::{Column, Layout};
 
 /// Columns of `outcomes.csv` that every version has, and one among them that came later.
 const FIRST_OUTCOMES: (usize, &str) = (33, "inputs_per_ciphertext");
@@ -20,19 +20,6 @@ pub const CURVE_LAYOUT: Layout = Layout::of(&CURVE);
 pub const OPERATIONS_LAYOUT: Layout = Layout::of(&OPERATIONS);
 /// The files of experiments on leakage.
 pub const LEAKAGE_LAYOUT: Layout = Layout::since(&LEAKAGE, FIRST_LEAKAGE, "");
-
-/// A column of a CSV.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Column {
-    /// Its name in the header.
-    pub name: &'static str,
-    /// `text`, `integer`, `decimal` or `true/false`.
-    pub kind: &'static str,
-    /// Unit of a number; empty for text and for plain counts.
-    pub unit: &'static str,
-    /// What it says, and when it is empty.
-    pub meaning: &'static str,
-}
 
 pub(crate) const fn text(name: &'static str, meaning: &'static str) -> Column {
     Column { name, kind: "text", unit: "", meaning }

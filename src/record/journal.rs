@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{CurvePoint, Operation, Outcome, Phase, Sample, Stage};
+use super::row::{CurvePoint, Operation, Outcome, Phase, Sample, Stage};
 use crate::durable::{RESULTS, entries, lock, open_lock, read_text, remove_temporary, sync_folder, write_whole};
 use crate::error::{Error, Result};
 use crate::text::hex;

@@ -8,12 +8,24 @@ use csv::StringRecord;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::columns::Column;
 use crate::durable::{RESULTS, read_text};
 use crate::error::{Error, Result};
 
 /// Most characters of a cell in a message.
 const LONGEST_SHOWN: usize = 60;
+
+/// A column of a CSV.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name in the header.
+    pub name: &'static str,
+    /// `text`, `integer`, `decimal` or `true/false`.
+    pub kind: &'static str,
+    /// Unit of a number; empty for text and for plain counts.
+    pub unit: &'static str,
+    /// What it says, and when it is empty.
+    pub meaning: &'static str,
+}
 
 /// The columns of a CSV, and what earlier versions of it lacked.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use crate::record::table::{self, Layout};
 use crate::record::{SAMPLES, columns};
 
 /// The columns of the file.
-const COLUMNS: [columns::Column; 13] = [
+const COLUMNS: [table::Column; 13] = [
     columns::text("peer", ""),
     columns::text("version", ""),
     columns::text("job", ""),

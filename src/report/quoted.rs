@@ -19,7 +19,7 @@ use crate::record::{Records, columns};
 const SHIPPED: &str = include_str!("../../results/quoted.csv");
 
 /// The columns of the file.
-const COLUMNS: [columns::Column; 12] = [
+const COLUMNS: [table::Column; 12] = [
     columns::text("system", ""),
     columns::integer("year", "", ""),
     columns::text("kind", ""),

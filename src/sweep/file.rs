@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Excluded, Plan};
+use super::plan::{Excluded, Plan};
 use crate::dataset::DatasetChoice;
 use crate::durable::{WRITTEN_BY_HAND, read_text};
 use crate::error::{Error, Result, near};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Sweep;
+use super::file::Sweep;
 use crate::error::{Error, Result};
 use crate::text::named;
 use crate::workload::registry::Registry;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
-use super::options::{BackendChoice, TrainingOptions};
+use crate::cli::choices::{ChoiceArgs, OfTraining};
 use crate::cli::claims::claim_results;
 use crate::cli::progress::Meter;
 use crate::cli::stop::{check_stop, control};
@@ -16,90 +16,61 @@ use crate::machine;
 use crate::measure::{Run, busy_warning};
 use crate::plot::{self as figures, Beside, FileKind};
 use crate::record::{CURVE, CurvePoint, OPERATIONS, OUTCOMES, Operation, Outcome, RUN, Records, SAMPLES, Sample, Stage};
-use crate::scheme::paillier::{MINIMUM_BITS, check_bits};
-use crate::scheme::smlp::Comparison;
-use crate::workload::training::{Protection, Spec, Training as TrainingWorkload, TrainingRunner};
-use crate::workload::{Sampling, Source, Workload};
-
-/// What is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum RunKind {
-    /// f64 in the clear, without rounding
-    Float,
-    /// The integers of the encrypted run in the clear
-    Simulated,
-    /// Two servers over Paillier
-    Encrypted,
-}
+use crate::scheme::paillier::MINIMUM_BITS;
+use crate::spec;
+use crate::workload::training::{Protection, Spec, TrainingRunner};
+use crate::workload::{Sampling, Source};
 
 /// Options of `smlp train`. Lists are separated by commas.
 #[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct TrainArgs {
     #[command(flatten)]
-    training: TrainingOptions,
-    /// What to run
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "float,simulated,encrypted")]
-    run: Vec<RunKind>,
-    /// How signs are compared under encryption: blinded (leaks magnitudes to P2), exact
-    #[arg(long, value_delimiter = ',', default_value = "blinded")]
-    comparison: Vec<Comparison>,
-    /// Bits of the Paillier modulus n
-    #[arg(long, value_delimiter = ',', default_value = "2048", value_name = "BITS")]
-    key_bits: Vec<u32>,
-    /// What does the arithmetic: auto (ifma where it is, else gmp), reference, gmp, ifma, gpu
-    #[arg(long, value_delimiter = ',', default_value = "auto")]
-    backend: Vec<BackendChoice>,
+    choices: ChoiceArgs<OfTraining>,
+    /// Seed of binary records, initial parameters, order, keys and masks
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Allow keys under 2048 bits, which protect nothing
+    #[arg(long)]
+    toy: bool,
     /// Results folder [default: results/DATE-TIME-smlp-local]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
+/// Choices of which one table shows one value.
+const ONE_VALUE: [&str; 7] = ["data", "network", "recipe", "epochs", "batch", "records", "steps"];
+
 /// Ending of the name of a results folder of an `smlp` command.
 pub(super) const KIND: &str = "smlp-local";
 
-fn specs(args: &TrainArgs) -> Result<Vec<Spec>> {
-    args.key_bits.iter().try_for_each(|&bits| check_bits(bits, args.training.toy))?;
-    let mut protections = Vec::new();
-    let mut push = |protection| {
-        if !protections.contains(&protection) {
-            protections.push(protection);
-        }
-    };
-    for run in &args.run {
-        match run {
-            RunKind::Float => push(Protection::Float),
-            RunKind::Simulated => push(Protection::Simulated),
-            RunKind::Encrypted => {
-                for backend in &args.backend {
-                    let backend = backend.open()?;
-                    for &key_bits in &args.key_bits {
-                        args.comparison.iter().for_each(|&comparison| push(Protection::Smlp { backend, key_bits, comparison }));
-                    }
-                }
-            }
-        }
+fn specs(args: &TrainArgs) -> Result<Vec<spec::Spec>> {
+    if let Some(key) = ONE_VALUE.into_iter().find(|key| args.choices.words(key).len() > 1) {
+        let feature = format!("several values of `{key}` in one table; a sweep measures each");
+        return Err(Error::Unsupported { subject: "smlp train".into(), feature });
     }
-    protections.into_iter().map(|protection| args.training.spec(protection)).collect()
+    args.choices.check_toy(args.toy)?;
+    args.choices.open_backends()?;
+    args.choices.specs(&spec::Setting { seed: args.seed, ..spec::Setting::default() })
 }
 
 /// Trains, prints the tables and writes the results folder.
 pub(in crate::cli) fn train(args: &TrainArgs, json: bool) -> Result<bool> {
-    let specs = specs(args)?;
+    let asked = specs(args)?;
+    let specs = asked.iter().map(Spec::try_from).collect::<Result<Vec<_>>>()?;
     let claim = claim_results(args.out.as_deref(), KIND)?;
     let out_dir = claim.path();
     if let Some(warning) = busy_warning(machine::load_average()) {
         note(&format!("warning: {warning}"));
     }
-    let mut bench = TrainingRunner::new(args.training.toy, control().clone());
-    let loaded = bench.load(args.training.data, args.training.seed)?;
-    let mut run = Run::start(Source { data: loaded.data.clone(), seed: args.training.seed, models: BTreeMap::new() });
+    let mut bench = TrainingRunner::new(args.toy, control().clone());
+    let data = specs.first().map(|spec| bench.load(spec.data, spec.seed)).transpose()?.map(|loaded| loaded.data.clone());
+    let mut run = Run::start(Source { data: data.unwrap_or_default(), seed: args.seed, models: BTreeMap::new() });
     let mut failed = 0;
-    for (number, spec) in specs.iter().enumerate() {
+    for (number, (asked, spec)) in asked.iter().zip(&specs).enumerate() {
         check_stop()?;
         let name = format!("[{}/{}] {}", number + 1, specs.len(), short(spec.protection));
         let meter = Meter::start(&name, spec.total_steps() as u64, "mini-batches");
-        let asked = TrainingWorkload.kind().parse(&spec.to_string())?;
-        let entry = run.row(&mut bench, &asked, Sampling::ONCE, &mut |progress| {
+        let entry = run.row(&mut bench, asked, Sampling::ONCE, &mut |progress| {
             meter.set(progress.what, progress.done);
             check_stop()
         })?;

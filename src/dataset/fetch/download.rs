@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tempfile::NamedTempFile;
 
-use super::{Fetched, Limits, Progress, Published, is_right};
+use super::published::{Fetched, Limits, Progress, Published, is_right};
 use crate::control::Control;
 use crate::dataset::idx;
 use crate::durable::{remove_temporary, temporary};

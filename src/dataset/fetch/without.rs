@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Fetched, Limits, Progress, Published, is_right};
+use super::published::{Fetched, Limits, Progress, Published, is_right};
 use crate::control::Control;
 use crate::dataset::idx::candidates;
 use crate::error::{Error, Result};

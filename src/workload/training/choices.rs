@@ -24,6 +24,7 @@ fn or_default(word: &str, values: &Values, of: fn(Course) -> String) -> Result<V
 
 static OUTER: [Choice; 2] = [
     Choice {
+        default: &["xor"],
         is_needed: true,
         ..Choice::new(
             "data",

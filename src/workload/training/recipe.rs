@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Data, Widths};
+use super::data::Data;
+use super::widths::Widths;
 use crate::error::{Error, Result};
 
 /// A ratio of small positive integers; its text form is `3:40`.
