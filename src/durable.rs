@@ -14,5 +14,5 @@ mod whole;
 pub use bounded::{BULK, RESULTS, WRITTEN_BY_HAND, foreign_encoding, open, open_within, read, read_secret, read_text};
 pub use charter::Charter;
 pub use claim::{Claim, check_free, give_up_claims, stop_writing};
-pub use folder::{TEMPORARY, entries, lock, open_lock, remove_temporary, sync_folder};
-pub use whole::{Whole, Writing, temporary, write_private, write_together, write_whole, writing};
+pub use folder::{entries, lock, open_lock, remove_temporary, sync_folder};
+pub use whole::{Whole, temporary, write_private, write_together, write_whole, writing};

@@ -43,6 +43,22 @@
 //!
 //! `examples/additions/` adds a scheme with an option and a workload from outside of the library.
 //!
+//! # Features
+//!
+//! All are on by default. Without any there is the whole library but for what its features bring;
+//! what is left out is refused in one line where it is asked for.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `cli` | the program and its command line |
+//! | `gmp` | the backend `gmp`, and GMP's integers in place of the crate's own, which give the same results at a tenth of the speed and take secret exponents in variable time |
+//! | `gpu` | the backend `gpu` |
+//! | `net` | downloads of MNIST, parties over TCP and TLS |
+//! | `plots` | figures |
+//!
+//! For `wasm32-unknown-unknown` the library compiles without features: on one thread, with the
+//! page's randomness, and without a clock, so nothing there can be measured.
+//!
 //! # How a sweep stays whole
 //!
 //! A row's identity is a hash of its spec, its sampling, the dataset, a model from a file, the
@@ -60,7 +76,7 @@
 
 #![cfg_attr(
     not(all(feature = "cli", feature = "gmp", feature = "gpu", feature = "net", feature = "plots")),
-    allow(dead_code, reason = "what only a part that is left out uses; the whole build has none")
+    allow(dead_code, unused_imports, reason = "what only a part that is left out uses; the whole build has none")
 )]
 
 pub mod attack;
@@ -73,27 +89,27 @@ mod container;
 pub mod control;
 pub mod dataset;
 pub mod description;
-pub mod durable;
+mod durable;
 pub mod error;
 pub mod features;
 pub mod integer;
 pub mod limbs;
-pub mod machine;
+mod machine;
 pub mod measure;
 pub mod model;
 pub mod modulus;
-pub mod paper;
+mod paper;
 pub mod plan;
-pub mod plot;
+mod plot;
 pub mod quantise;
 pub mod randomness;
 pub mod record;
 pub mod report;
 pub mod scheme;
 pub mod spec;
-pub mod statistics;
+mod statistics;
 pub mod stopwatch;
 pub mod sweep;
 mod text;
-pub mod toml_file;
+mod toml_file;
 pub mod workload;

@@ -14,7 +14,7 @@ mod sections;
 
 pub use document::{Block, Document};
 pub use ingredients::Ingredients;
-pub use part::{Figure, Part, Wanted};
+pub use part::{Figure, Part};
 pub use sections::outline;
 
 use crate::record::Records;

@@ -4,7 +4,7 @@
 //! at 300 dpi; all three files come from that one list. A hue is a backend and a shape a feature
 //! map in every figure (`palette`); what is computed in the clear, and what is quoted from
 //! publications, is hollow, and quoted names carry a dagger. A figure of fewer than three values,
-//! or with a line of fewer than three points, is left out, and [`Drawn`] says why. Runs, revisions
+//! or with a line of fewer than three points, is left out, and [`order::Drawn`] says why. Runs, revisions
 //! and machines take one line below a figure, cut where they are many; the metadata of the files
 //! names them all.
 
@@ -12,6 +12,5 @@
 mod draw;
 mod order;
 
-pub use crate::record::FIGURES;
 pub use draw::{draw, draw_leakage, draw_one};
-pub use order::{Beside, Drawn, FileKind};
+pub use order::{Beside, FileKind};

@@ -2,7 +2,24 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+#[cfg(not(target_family = "wasm"))]
 use cpu_time::ProcessTime;
+
+/// The processor time of a system that counts none.
+#[cfg(target_family = "wasm")]
+#[derive(Clone, Copy, Debug)]
+struct ProcessTime;
+
+#[cfg(target_family = "wasm")]
+impl ProcessTime {
+    fn now() -> Self {
+        Self
+    }
+
+    fn elapsed(self) -> Duration {
+        Duration::ZERO
+    }
+}
 
 /// A running clock: wall time and the processor time of all threads of this process.
 #[derive(Clone, Copy, Debug)]

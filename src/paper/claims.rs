@@ -29,8 +29,8 @@ use super::cells::Cells;
 use crate::record::OUTCOMES;
 use crate::text::named;
 
+pub use file::Claims;
 use file::{Claim, Expected, Filter, Need, Reduce};
-pub use file::{Claims, SHIPPED_PATH};
 
 named! {
     /// The outcome of a claim.

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::backend::{self, BackendId};
+use crate::control::Control;
 use crate::error::{Error, Result};
 use crate::workload::training::{Data, Protection, Recipe, Spec, Widths};
 
@@ -72,7 +73,7 @@ impl BackendChoice {
     /// Opens it, so that what is not here is refused before any work is done.
     pub(super) fn open(self) -> Result<BackendId> {
         match self {
-            Self::Auto => Ok(if backend::open(BackendId::Ifma).is_ok() { BackendId::Ifma } else { BackendId::Gmp }),
+            Self::Auto => backend::fastest(&Control::default()).map(|backend| backend.id()),
             Self::One(id) => backend::open(id).map(|_| id),
         }
     }

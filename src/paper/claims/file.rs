@@ -14,7 +14,7 @@ use crate::record::OUTCOMES;
 use crate::toml_file::{mistake, parse};
 
 /// Where the claims that come with the program stand in its source.
-pub const SHIPPED_PATH: &str = "benches/claims.toml";
+const SHIPPED_PATH: &str = "benches/claims.toml";
 
 const SHIPPED: &str = include_str!("../../../benches/claims.toml");
 
@@ -153,16 +153,10 @@ impl Claims {
         Ok(Self { claims: claims.collect::<Result<_>>()? })
     }
 
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    /// The number of claims.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
         self.claims.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.claims.is_empty()
     }
 }
 

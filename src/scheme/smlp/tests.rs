@@ -571,7 +571,7 @@ fn hundreds_of_comparisons_are_right() {
     }
 }
 
-/// `cargo test --no-default-features --lib a_million_comparisons -- --ignored --nocapture`; CIPHERLANE_COUNT takes another number.
+/// `cargo test --no-default-features --features gmp --lib a_million_comparisons -- --ignored --nocapture`; CIPHERLANE_COUNT takes another number.
 #[test]
 #[ignore = "minutes"]
 fn a_million_comparisons_are_right() {
@@ -584,7 +584,7 @@ fn a_million_comparisons_are_right() {
     }
 }
 
-/// `cargo test --no-default-features --lib a_hundred_thousand_divisions -- --ignored --nocapture`
+/// `cargo test --no-default-features --features gmp --lib a_hundred_thousand_divisions -- --ignored --nocapture`
 #[test]
 #[ignore = "a minute"]
 fn a_hundred_thousand_divisions_are_right_and_unbiased() {
@@ -718,7 +718,7 @@ fn backend_of_environment() -> BackendId {
     std::env::var("CIPHERLANE_BACKEND").ok().and_then(|b| b.parse().ok()).unwrap_or(BackendId::Gmp)
 }
 
-/// `CIPHERLANE_BACKEND=gmp cargo test --no-default-features --lib cost_of_a_batch_of_xor -- --ignored --nocapture`
+/// `CIPHERLANE_BACKEND=gmp cargo test --no-default-features --features gmp --lib cost_of_a_batch_of_xor -- --ignored --nocapture`
 #[test]
 #[ignore = "measures"]
 fn cost_of_a_batch_of_xor() {
@@ -736,7 +736,7 @@ fn cost_of_a_batch_of_mnist() {
     batch(&mut p1, [784, 30, 10], 40, 10, 18);
 }
 
-/// `cargo test --no-default-features --lib speed_of_the_simulator -- --ignored --nocapture`: a tenth of an epoch of MNIST 784-128-10, on numbers as dense as its pixels.
+/// `cargo test --no-default-features --features gmp --lib speed_of_the_simulator -- --ignored --nocapture`: a tenth of an epoch of MNIST 784-128-10, on numbers as dense as its pixels.
 #[test]
 #[ignore = "measures"]
 fn speed_of_the_simulator() {

@@ -126,7 +126,7 @@ fn stopping_early_takes_the_same_steps() {
     assert_eq!(part.last().unwrap(), *whole.curve.iter().find(|p| p.step == 10).unwrap());
 }
 
-/// `cargo test --no-default-features --lib recipes_on_images -- --ignored --nocapture` with CIPHERLANE_DATA; minutes.
+/// `cargo test --no-default-features --features gmp --lib recipes_on_images -- --ignored --nocapture` with CIPHERLANE_DATA; minutes.
 #[test]
 #[ignore = "minutes, and MNIST must be here"]
 fn recipes_on_images() {
