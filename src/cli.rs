@@ -113,9 +113,21 @@ pub fn run() -> ExitCode {
         }
         Err(error) => {
             // Names of files may hold anything; the message stays one line.
-            note(&format!("error: {error}").replace(char::is_control, "\u{fffd}"));
+            note(&format!("error: {error}{}", hint(&error)).replace(char::is_control, "\u{fffd}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What the command line offers against an error, to stand after its text.
+fn hint(error: &Error) -> &'static str {
+    match error {
+        Error::Busy { .. } => "; wait for it, or choose another --out or --state",
+        Error::Taken { .. } => "; choose another --out or remove it",
+        Error::KeyTooSmall { .. } => ", or --toy for tests",
+        Error::UnprovenKey { .. } => "; its owner adds one with `cipherlane keygen --from SECRET`, or pass --trust",
+        Error::DatasetMissing { dataset, .. } if dataset == "MNIST" => ", or run `cipherlane fetch`, or pass --dataset DIR",
+        _ => "",
     }
 }
 

@@ -101,7 +101,7 @@ impl DatasetChoice {
             Self::Mnist => local_mnist(&places())?.map_err(|places| Error::DatasetMissing {
                 dataset: "MNIST".into(),
                 searched: places.join("; "),
-                advice: format!("run `cipherlane fetch`, or pass --dataset DIR or set {DATA_VARIABLE}"),
+                advice: format!("set {DATA_VARIABLE} to the folder of its files"),
             }),
             Self::Auto => {
                 let offline = offline || env::var_os(OFFLINE_VARIABLE).is_some_and(|v| !v.is_empty() && v != "0");

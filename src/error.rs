@@ -30,12 +30,20 @@ pub enum Error {
         actual: String,
     },
     /// Another process works on the folder.
-    #[error("{}: in use by another process{holder}; wait for it, or choose another --out or --state", path.display())]
+    #[error("{}: in use by another process{holder}", path.display())]
     Busy {
         /// The folder.
         path: PathBuf,
         /// Who, where that is known, with a space before it.
         holder: String,
+    },
+    /// Results of other work are where results are to go.
+    #[error("{}: expected a folder without results, found {name} of another run", path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+        /// The file that shows it.
+        name: String,
     },
     /// The folder belongs to other work, which must not go on under other terms.
     #[error("{}: begun with {there}; given {given}: give what it was begun with, or choose another folder", path.display())]
@@ -148,7 +156,7 @@ pub enum Error {
         available_bits: u32,
     },
     /// A key of toy size without the consent that toys need.
-    #[error("a {bits}-bit key is a toy: at least {minimum} bits are needed, or --toy for tests")]
+    #[error("a {bits}-bit key is a toy: at least {minimum} bits are needed")]
     KeyTooSmall {
         /// Bits of n.
         bits: u32,
@@ -162,10 +170,7 @@ pub enum Error {
         reason: String,
     },
     /// A foreign public key without its owner's proof, where ciphertexts are to be computed on.
-    #[error(
-        "key {fingerprint} comes without a proof that gcd(n, phi(n)) = 1, without which its owner may read a model from one answer; \
-         its owner adds one with `cipherlane keygen --from SECRET`, or pass --trust"
-    )]
+    #[error("key {fingerprint} comes without a proof that gcd(n, phi(n)) = 1, without which its owner may read a model from one answer")]
     UnprovenKey {
         /// First digits of the key's fingerprint.
         fingerprint: String,

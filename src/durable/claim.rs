@@ -62,8 +62,8 @@ impl Claim {
     /// Takes a folder, which is made if need be, for results that are in none of `files` yet.
     ///
     /// # Errors
-    /// [`Error::File`] when one of them is there or the folder is none, [`Error::Busy`] when another
-    /// process has it, [`Error::Io`].
+    /// [`Error::Taken`] when one of them is there, [`Error::File`] when the folder is none,
+    /// [`Error::Busy`] when another process has it, [`Error::Io`].
     pub fn folder(dir: &Path, files: &[&str]) -> Result<Self> {
         Self::checked(dir, &|dir| check_free(dir, files))
     }
@@ -158,11 +158,11 @@ fn clean(dir: &Path) {
 /// Refuses a folder in which one of some files is.
 ///
 /// # Errors
-/// [`Error::File`] that names the first of them.
+/// [`Error::Taken`] that names the first of them.
 pub fn check_free(dir: &Path, files: &[&str]) -> Result<()> {
     match files.iter().find(|name| dir.join(name).symlink_metadata().is_ok()) {
         None => Ok(()),
-        Some(name) => Err(Error::file(dir, "a folder without results", format!("{name} of another run; choose another --out or remove it"))),
+        Some(name) => Err(Error::Taken { path: dir.into(), name: (*name).into() }),
     }
 }
 

@@ -246,7 +246,7 @@ impl<'a> SweepRun<'a> {
     /// Refuses a folder that holds another run than a sweep's. The journal locks it.
     ///
     /// # Errors
-    /// [`Error::File`].
+    /// [`Error::Taken`].
     pub fn check_folder(dir: &Path) -> Result<()> {
         if Journal::is_in(dir) { Ok(()) } else { check_free(dir, &FILES) }
     }

@@ -272,10 +272,9 @@ impl Encryptor {
 
     /// `djn` with exponents of another length.
     pub(super) fn djn_of_length(backend: &dyn Backend, public: &PublicKey, tables: Tables, purpose: Purpose, exponent_bits: u32) -> Result<Self> {
-        let base = public.djn_base().ok_or_else(|| Error::Unsupported {
-            subject: "a public key without hs".into(),
-            feature: "djn encryption; use --encryption standard".into(),
-        })?;
+        let base = public
+            .djn_base()
+            .ok_or_else(|| Error::Unsupported { subject: "a public key without hs".into(), feature: "djn encryption; use standard".into() })?;
         let squares = backend.squares(vec![public.modulus()?])?;
         let table = Table::new(squares, std::slice::from_ref(base), &[Integer::from(1)], exponent_bits, tables)?;
         Ok(Self { public: public.clone(), mode: Mode::Table(Box::new(table)), purpose })

@@ -483,7 +483,7 @@ impl SecretKey {
         let [Some(p), Some(q)] = [self.halves[0].generator()?, self.halves[1].generator()?] else {
             return Err(Error::Unsupported {
                 subject: "a key whose factors of p - 1 are unknown".into(),
-                feature: "owner encryption; use --encryption standard or djn, or a key made by `cipherlane keygen`".into(),
+                feature: "owner encryption; use standard or djn, or a key that this program made".into(),
             });
         };
         Ok([p, q])
