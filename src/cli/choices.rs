@@ -79,7 +79,7 @@ fn argument<W: Of>(choice: &'static Choice) -> Arg {
     let argument = Arg::new(choice.key)
         .long(&*choice.argument().leak())
         .help(choice.help)
-        .value_name(&*name)
+        .value_name(name)
         .value_delimiter(',')
         .action(ArgAction::Append)
         .value_parser(ValueParser::new(known));

@@ -282,7 +282,7 @@ impl Sweep {
             rules,
             takes_images,
             path: path.into(),
-            text: text.clone(),
+            text,
         })
     }
 

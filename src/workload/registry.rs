@@ -26,7 +26,7 @@ impl Registry {
     #[must_use]
     pub fn with_schemes(more: &[&'static dyn LinearScheme]) -> Self {
         let schemes = LINEAR.iter().chain(more).copied().collect();
-        Self { workloads: vec![Box::new(Inference::new(schemes)), Box::new(Training::default())] }
+        Self { workloads: vec![Box::new(Inference::new(schemes)), Box::new(Training)] }
     }
 
     /// The same with one more workload.

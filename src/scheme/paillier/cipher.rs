@@ -155,7 +155,7 @@ impl Ciphertexts<Sendable> {
             return Err(Error::InvalidCiphertext { index, reason: format!("not in 1 to n^2 - 1 ({bits} bits)") });
         }
         let one = || Integer::from(1);
-        let times = |product: Integer, value: Integer| product * Integer::from(value % key.n()) % key.n();
+        let times = |product: Integer, value: Integer| product * (value % key.n()) % key.n();
         let product = all().fold(one, |product, index| times(product, values.integer(index))).reduce(one, times);
         if product.gcd(key.n()) != 1 {
             let index = all().find_first(|&index| values.integer(index).gcd(key.n()) != 1).unwrap_or(0);
