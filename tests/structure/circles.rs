@@ -4,6 +4,7 @@
 //! that only declares and re-exports its children uses nothing of them, and who imports a re-export uses the
 //! file that defines the item. Methods are not followed.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::source::{File, words};
@@ -102,6 +103,10 @@ fn paths(file: &File) -> Paths {
             }
             continue;
         }
+        if word == "mod" {
+            all.next();
+            continue;
+        }
         public = match word {
             "pub" => true,
             "(" | ")" | "crate" | "super" | "in" | "::" | "self" => public,
@@ -178,8 +183,8 @@ fn shortest(uses: &[BTreeMap<usize, String>], start: usize) -> Option<Vec<usize>
                 way.reverse();
                 return Some(way);
             }
-            if !from.contains_key(&next) {
-                from.insert(next, at);
+            if let Entry::Vacant(place) = from.entry(next) {
+                place.insert(at);
                 waiting.push_back(next);
             }
         }
@@ -240,6 +245,9 @@ mod tests {
         };
         let wiring = "mod one; mod two; pub use one::One; pub(crate) use two::Two;";
         assert!(tree(wiring, "pub struct Two;").is_empty());
+        // A child and an item of it that share their name.
+        let same = [("src/lib.rs", "mod p;"), ("src/p.rs", "mod draw; pub use draw::draw; pub struct P;"), ("src/p/draw.rs", "use super::P;")];
+        assert!(found(&same).is_empty());
         assert_eq!(tree(wiring, "pub struct Two; use super::One;").len(), 2);
         // A parent that uses what it re-exports, and is used by it.
         let parent = "mod one; mod two; pub use one::One; pub use two::Two; pub struct P(One);";

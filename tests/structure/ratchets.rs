@@ -123,7 +123,7 @@ fn functions(bare: &str) -> Vec<(&str, usize, usize)> {
                 }
                 _ => {}
             }
-            filled |= depth > 0 && !closed && !c.is_whitespace() && !(depth == 1 && c == '(');
+            filled |= depth > 0 && !closed && !c.is_whitespace() && (depth > 1 || c != '(');
             if closed && filled {
                 parameters += 1;
                 filled = false;

@@ -175,10 +175,8 @@ fn without_tests(text: &str) -> String {
     while let Some(start) = ["#[cfg(test)]", "#[cfg(all(test,"].iter().filter_map(|attribute| Some(at + bare[at..].find(attribute)?)).min() {
         result += &code[at..start];
         // An item ends with its block, or with a semicolon outside of all brackets; a field with a comma.
-        let is_item = words(&bare[start..])
-            .skip_while(|word| !KEYWORDS.contains(word) && ![";", ",", "{"].contains(word))
-            .next()
-            .is_some_and(|word| KEYWORDS.contains(&word));
+        let told = words(&bare[start..]).find(|word| KEYWORDS.contains(word) || [";", ",", "{"].contains(word));
+        let is_item = told.is_some_and(|word| KEYWORDS.contains(&word));
         let (mut depth, mut end) = (0, bare.len());
         for (index, byte) in bare.bytes().enumerate().skip(start) {
             match byte {
