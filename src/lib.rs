@@ -75,6 +75,10 @@
 //! they are large. See the README.
 
 #![cfg_attr(
+    not(feature = "gmp"),
+    allow(clippy::cmp_owned, clippy::useless_conversion, reason = "what GMP computes becomes an integer only by a conversion")
+)]
+#![cfg_attr(
     not(all(feature = "cli", feature = "gmp", feature = "gpu", feature = "net", feature = "plots")),
     allow(dead_code, unused_imports, reason = "what only a part that is left out uses; the whole build has none")
 )]

@@ -35,13 +35,10 @@ pub(crate) use form::{escape, numbers, render, tabular, words};
 pub(crate) use numbers::{digits3, percent};
 pub(crate) use render::UNEVEN;
 pub use render::{details, legend, table};
-#[cfg(feature = "plots")]
 pub(crate) use row::comparable_accuracies;
 pub use row::{Latency, Row, Speedup, Spread, StageTime, derive};
 pub use splice::splice;
-pub(crate) use varies::{DIMENSIONS, varying};
-#[cfg(any(feature = "cli", feature = "plots"))]
-pub(crate) use varies::{Naming, labels};
+pub(crate) use varies::{DIMENSIONS, Naming, labels, varying};
 
 /// The derived rows as JSON, for machines.
 ///

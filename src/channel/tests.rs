@@ -1,6 +1,7 @@
 //! Two parties against a bad network, in memory and over real sockets.
 
 mod faults;
+#[cfg(feature = "net")]
 mod sockets;
 
 use super::{Channel, Responder, Terms, Work};

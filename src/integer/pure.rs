@@ -286,6 +286,7 @@ impl Integer {
 
     /// Quotient and remainder, the quotient rounded towards 0. Input: a divisor that is not 0.
     #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "the interface is that of GMP's")]
     pub fn div_rem(self, divisor: Self) -> (Self, Self) {
         self.div_rem_ref(&divisor)
     }
@@ -521,6 +522,7 @@ macro_rules! primitive {
             }
         }
         impl PartialEq<$number> for Integer {
+            #[allow(clippy::cmp_owned, reason = "a comparison of integers is the one that is tested")]
             fn eq(&self, other: &$number) -> bool {
                 *self == Self::from(*other)
             }

@@ -1,5 +1,7 @@
 //! The integers in plain Rust against GMP's.
 
+#![allow(clippy::unwrap_used, clippy::cmp_owned, reason = "what is compared is made as the callers make it")]
+
 use proptest::prelude::*;
 use rug::Integer as Gmp;
 use rug::integer::{IsPrime, Order as GmpOrder};
