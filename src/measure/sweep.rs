@@ -370,7 +370,8 @@ impl<'a> SweepRun<'a> {
         Ok(())
     }
 
-    /// Puts the CSVs together from the journal: the rows of the plan in its order. Also says how many rows of the journal are not of the plan.
+    /// Puts the CSVs together from the journal: the rows of the plan in its order. Output: those
+    /// rows, and the number of rows in the journal that are not of the plan.
     fn assemble(&self, run: &Run, journal: &Journal) -> Result<(Records, usize)> {
         journal.assemble(|| {
             // Parts of different sweeps may share a folder: the CSVs and the sweep file beside them are of one.

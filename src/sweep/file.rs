@@ -321,7 +321,8 @@ impl Sweep {
         FeatureMap::ALL.into_iter().filter(|map| self.tables.iter().any(|table| names(table, *map))).collect()
     }
 
-    /// The rows of the sweep on this machine for a dataset of `available` test images. A combination that several rules leave out counts for the first.
+    /// The rows of the sweep on this machine for a dataset of `available` test images. A combination
+    /// that several rules leave out counts for the first.
     ///
     /// # Errors
     /// [`Error::SweepFile`] when a grid names more images than there are.
