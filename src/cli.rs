@@ -161,14 +161,14 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     let available = machine::hardware_threads();
     let threads = cli.threads.unwrap_or(available);
     if threads == 0 || threads > 1024 {
-        return Err(Error::OutOfRange { what: "--threads", value: threads.to_string(), allowed: "1 to 1024".into() });
+        return Err(Error::range("--threads", &threads, "1 to 1024"));
     }
     let mut pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     // Threads that take every processor keep one each. Else a system may wake two of them on one processor and leave another idle for milliseconds.
     if threads == available {
         pool = pool.start_handler(machine::keep_processor);
     }
-    pool.build_global().map_err(|e| Error::Unsupported { subject: "this system".into(), feature: format!("a pool of {threads} threads: {e}") })?;
+    pool.build_global().map_err(|e| Error::unsupported("this system", format!("a pool of {threads} threads: {e}")))?;
     let json = cli.json;
     let done = match cli.command.unwrap_or_else(|| Command::Run(Box::default())) {
         Command::Compare(args) => return compare::compare(&args, json),

@@ -85,10 +85,10 @@ fn root(before: &[u8]) -> Digest {
 /// [`Error::OutOfRange`] for a head or a number of parts that no reader takes, [`Error::Size`] when
 /// `fill` appends another number of bytes, [`Error::Unsupported`] for a head that is no JSON.
 pub(crate) fn pack(form: FileForm, head: &impl Serialize, parts: &[usize], fill: impl FnOnce(&mut Vec<u8>)) -> Result<Vec<u8>> {
-    let head = serde_json::to_string(head).map_err(|e| Error::Unsupported { subject: format!("a file `{form}`"), feature: e.to_string() })?;
+    let head = serde_json::to_string(head).map_err(|e| Error::unsupported(format!("a file `{form}`"), e.to_string()))?;
     for (what, value, most) in [("bytes of a head", head.len(), LONGEST_HEAD - 1), ("parts of a file", parts.len(), MOST_PARTS)] {
         if value > most {
-            return Err(Error::OutOfRange { what, value: value.to_string(), allowed: format!("0 to {most}") });
+            return Err(Error::range(what, &value, format!("0 to {most}")));
         }
     }
     let payload: usize = parts.iter().sum();
@@ -102,7 +102,7 @@ pub(crate) fn pack(form: FileForm, head: &impl Serialize, parts: &[usize], fill:
     bytes.resize(front, 0);
     fill(&mut bytes);
     if bytes.len() != front + payload {
-        return Err(Error::Size { what: "bytes of all parts", expected: payload, actual: bytes.len().saturating_sub(front) });
+        return Err(Error::size("bytes of all parts", payload, bytes.len().saturating_sub(front)));
     }
     let (before, content) = bytes.split_at_mut(front);
     let places = before[leaves..root_at].par_chunks_exact_mut(size_of::<Digest>());

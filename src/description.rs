@@ -82,7 +82,7 @@ impl Description {
     /// # Errors
     /// [`Error::OutOfRange`].
     pub fn check(&self) -> Result<()> {
-        let wrong = |what, value: String, allowed: &str| Err(Error::OutOfRange { what, value, allowed: allowed.into() });
+        let wrong = |what, value: String, allowed: &str| Err(Error::range(what, &value, allowed));
         if self.dataset.len() > LONGEST_NAME || self.dataset.chars().any(char::is_control) {
             return wrong("name of a dataset", format!("{} bytes", self.dataset.len()), "64 bytes without control characters");
         }

@@ -356,6 +356,22 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
+    /// A number outside the range that `allowed` says.
+    pub fn range(what: &'static str, value: &impl ToString, allowed: impl Into<String>) -> Self {
+        Self::OutOfRange { what, value: value.to_string(), allowed: allowed.into() }
+    }
+
+    /// Two sizes that must agree and do not.
+    #[must_use]
+    pub fn size(what: &'static str, expected: usize, actual: usize) -> Self {
+        Self::Size { what, expected, actual }
+    }
+
+    /// Something that a backend or a scheme does not do.
+    pub fn unsupported(subject: impl Into<String>, feature: impl Into<String>) -> Self {
+        Self::Unsupported { subject: subject.into(), feature: feature.into() }
+    }
+
     /// A text that names none of the `known`.
     pub fn unknown(what: &'static str, value: impl Into<String>, known: impl Into<String>) -> Self {
         Self::Unknown { what, value: value.into(), known: known.into() }

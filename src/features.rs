@@ -51,11 +51,11 @@ impl FeatureMap {
     pub fn extract(self, images: &Images) -> Result<Features> {
         let size = images.rows * images.cols;
         if images.pixels.len() != images.len() * size {
-            return Err(Error::Size { what: "pixels", expected: images.len() * size, actual: images.pixels.len() });
+            return Err(Error::size("pixels", images.len() * size, images.pixels.len()));
         }
         let largest = images.pixels.iter().copied().max().unwrap_or(0);
         if images.max_pixel == 0 || largest > images.max_pixel {
-            return Err(Error::OutOfRange { what: "largest pixel", value: largest.to_string(), allowed: format!("1 to {}", images.max_pixel) });
+            return Err(Error::range("largest pixel", &largest, format!("1 to {}", images.max_pixel)));
         }
         let width = self.width(images.rows, images.cols);
         let mut values = vec![0f32; images.len() * width];

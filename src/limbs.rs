@@ -34,7 +34,7 @@ impl Limbs {
     /// [`Error::Size`] when words are left over.
     pub fn from_words(words: Vec<u64>, width: usize) -> Result<Self> {
         if width == 0 || !words.len().is_multiple_of(width) {
-            return Err(Error::Size { what: "words in a batch", expected: words.len() / width.max(1) * width, actual: words.len() });
+            return Err(Error::size("words in a batch", words.len() / width.max(1) * width, words.len()));
         }
         Ok(Self { words, width })
     }
@@ -47,11 +47,11 @@ impl Limbs {
         let mut batch = Self { words: Vec::new(), width: width.max(1) };
         for value in values {
             if value.is_negative() || value.significant_bits() as usize > 64 * batch.width {
-                return Err(Error::OutOfRange {
-                    what: "integer in a batch",
-                    value: format!("{} bits{}", value.significant_bits(), if value.is_negative() { ", negative" } else { "" }),
-                    allowed: format!("0 to 2^{} - 1", 64 * batch.width),
-                });
+                return Err(Error::range(
+                    "integer in a batch",
+                    &format!("{} bits{}", value.significant_bits(), if value.is_negative() { ", negative" } else { "" }),
+                    format!("0 to 2^{} - 1", 64 * batch.width),
+                ));
             }
             let start = batch.words.len();
             batch.words.resize(start + batch.width, 0);
@@ -124,7 +124,7 @@ impl Limbs {
     /// [`Error::Size`] when the widths differ.
     pub fn append(&mut self, other: &Self) -> Result<()> {
         if self.width != other.width {
-            return Err(Error::Size { what: "words of an integer", expected: self.width, actual: other.width });
+            return Err(Error::size("words of an integer", self.width, other.width));
         }
         self.words.extend_from_slice(&other.words);
         Ok(())

@@ -113,7 +113,7 @@ pub fn train(
         ("largest pixel value of the test images", images.max_pixel.into(), test.max_pixel.into()),
     ] {
         if expected != actual {
-            return Err(Error::Size { what, expected, actual });
+            return Err(Error::size(what, expected, actual));
         }
     }
     let network = train::fit(&features.extract(images)?, &images.labels, CLASSES, recipe, progress, control)?;

@@ -99,11 +99,11 @@ pub const fn minus_inverse(value: u64, bits: u32) -> u64 {
 
 fn check(value: &Integer) -> Result<()> {
     if value.is_even() || *value <= 1 {
-        return Err(Error::OutOfRange {
-            what: "modulus",
-            value: format!("{} bits, {}", value.significant_bits(), if value.is_even() { "even" } else { "odd" }),
-            allowed: "odd and above 1".into(),
-        });
+        return Err(Error::range(
+            "modulus",
+            &format!("{} bits, {}", value.significant_bits(), if value.is_even() { "even" } else { "odd" }),
+            "odd and above 1",
+        ));
     }
     Ok(())
 }

@@ -236,7 +236,7 @@ impl Weights {
     /// [`Error::Size`] unless there are `rows * cols` values.
     pub fn new(rows: usize, cols: usize, values: Vec<i32>) -> Result<Self> {
         if values.len() != rows * cols {
-            return Err(Error::Size { what: "weights", expected: rows * cols, actual: values.len() });
+            return Err(Error::size("weights", rows * cols, values.len()));
         }
         Ok(Self { rows, cols, values })
     }

@@ -62,7 +62,7 @@ impl Precision {
             [("bits of a feature", self.feature_bits, 1, MAX_FEATURE_BITS), ("bits of a weight", self.weight_bits, 2, MAX_WEIGHT_BITS)]
         {
             if !(least..=most).contains(&bits) {
-                return Err(Error::OutOfRange { what, value: bits.to_string(), allowed: format!("{least} to {most}") });
+                return Err(Error::range(what, &bits, format!("{least} to {most}")));
             }
         }
         Ok(())
@@ -87,7 +87,7 @@ impl Precision {
     pub fn features(self, features: &Features) -> Result<IntegerFeatures> {
         self.check()?;
         if let Some(bad) = features.values.par_chunks(1 << 12).find_map_first(|chunk| chunk.iter().find(|x| !(0.0..=1.0).contains(*x))) {
-            return Err(Error::OutOfRange { what: "feature", value: bad.to_string(), allowed: "0 to 1".into() });
+            return Err(Error::range("feature", &bad, "0 to 1"));
         }
         let max = f32::from(self.max_feature());
         let values = features.values.par_iter().with_min_len(1 << 12).map(|x| (x * max).round() as u16).collect();
@@ -139,14 +139,14 @@ impl IntegerModel {
             [("weights of the map", map.inputs * map.outputs, map.weights.len()), ("biases of the map", map.outputs, map.bias.len())]
         {
             if expected != actual {
-                return Err(Error::Size { what, expected, actual });
+                return Err(Error::size(what, expected, actual));
             }
         }
         if !(clip > 0.0 && clip <= 1.0) {
-            return Err(Error::OutOfRange { what: "clip of the weights", value: clip.to_string(), allowed: "above 0, at most 1".into() });
+            return Err(Error::range("clip of the weights", &clip, "above 0, at most 1"));
         }
         if let Some(bad) = map.weights.iter().chain(&map.bias).find(|w| !w.is_finite()) {
-            return Err(Error::OutOfRange { what: "weight", value: bad.to_string(), allowed: "finite numbers".into() });
+            return Err(Error::range("weight", &bad, "finite numbers"));
         }
         let (max_weight, max_feature) = (precision.max_weight(), f64::from(precision.max_feature()));
         let largest = map.weights.iter().fold(0f64, |largest, w| largest.max(w.abs()));
@@ -154,11 +154,11 @@ impl IntegerModel {
         // Far beyond any sensible model: a bias is at most half of what 64 bits hold, and the weighted sum cannot reach the other half.
         let limit = (1u64 << 62) as f64;
         if let Some(bad) = map.bias.iter().map(|b| b * scale * max_feature).find(|b| b.abs() >= limit || b.is_nan()) {
-            return Err(Error::OutOfRange { what: "scaled bias", value: format!("{bad:e}"), allowed: "less than 2^62 in size".into() });
+            return Err(Error::range("scaled bias", &format!("{bad:e}"), "less than 2^62 in size"));
         }
         let most = f64::from(max_weight) * max_feature * map.inputs as f64;
         if most >= limit {
-            return Err(Error::OutOfRange { what: "worst weighted sum", value: format!("{most:e}"), allowed: "less than 2^62".into() });
+            return Err(Error::range("worst weighted sum", &format!("{most:e}"), "less than 2^62"));
         }
         let weights = map.weights.iter().map(|w| ((w * scale).round() as i32).clamp(-max_weight, max_weight)).collect();
         let bias = map.bias.iter().map(|b| (b * scale * max_feature).round() as i64).collect();
@@ -207,11 +207,11 @@ impl IntegerModel {
     /// [`Error::Size`] unless there are [`width`](Self::width) features; [`Error::OutOfRange`] when one is larger than [`Precision::max_feature`].
     pub fn logits(&self, features: &[u16]) -> Result<Vec<i64>> {
         if features.len() != self.width {
-            return Err(Error::Size { what: "features", expected: self.width, actual: features.len() });
+            return Err(Error::size("features", self.width, features.len()));
         }
         let max = self.precision.max_feature();
         if let Some(bad) = features.iter().find(|&&x| x > max) {
-            return Err(Error::OutOfRange { what: "feature", value: bad.to_string(), allowed: format!("0 to {max}") });
+            return Err(Error::range("feature", &bad, format!("0 to {max}")));
         }
         let logit = |class: usize| self.row(class).iter().zip(features).fold(self.bias[class], |sum, (&w, &x)| sum + i64::from(w) * i64::from(x));
         Ok((0..self.classes).map(logit).collect())
@@ -252,7 +252,7 @@ mod tests {
     /// Share of equal classes, 0 to 1: accuracy against labels, agreement against another model. 0 for no images.
     fn share_equal(classes: &[u8], others: &[u8]) -> Result<f64> {
         if classes.len() != others.len() {
-            return Err(Error::Size { what: "classes", expected: others.len(), actual: classes.len() });
+            return Err(Error::size("classes", others.len(), classes.len()));
         }
         Ok(crate::model::count_equal(classes, others) as f64 / classes.len().max(1) as f64)
     }

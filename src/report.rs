@@ -45,7 +45,7 @@ pub(crate) use varies::{DIMENSIONS, Naming, labels, varying};
 /// # Errors
 /// [`Error::Unsupported`] when a number has no JSON form.
 pub fn json(records: &Records) -> Result<String> {
-    serde_json::to_string_pretty(&derive(records)).map_err(|e| Error::Unsupported { subject: "JSON".into(), feature: e.to_string() })
+    serde_json::to_string_pretty(&derive(records)).map_err(|e| Error::unsupported("JSON", e.to_string()))
 }
 
 #[cfg(test)]

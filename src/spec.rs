@@ -176,7 +176,7 @@ impl Kind {
     /// # Errors
     /// [`Error::Unknown`] with the form of all texts, or as the choice that a value belongs to.
     pub fn parse(&self, text: &str) -> Result<Spec> {
-        let bad = || Error::Unknown { what: "spec", value: text.into(), known: self.usage() };
+        let bad = || Error::unknown("spec", text, self.usage());
         let parts: Vec<&str> = text.split('/').collect();
         let rest_of = |protection: &Protection| {
             let path: Vec<&str> = std::iter::once(self.workload).chain(protection.path.split('/')).collect();

@@ -72,7 +72,7 @@ pub fn known_plaintext(parameters: &Parameters, messages: &[i64], ciphertexts: &
     let (m, k, width) = (parameters.dimension, parameters.key_columns, parameters.width());
     let pairs = messages.len() / m;
     if messages.len() != pairs * m || ciphertexts.len() != pairs * width {
-        return Err(Error::Size { what: "entries of ciphertexts", expected: pairs * width, actual: ciphertexts.len() });
+        return Err(Error::size("entries of ciphertexts", pairs * width, ciphertexts.len()));
     }
     let column = |i: usize, at: usize| ciphertexts[at * width + i];
     let lower: Vec<i64> = (m..m + k).flat_map(|i| (0..pairs).map(move |at| column(i, at))).collect();
@@ -98,7 +98,7 @@ pub fn known_plaintext(parameters: &Parameters, messages: &[i64], ciphertexts: &
 pub fn without_key(parameters: &Parameters, ciphertexts: &[i64]) -> Result<Vec<i64>> {
     let width = parameters.width();
     if !ciphertexts.len().is_multiple_of(width) {
-        return Err(Error::Size { what: "entries of ciphertexts", expected: ciphertexts.len().div_ceil(width) * width, actual: ciphertexts.len() });
+        return Err(Error::size("entries of ciphertexts", ciphertexts.len().div_ceil(width) * width, ciphertexts.len()));
     }
     let (least, most) = draw_range(parameters.key);
     let read = |ciphertext: &[i64]| {
@@ -129,11 +129,7 @@ fn recover(
 ) -> Result<Recovered> {
     let (k, equations) = (parameters.key_columns, ranges.len());
     if equations < k + 2 {
-        return Err(Error::OutOfRange {
-            what: "equations for a row of the key",
-            value: equations.to_string(),
-            allowed: format!("{} and more", k + 2),
-        });
+        return Err(Error::range("equations for a row of the key", &equations, format!("{} and more", k + 2)));
     }
     let regression = Regression::new(regressors, k, equations, 0.0)?;
     // Operations of about the size of a modular product.

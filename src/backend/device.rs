@@ -79,6 +79,6 @@ pub trait Backend: Send + Sync {
     /// [`Error::Unsupported`] for a backend whose kernels are not measured one by one; when the
     /// device fails.
     fn kernel_rates(&self, _key_bits: &[u32], _report: &mut dyn FnMut(&KernelRate) -> Result<()>) -> Result<String> {
-        Err(Error::Unsupported { subject: self.id().name().into(), feature: "rates of single kernels".into() })
+        Err(Error::unsupported(self.id().name(), "rates of single kernels"))
     }
 }

@@ -100,7 +100,7 @@ impl Residues for Textbook {
                     Op::Sqr { a, .. } => self.mul(&at(&slots, a), &at(&slots, a)),
                     Op::MulTable { a, window, .. } => {
                         let (Some(table), Some(lookup)) = (table, lookup) else {
-                            return Err(Error::Size { what: "tables", expected: 1, actual: 0 });
+                            return Err(Error::size("tables", 1, 0));
                         };
                         let digit = lookup.digits[0].item(item)[window as usize] as usize;
                         self.mul(&at(&slots, a), table.get(window as usize * program.entries() + digit))

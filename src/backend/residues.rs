@@ -144,7 +144,7 @@ impl<'a> Exponents<'a> {
             Self::OfModulus(exponents) => check_count("exponents", moduli, exponents.len())?,
         }
         if self.all().iter().any(Integer::is_negative) {
-            return Err(Error::OutOfRange { what: "exponent", value: "negative".into(), allowed: "0 and above".into() });
+            return Err(Error::range("exponent", &"negative", "0 and above"));
         }
         Ok(())
     }
@@ -182,7 +182,7 @@ impl Digits {
     /// [`Error::Size`] when digits are left over.
     pub fn new(windows: usize, values: Vec<u16>) -> Result<Self> {
         if windows == 0 || !values.len().is_multiple_of(windows) {
-            return Err(Error::Size { what: "digits", expected: windows, actual: values.len() });
+            return Err(Error::size("digits", windows, values.len()));
         }
         Ok(Self { windows, values })
     }
@@ -264,12 +264,12 @@ impl Resident {
 }
 
 fn foreign(backend: BackendId) -> Error {
-    Error::Unsupported { subject: backend.name().into(), feature: "a batch that another backend made".into() }
+    Error::unsupported(backend.name(), "a batch that another backend made")
 }
 
 /// For backends: refuses any other number than the expected one.
 pub(super) fn check_count(what: &'static str, expected: usize, actual: usize) -> Result<()> {
-    if expected == actual { Ok(()) } else { Err(Error::Size { what, expected, actual }) }
+    if expected == actual { Ok(()) } else { Err(Error::size(what, expected, actual)) }
 }
 
 /// For backends: refuses batches of several lengths, or another number of them than of moduli.
@@ -291,7 +291,7 @@ pub(super) fn check_reduced(values: &Limbs, modulus: &Modulus) -> Result<()> {
     let limit = modulus.words();
     match values.iter().position(|value| value.iter().rev().ge(limit.iter().rev())) {
         None => Ok(()),
-        Some(index) => Err(Error::OutOfRange { what: "residue", value: format!("value {index} of the batch"), allowed: "below the modulus".into() }),
+        Some(index) => Err(Error::range("residue", &format!("value {index} of the batch"), "below the modulus")),
     }
 }
 
@@ -299,11 +299,11 @@ pub(super) fn check_reduced(values: &Limbs, modulus: &Modulus) -> Result<()> {
 pub(super) fn check_picks(sources: &[&Resident], picks: &[(usize, usize)]) -> Result<()> {
     match picks.iter().find(|&&(source, index)| sources.get(source).is_none_or(|s| index >= s.len())) {
         None => Ok(()),
-        Some((source, index)) => Err(Error::OutOfRange {
-            what: "pick",
-            value: format!("residue {index} of batch {source}"),
-            allowed: format!("{:?} residues", sources.iter().map(|s| s.len()).collect::<Vec<_>>()),
-        }),
+        Some((source, index)) => Err(Error::range(
+            "pick",
+            &format!("residue {index} of batch {source}"),
+            format!("{:?} residues", sources.iter().map(|s| s.len()).collect::<Vec<_>>()),
+        )),
     }
 }
 
@@ -312,7 +312,7 @@ pub(super) fn check_picks(sources: &[&Resident], picks: &[(usize, usize)]) -> Re
 pub(super) fn items_of(program: &Program, inputs: &Resident, lookup: Option<Lookup<'_>>, moduli: &[Modulus]) -> Result<usize> {
     let per_item = program.inputs().max(1);
     if !inputs.len().is_multiple_of(per_item) {
-        return Err(Error::Size { what: "inputs of a program", expected: per_item, actual: inputs.len() });
+        return Err(Error::size("inputs of a program", per_item, inputs.len()));
     }
     let items = inputs.len() / per_item;
     if let Some(lookup) = lookup {
@@ -322,10 +322,10 @@ pub(super) fn items_of(program: &Program, inputs: &Resident, lookup: Option<Look
         check_count("table entries of a program", program.windows() * program.entries(), lookup.map_or(0, |lookup| lookup.table.len()))?;
         for digits in lookup.map_or(&[][..], |lookup| lookup.digits) {
             if digits.windows() != program.windows() || digits.items() != items {
-                return Err(Error::Size { what: "digits of a program", expected: program.windows() * items, actual: digits.values.len() });
+                return Err(Error::size("digits of a program", program.windows() * items, digits.values.len()));
             }
             if let Some(bad) = digits.values.iter().find(|&&digit| digit as usize >= program.entries()) {
-                return Err(Error::OutOfRange { what: "digit", value: bad.to_string(), allowed: format!("0 to {}", program.entries() - 1) });
+                return Err(Error::range("digit", &bad, format!("0 to {}", program.entries() - 1)));
             }
         }
     }

@@ -37,7 +37,7 @@ pub(super) fn prepare<T: SquareResidues + 'static>(
 ) -> Result<Arc<dyn SquareResidues>> {
     let mut each = moduli.iter().cloned().map(open).collect::<Result<Vec<_>>>()?;
     match each.len() {
-        0 => Err(Error::Size { what: "moduli", expected: 1, actual: 0 }),
+        0 => Err(Error::size("moduli", 1, 0)),
         1 => Ok(Arc::new(each.swap_remove(0))),
         _ => Ok(Arc::new(SideBySide { id, moduli, each, join })),
     }

@@ -42,7 +42,7 @@ pub trait SquareResidues: Residues {
 pub(super) fn check_parts<'a>(moduli: &'a [Modulus], parts: &'a [Limbs]) -> Result<[(&'a Limbs, &'a Modulus); 2]> {
     let ([m, other], [x, y]) = (moduli, parts) else {
         let actual = if moduli.len() == 2 { parts.len() } else { moduli.len() };
-        return Err(Error::Size { what: "moduli to join", expected: 2, actual });
+        return Err(Error::size("moduli to join", 2, actual));
     };
     check_count("residues to join", x.len(), y.len())?;
     check_reduced(x, m)?;
@@ -81,5 +81,5 @@ fn one_plus(modulus: &Modulus, values: &Limbs, factor: &Integer) -> Result<Limbs
 
 /// For backends: the root of a modulus that must be a square.
 pub(super) fn root_of(modulus: &Modulus) -> Result<&Integer> {
-    modulus.root().ok_or_else(|| Error::Unsupported { subject: "a modulus that is no known square".into(), feature: "messages as 1 + r v".into() })
+    modulus.root().ok_or_else(|| Error::unsupported("a modulus that is no known square", "messages as 1 + r v"))
 }

@@ -182,11 +182,11 @@ impl Keep for Sessions {
     fn save(&mut self, session: &Id, state: &[u8]) -> Result<()> {
         let path = self.path(session);
         if !path.exists() && self.count()? >= MOST_SESSIONS {
-            return Err(Error::OutOfRange {
-                what: "unfinished sessions in the folder",
-                value: (MOST_SESSIONS + 1).to_string(),
-                allowed: format!("{MOST_SESSIONS}; remove what nobody will go on with"),
-            });
+            return Err(Error::range(
+                "unfinished sessions in the folder",
+                &(MOST_SESSIONS + 1),
+                format!("{MOST_SESSIONS}; remove what nobody will go on with"),
+            ));
         }
         write_private(&path, state)
     }

@@ -297,7 +297,7 @@ impl<'a> Dialer<'a> {
     fn connect(&self) -> Result<Secure> {
         let name = self.address.clone();
         let addresses = heard(&self.control, move || name.to_socket_addrs())?.map_err(|e| match e.kind() {
-            ErrorKind::InvalidInput => Error::OutOfRange { what: "address", value: self.address.clone(), allowed: "HOST:PORT".into() },
+            ErrorKind::InvalidInput => Error::range("address", &self.address.clone(), "HOST:PORT"),
             _ => lost(format!("{}: {e}", self.address)),
         })?;
         let mut problem = lost(format!("{} is no address", self.address));

@@ -26,7 +26,7 @@ struct Squarer(u64);
 
 impl Responder for Squarer {
     fn respond(&mut self, operation: u16, request: &[u8], _longest: usize) -> Result<Vec<u8>> {
-        let x = request.first_chunk().map(|x| u64::from_be_bytes(*x)).ok_or(Error::Size { what: "request", expected: 16, actual: request.len() })?;
+        let x = request.first_chunk().map(|x| u64::from_be_bytes(*x)).ok_or(Error::size("request", 16, request.len()))?;
         self.0 += 1;
         Ok([image(operation, x).to_be_bytes(), self.0.to_be_bytes()].concat())
     }
@@ -92,7 +92,7 @@ impl<C: Channel> Work for Chain<C> {
             request.resize(16 + (self.value % 500) as usize, 7);
             let answer = self.channel.exchange(Chain::operation(self.done, exchange), &request)?;
             let words: Vec<u64> = answer.as_chunks().0.iter().map(|word| u64::from_be_bytes(*word)).collect();
-            let [value, noise] = words[..] else { return Err(Error::Size { what: "answer", expected: 16, actual: answer.len() }) };
+            let [value, noise] = words[..] else { return Err(Error::size("answer", 16, answer.len())) };
             (self.value, self.noise) = (value, noise);
         }
         self.done += 1;

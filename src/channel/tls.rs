@@ -51,10 +51,12 @@ impl FromStr for Fingerprint {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        unhex_array(text).map(Self).ok_or_else(|| Error::OutOfRange {
-            what: "fingerprint",
-            value: format!("{} characters", text.chars().count()),
-            allowed: "64 digits 0 to 9 and a to f, as `cipherlane smlp identity` prints them".into(),
+        unhex_array(text).map(Self).ok_or_else(|| {
+            Error::range(
+                "fingerprint",
+                &format!("{} characters", text.chars().count()),
+                "64 digits 0 to 9 and a to f, as `cipherlane smlp identity` prints them",
+            )
         })
     }
 }
@@ -171,7 +173,7 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn unusable(error: &rustls::Error) -> Error {
-    Error::Unsupported { subject: "this build of rustls".into(), feature: format!("TLS 1.3: {error}") }
+    Error::unsupported("this build of rustls", format!("TLS 1.3: {error}"))
 }
 
 fn fingerprint(public: &[u8]) -> Fingerprint {

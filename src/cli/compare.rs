@@ -34,11 +34,11 @@ pub(super) fn read_rows(dir: &Path) -> Result<Records> {
 /// Says what changed between two results folders beyond noise.
 pub(super) fn compare(args: &CompareArgs, json: bool) -> Result<ExitCode> {
     if !(0.0..=1000.0).contains(&args.threshold) {
-        return Err(Error::OutOfRange { what: "--threshold", value: args.threshold.to_string(), allowed: "0 to 1000 percent".into() });
+        return Err(Error::range("--threshold", &args.threshold, "0 to 1000 percent"));
     }
     let comparison = compare_records(&read_rows(&args.first)?, &read_rows(&args.second)?, args.threshold / 100.0);
     if json {
-        out_json(&serde_json::to_value(&comparison).map_err(|e| Error::Unsupported { subject: "JSON".into(), feature: e.to_string() })?);
+        out_json(&serde_json::to_value(&comparison).map_err(|e| Error::unsupported("JSON", e.to_string()))?);
     } else {
         out(&comparison_text(&comparison));
     }

@@ -28,11 +28,7 @@ pub(super) struct FetchArgs {
 
 /// Downloads MNIST.
 pub(super) fn fetch(args: &FetchArgs, json: bool) -> Result<bool> {
-    let dir = args
-        .out
-        .clone()
-        .or_else(cache_dir)
-        .ok_or_else(|| Error::Unsupported { subject: "this system".into(), feature: "a cache folder; pass --out DIR".into() })?;
+    let dir = args.out.clone().or_else(cache_dir).ok_or_else(|| Error::unsupported("this system", "a cache folder; pass --out DIR"))?;
     let meter = Meter::start("fetch", 0, "bytes");
     let files = fetch::fetch(
         &dir,

@@ -185,7 +185,7 @@ fn claim(chosen: Option<&Path>, experiment: Experiment) -> Result<Claim> {
 fn first(images: Images, count: Option<usize>, option: &'static str) -> Result<Images> {
     let Some(count) = count else { return Ok(images) };
     if count == 0 || count > images.len() {
-        return Err(Error::OutOfRange { what: option, value: count.to_string(), allowed: format!("1 to {}", images.len()) });
+        return Err(Error::range(option, &count, format!("1 to {}", images.len())));
     }
     Ok(images.part(0, count))
 }
@@ -271,7 +271,7 @@ fn attack_keys(args: &AttackArgs, json: bool) -> Result<bool> {
     let claim = args.out.as_deref().map(|dir| claim(Some(dir), Experiment::Attack)).transpose()?;
     let settings: Vec<Setting> = once(&args.setting);
     if let Some(setting) = settings.iter().find(|s| [Setting::Clear, Setting::Absolute].contains(s)) {
-        return Err(Error::Unsupported { subject: "the attack".into(), feature: format!("{setting}, which no key decrypts") });
+        return Err(Error::unsupported("the attack", format!("{setting}, which no key decrypts")));
     }
     let dataset = open_dataset(&args.dataset, true)?;
     let (size, max_pixel) = (dataset.test.rows * dataset.test.cols, dataset.test.max_pixel);
@@ -279,10 +279,10 @@ fn attack_keys(args: &AttackArgs, json: bool) -> Result<bool> {
     let protections =
         settings.iter().map(|&setting| Protection::new(setting, args.sizes.into(), dimension, max_pixel)).collect::<Result<Vec<_>>>()?;
     if let Some(protection) = protections.iter().find(|p| dimension != size && p.setting.encryption() != Some(Encryption::Fixed)) {
-        return Err(Error::Unsupported {
-            subject: format!("the attack on {}", protection.setting),
-            feature: format!("{dimension} numbers: it needs known images, of {size} pixels"),
-        });
+        return Err(Error::unsupported(
+            format!("the attack on {}", protection.setting),
+            format!("{dimension} numbers: it needs known images, of {size} pixels"),
+        ));
     }
     protections.iter().for_each(warn);
     let run = Run::start(source(&dataset, args.seed));

@@ -59,7 +59,7 @@ pub(super) fn model_for(dataset: &str, features: FeatureMap, file: Option<&PathB
         Some(path) => TrainedModel::read(path),
         None => model::embedded(dataset, features).map_err(|error| match error {
             Error::Unknown { what, value, known } => {
-                Error::Unknown { what, value, known: format!("{known}; others need --model, or --slot-bits for `encrypt`") }
+                Error::unknown(what, value, format!("{known}; others need --model, or --slot-bits for `encrypt`"))
             }
             error => error,
         }),
@@ -75,10 +75,10 @@ pub(super) fn models_for(data: &Description, features: &[FeatureMap], file: Opti
         }
         let model = model_for(&data.dataset, features, file)?;
         if model.origin.features != features {
-            return Err(Error::Unsupported {
-                subject: format!("a model for {}", model.origin.features.name()),
-                feature: format!("{}; pass --features {}", features.name(), model.origin.features.name()),
-            });
+            return Err(Error::unsupported(
+                format!("a model for {}", model.origin.features.name()),
+                format!("{}; pass --features {}", features.name(), model.origin.features.name()),
+            ));
         }
         if let Some(path) = file {
             note(&format!("model: {}, SHA-256 {}", path.display(), model.sha256));

@@ -134,13 +134,13 @@ pub(super) fn fastest_encryption(secret: &SecretKey) -> Encryption {
 fn images_of(args: &EncryptArgs, test: &Images, most: usize) -> Result<Images> {
     let there = test.len();
     if args.first >= there {
-        return Err(Error::OutOfRange { what: "--first", value: args.first.to_string(), allowed: format!("0 to {}", there - 1) });
+        return Err(Error::range("--first", &args.first, format!("0 to {}", there - 1)));
     }
     let left = there - args.first;
     let images = args.images.unwrap_or_else(|| left.min(most));
     if images == 0 || images > left {
         let allowed = format!("1 to {left}, the images of the test set from --first {} on", args.first);
-        return Err(Error::OutOfRange { what: "--images", value: images.to_string(), allowed });
+        return Err(Error::range("--images", &images, allowed));
     }
     Ok(test.part(args.first, images))
 }
@@ -154,7 +154,7 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
     let key = match (&secret, &public) {
         (Some(secret), _) => ClientKey::Secret(secret),
         (None, Some(public)) => ClientKey::Public(public),
-        (None, None) => return Err(Error::Unsupported { subject: "encrypt".into(), feature: "no key; pass --secret or --public".into() }),
+        (None, None) => return Err(Error::unsupported("encrypt", "no key; pass --secret or --public")),
     };
     let dataset = open_dataset(&args.dataset, args.offline)?;
     let data = dataset.description();
@@ -176,10 +176,7 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
     meter.set("tables", 0);
     let encryption = match (args.encryption, &key) {
         (Some(Encryption::Owner), ClientKey::Public(_)) => {
-            return Err(Error::Unsupported {
-                subject: "a public key".into(),
-                feature: "owner encryption; pass --secret, or --encryption djn or standard".into(),
-            });
+            return Err(Error::unsupported("a public key", "owner encryption; pass --secret, or --encryption djn or standard"));
         }
         (Some(encryption), _) => encryption,
         (None, ClientKey::Secret(secret)) => fastest_encryption(secret),
@@ -216,10 +213,7 @@ pub(super) fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
 fn integer_model(data: &Description, features: FeatureMap, file: Option<&PathBuf>, precision: Precision) -> Result<(IntegerModel, TrainedModel)> {
     let model = model_for(&data.dataset, features, file)?;
     if model.origin.features != features {
-        return Err(Error::Unsupported {
-            subject: format!("a model for {}", model.origin.features.name()),
-            feature: format!("a query of {}", features.name()),
-        });
+        return Err(Error::unsupported(format!("a model for {}", model.origin.features.name()), format!("a query of {}", features.name())));
     }
     check_model(&model, file, data)?;
     Ok((IntegerModel::new(&model.network.collapse(), precision, precision.default_clip(features))?, model))
@@ -338,7 +332,7 @@ pub(super) fn decrypt(args: &DecryptArgs, json: bool) -> Result<bool> {
     let (header, answer) = files::read_answer(&args.answer, secret.public())?;
     let first = header.first;
     if let Some(expected) = args.first.filter(|&expected| expected != first) {
-        return Err(Error::Size { what: "first image of the answer", expected, actual: first });
+        return Err(Error::size("first image of the answer", expected, first));
     }
     let images = match &args.dataset {
         None => None,
@@ -347,7 +341,7 @@ pub(super) fn decrypt(args: &DecryptArgs, json: bool) -> Result<bool> {
             let data = dataset.description();
             header.data.check_images(&args.answer.display().to_string(), &data, &format!("--dataset {choice}"))?;
             if first + header.images > dataset.test.len() {
-                return Err(Error::Size { what: "labels of the dataset", expected: first + header.images, actual: dataset.test.len() });
+                return Err(Error::size("labels of the dataset", first + header.images, dataset.test.len()));
             }
             Some(dataset.test.part(first, header.images))
         }

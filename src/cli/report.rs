@@ -103,10 +103,7 @@ fn report_leakage(args: &ReportArgs, json: bool) -> Result<bool> {
         return Err(Error::file(&args.dir, format!("a results folder ({OUTCOMES})"), no_results(&args.dir)?));
     }
     if args.details || args.quoted.is_some() || args.splice.is_some() || args.legend {
-        return Err(Error::Unsupported {
-            subject: format!("{}, a folder of experiments on leakage,", args.dir.display()),
-            feature: "other tables than its own".into(),
-        });
+        return Err(Error::unsupported(format!("{}, a folder of experiments on leakage,", args.dir.display()), "other tables than its own"));
     }
     if json {
         let tables = there.iter().map(|(experiment, rows)| (experiment.file().to_owned(), serde_json::json!(rows)));

@@ -118,7 +118,7 @@ fn told(comparison: Comparison, args: &LeaksArgs) -> Result<Told> {
 /// Prints the table and the measured leak of both comparisons.
 fn leaks(args: &LeaksArgs, json: bool) -> Result<bool> {
     if !(1000..=100_000_000).contains(&args.samples) {
-        return Err(Error::OutOfRange { what: "--samples", value: args.samples.to_string(), allowed: "1000 to 100000000".into() });
+        return Err(Error::range("--samples", &args.samples, "1000 to 100000000"));
     }
     let measured = Comparison::ALL.map(|comparison| told(comparison, args)).into_iter().collect::<Result<Vec<_>>>()?;
     // Lengths are drawn uniformly, 0 and 1 counted as one length each.

@@ -48,7 +48,7 @@ fn all() -> Result<Images> {
     let all = idx::parse_images(images, IMAGES)?.with_labels(idx::parse_labels(labels, LABELS)?, MAX_PIXEL, images, labels)?;
     match all.len() {
         count if count == TRAINING + TEST => Ok(all),
-        actual => Err(Error::Size { what: "embedded digits", expected: TRAINING + TEST, actual }),
+        actual => Err(Error::size("embedded digits", TRAINING + TEST, actual)),
     }
 }
 

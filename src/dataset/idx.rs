@@ -179,7 +179,7 @@ pub fn encode_labels(labels: &[u8]) -> Result<Vec<u8>> {
 fn word(what: &'static str, value: usize) -> Result<[u8; 4]> {
     match u32::try_from(value) {
         Ok(v) => Ok(v.to_be_bytes()),
-        Err(_) => Err(Error::OutOfRange { what, value: value.to_string(), allowed: "0 to 4294967295".into() }),
+        Err(_) => Err(Error::range(what, &value, "0 to 4294967295")),
     }
 }
 

@@ -78,13 +78,13 @@ impl Benches {
         let place = registry.place(spec.workload())?;
         match self.benches.get_mut(place) {
             Some(bench) => Ok(bench.as_mut()),
-            None => Err(Error::Size { what: "benches of workloads", expected: place + 1, actual: 0 }),
+            None => Err(Error::size("benches of workloads", place + 1, 0)),
         }
     }
 
     fn get(&self, registry: &Registry, spec: &Spec) -> Result<&dyn Bench> {
         let place = registry.place(spec.workload())?;
-        self.benches.get(place).map(AsRef::as_ref).ok_or(Error::Size { what: "benches of workloads", expected: place + 1, actual: 0 })
+        self.benches.get(place).map(AsRef::as_ref).ok_or(Error::size("benches of workloads", place + 1, 0))
     }
 }
 
@@ -413,7 +413,7 @@ fn plan_of(dir: &Path) -> Result<(String, String)> {
 /// # Errors
 /// [`Error::File`] for parts of different sweeps, or of none; [`Error::Io`].
 pub fn merge(from: &[PathBuf], into: &Path, threads: Option<u32>) -> Result<Merged> {
-    let Some(first) = from.first() else { return Err(Error::Size { what: "folders to merge", expected: 1, actual: 0 }) };
+    let Some(first) = from.first() else { return Err(Error::size("folders to merge", 1, 0)) };
     let (sweep, plan) = plan_of(first)?;
     if let Ok(there) = plan_of(into)
         && there != (sweep.clone(), plan.clone())

@@ -47,7 +47,7 @@ impl Classifier {
     /// [`Error::Size`] when there are more or fewer features per image than in training.
     pub fn classify(&self, features: &Features) -> Result<Vec<u8>> {
         if features.width != self.mean.len() {
-            return Err(Error::Size { what: "features", expected: self.mean.len(), actual: features.width });
+            return Err(Error::size("features", self.mean.len(), features.width));
         }
         let len = self.layers.iter().map(Units::len).sum();
         let buffers = || (vec![0f32; features.width], vec![0f32; len]);

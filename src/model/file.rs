@@ -49,7 +49,7 @@ impl TrainedModel {
     /// [`Error::Unsupported`] when a number of the recipe has no form in JSON (not finite).
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let header = Header { widths: self.network.widths(), origin: self.origin.clone() };
-        let header = serde_json::to_string(&header).map_err(|e| Error::Unsupported { subject: "model file".into(), feature: e.to_string() })?;
+        let header = serde_json::to_string(&header).map_err(|e| Error::unsupported("model file", e.to_string()))?;
         let mut bytes = format!("{FORM}\n{header}\n").into_bytes();
         for layer in self.network.layers() {
             for value in layer.weights.iter().chain(&layer.bias) {

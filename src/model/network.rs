@@ -37,16 +37,16 @@ impl Network {
     /// take what the one before it gives.
     pub fn new(layers: Vec<Layer>) -> Result<Self> {
         let Some(first) = layers.first() else {
-            return Err(Error::OutOfRange { what: "number of layers", value: "0".into(), allowed: "1 and more".into() });
+            return Err(Error::range("number of layers", &"0", "1 and more"));
         };
         let mut width = first.inputs;
         let classes = layers.last().map_or(0, |layer| layer.outputs);
         if classes > MAX_CLASSES {
-            return Err(Error::OutOfRange { what: "number of classes", value: classes.to_string(), allowed: format!("1 to {MAX_CLASSES}") });
+            return Err(Error::range("number of classes", &classes, format!("1 to {MAX_CLASSES}")));
         }
         for layer in &layers {
             if layer.inputs == 0 || layer.outputs == 0 {
-                return Err(Error::OutOfRange { what: "width of a layer", value: "0".into(), allowed: "1 and more".into() });
+                return Err(Error::range("width of a layer", &"0", "1 and more"));
             }
             let sizes = [
                 ("inputs of a layer", width, layer.inputs),
@@ -55,11 +55,11 @@ impl Network {
             ];
             for (what, expected, actual) in sizes {
                 if expected != actual {
-                    return Err(Error::Size { what, expected, actual });
+                    return Err(Error::size(what, expected, actual));
                 }
             }
             if let Some(bad) = layer.weights.iter().chain(&layer.bias).find(|w| !w.is_finite()) {
-                return Err(Error::OutOfRange { what: "weight", value: bad.to_string(), allowed: "finite numbers".into() });
+                return Err(Error::range("weight", &bad, "finite numbers"));
             }
             width = layer.outputs;
         }
@@ -96,7 +96,7 @@ impl Network {
     /// [`Error::Size`] unless there are [`inputs`](Self::inputs) features.
     pub fn logits(&self, features: &[f32]) -> Result<Vec<f32>> {
         if features.len() != self.inputs() {
-            return Err(Error::Size { what: "features", expected: self.inputs(), actual: features.len() });
+            return Err(Error::size("features", self.inputs(), features.len()));
         }
         let mut values = features.to_vec();
         for layer in &self.layers {
@@ -170,7 +170,7 @@ impl Collapsed {
     /// [`Error::Size`] unless there are `inputs` features.
     pub fn logits(&self, features: &[f32]) -> Result<Vec<f64>> {
         if features.len() != self.inputs {
-            return Err(Error::Size { what: "features", expected: self.inputs, actual: features.len() });
+            return Err(Error::size("features", self.inputs, features.len()));
         }
         let logit = |class: usize| {
             let mut sum = self.bias[class];

@@ -59,7 +59,7 @@ pub(super) fn descend(
 ) -> Result<(Trainer, Vec<f32>)> {
     check(features, labels, classes, recipe)?;
     if extent.len() != features.width {
-        return Err(Error::Size { what: "numbers per image", expected: extent.len(), actual: features.width });
+        return Err(Error::size("numbers per image", extent.len(), features.width));
     }
     let mut rng = ChaCha12Rng::from_seed(seed_bytes(recipe.seed));
     let mut trainer = Trainer::new(layers(extent, hidden, classes, &mut rng)?, recipe);
@@ -101,7 +101,7 @@ fn layers(extent: Extent, hidden: &[LayerShape], classes: usize, rng: &mut ChaCh
 
 fn check(features: &Features, labels: &[u8], classes: usize, recipe: &Recipe) -> Result<()> {
     if labels.len() != features.count {
-        return Err(Error::Size { what: "labels", expected: features.count, actual: labels.len() });
+        return Err(Error::size("labels", features.count, labels.len()));
     }
     for (what, value) in [
         ("number of images", features.count),
@@ -110,11 +110,11 @@ fn check(features: &Features, labels: &[u8], classes: usize, recipe: &Recipe) ->
         ("batch size", recipe.batch),
     ] {
         if value == 0 {
-            return Err(Error::OutOfRange { what, value: "0".into(), allowed: "1 and more".into() });
+            return Err(Error::range(what, &"0", "1 and more"));
         }
     }
     if let Some(&width) = recipe.hidden.iter().find(|width| !(1..=MAX_WIDTH).contains(*width)) {
-        return Err(Error::OutOfRange { what: "width of a hidden layer", value: width.to_string(), allowed: format!("1 to {MAX_WIDTH}") });
+        return Err(Error::range("width of a hidden layer", &width, format!("1 to {MAX_WIDTH}")));
     }
     let least = f64::from(f32::MIN_POSITIVE);
     for (what, value, least) in [
@@ -123,12 +123,12 @@ fn check(features: &Features, labels: &[u8], classes: usize, recipe: &Recipe) ->
         ("weight clip", recipe.weight_clip.unwrap_or(1.0), least),
     ] {
         if !(least..=1e3).contains(&value) {
-            return Err(Error::OutOfRange { what, value: value.to_string(), allowed: format!("{least:e} to 1000") });
+            return Err(Error::range(what, &value, format!("{least:e} to 1000")));
         }
     }
     let top = labels.iter().copied().max().unwrap_or(0);
     if usize::from(top) >= classes {
-        return Err(Error::OutOfRange { what: "label", value: top.to_string(), allowed: format!("0 to {}", classes.saturating_sub(1)) });
+        return Err(Error::range("label", &top, format!("0 to {}", classes.saturating_sub(1))));
     }
     Ok(())
 }

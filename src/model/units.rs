@@ -135,7 +135,7 @@ impl Units {
     /// # Errors
     /// [`Error::OutOfRange`] when the layer is empty, too large, or its window larger than the input.
     pub(super) fn hidden(shape: LayerShape, input: Extent, rng: &mut ChaCha12Rng) -> Result<(Self, Extent)> {
-        let refuse = |what, value: usize, allowed: String| Err(Error::OutOfRange { what, value: value.to_string(), allowed });
+        let refuse = |what, value: usize, allowed: String| Err(Error::range(what, &value, allowed));
         match shape {
             LayerShape::Dense { outputs, activation } => {
                 if !(1..=MAX_WIDTH).contains(&outputs) {

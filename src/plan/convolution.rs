@@ -62,14 +62,10 @@ pub fn plan(weights: &Weights, shape: Shape, method: Option<Method>) -> Result<M
     let d = shape.inputs_per_ciphertext;
     let top_bit = (shape.slots(weights.rows().min(shape.rows_per_result)) as u64).saturating_mul(shape.slot_bits.into());
     if d == 0 || shape.rows_per_result == 0 || top_bit > u64::from(u32::MAX >> 1) {
-        return Err(Error::OutOfRange {
-            what: "shape of a convolution",
-            value: format!("{shape:?}"),
-            allowed: "at least 1, 2^31 bits in all".into(),
-        });
+        return Err(Error::range("shape of a convolution", &format!("{shape:?}"), "at least 1, 2^31 bits in all"));
     }
     if let Some(bad) = weights.values.iter().find(|&&w| w < 0) {
-        return Err(Error::OutOfRange { what: "weight of a convolution", value: bad.to_string(), allowed: "0 and above".into() });
+        return Err(Error::range("weight of a convolution", &bad, "0 and above"));
     }
     let drafts = match method {
         Some(Method::Pairs) => vec![bit_planes(weights, shape)],

@@ -131,11 +131,11 @@ impl FixedBase {
 
 fn check(window_bits: u32, length: u32) -> Result<()> {
     if !(1..=MAX_WINDOW_BITS).contains(&window_bits) || length == 0 {
-        return Err(Error::OutOfRange {
-            what: "window of a table",
-            value: format!("{window_bits} bits, length {length}"),
-            allowed: format!("1 to {MAX_WINDOW_BITS} bits, length 1 and above"),
-        });
+        return Err(Error::range(
+            "window of a table",
+            &format!("{window_bits} bits, length {length}"),
+            format!("1 to {MAX_WINDOW_BITS} bits, length 1 and above"),
+        ));
     }
     Ok(())
 }

@@ -154,7 +154,7 @@ impl std::str::FromStr for Shard {
         let parts = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
         match parts {
             Some((index, count)) if (1..=count).contains(&index) => Ok(Self { index, count }),
-            _ => Err(Error::OutOfRange { what: "shard", value: text.into(), allowed: "I/N with I from 1 to N".into() }),
+            _ => Err(Error::range("shard", &text, "I/N with I from 1 to N")),
         }
     }
 }

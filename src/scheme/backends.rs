@@ -44,7 +44,7 @@ pub fn read(word: &str) -> Result<String> {
         return Ok(word.into());
     }
     let known = format!("none, all, {}", BackendId::ALL.map(BackendId::name).join(", "));
-    Err(Error::Unknown { what: "backend", value: word.into(), known })
+    Err(Error::unknown("backend", word, known))
 }
 
 /// The backend of work that is done once: where none is named the fastest of this machine, never a

@@ -27,7 +27,7 @@ impl<'a> Inputs<'a> {
     /// [`Error::Size`] when values are left over.
     pub fn new(values: &'a [u16], width: usize) -> Result<Self> {
         if width == 0 || !values.len().is_multiple_of(width) {
-            return Err(Error::Size { what: "values of an image", expected: width, actual: values.len() });
+            return Err(Error::size("values of an image", width, values.len()));
         }
         Ok(Self { values, width })
     }
@@ -83,7 +83,7 @@ impl LinearMap {
     /// [`Error::Size`] unless there is one bias per row, [`Error::OutOfRange`] when a result could leave 62 bits.
     pub fn new(weights: Weights, bias: Vec<i64>, input_max: u16) -> Result<Self> {
         if bias.len() != weights.rows() {
-            return Err(Error::Size { what: "biases", expected: weights.rows(), actual: bias.len() });
+            return Err(Error::size("biases", weights.rows(), bias.len()));
         }
         let mut result_bits = 1;
         for (j, &bias) in bias.iter().enumerate() {
@@ -98,7 +98,7 @@ impl LinearMap {
             }
         }
         if result_bits > 62 {
-            return Err(Error::OutOfRange { what: "worst-case result", value: format!("{result_bits} bits"), allowed: "62 bits and below".into() });
+            return Err(Error::range("worst-case result", &format!("{result_bits} bits"), "62 bits and below"));
         }
         // A slot also carries the inputs themselves and never has fewer than 2 bits.
         let input_bits = u16::BITS - input_max.leading_zeros() + 1;
@@ -153,11 +153,11 @@ impl LinearMap {
     /// [`Error::Size`], [`Error::OutOfRange`].
     pub fn check_inputs(&self, inputs: &Inputs<'_>) -> Result<()> {
         if inputs.width() != self.weights.cols() {
-            return Err(Error::Size { what: "values of an image", expected: self.weights.cols(), actual: inputs.width() });
+            return Err(Error::size("values of an image", self.weights.cols(), inputs.width()));
         }
         match inputs.values.iter().find(|&&x| x > self.input_max) {
             None => Ok(()),
-            Some(x) => Err(Error::OutOfRange { what: "input", value: x.to_string(), allowed: format!("0 to {}", self.input_max) }),
+            Some(x) => Err(Error::range("input", &x, format!("0 to {}", self.input_max))),
         }
     }
 }
@@ -412,7 +412,7 @@ impl<'a> Means<'a> {
     /// [`Error::Unsupported`] where one is missing or the key is another scheme's.
     pub fn of<K: 'static>(&self, scheme: &'static str) -> Result<(&'a K, &'a dyn Backend)> {
         let key = self.key.and_then(|key| key.downcast_ref());
-        key.zip(self.backend).ok_or_else(|| Error::Unsupported { subject: scheme.into(), feature: "a service without its key and backend".into() })
+        key.zip(self.backend).ok_or_else(|| Error::unsupported(scheme, "a service without its key and backend"))
     }
 }
 
@@ -553,7 +553,7 @@ where
 }
 
 fn out_of_order(step: &str) -> Error {
-    Error::Unsupported { subject: format!("the stage {step}"), feature: "a place other than after the stage before it".into() }
+    Error::unsupported(format!("the stage {step}"), "a place other than after the stage before it")
 }
 
 #[cfg(test)]

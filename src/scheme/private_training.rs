@@ -29,14 +29,10 @@ impl Shape {
     /// A shape that can be: with entries, and of a magnitude that products can take.
     pub(crate) fn check(self) -> Result<Self> {
         if self.rows == 0 || self.cols == 0 {
-            return Err(Error::Size { what: "entries of a matrix", expected: 1, actual: 0 });
+            return Err(Error::size("entries of a matrix", 1, 0));
         }
         if self.bits == 0 || self.bits > MAXIMUM_BITS {
-            return Err(Error::OutOfRange {
-                what: "declared magnitude",
-                value: format!("{} bits", self.bits),
-                allowed: format!("1 to {MAXIMUM_BITS} bits"),
-            });
+            return Err(Error::range("declared magnitude", &format!("{} bits", self.bits), format!("1 to {MAXIMUM_BITS} bits")));
         }
         Ok(self)
     }
@@ -48,10 +44,10 @@ impl Shape {
     /// The shape with other bits, for another of the same size.
     pub(crate) fn same_size(self, other: Self, bits: u32) -> Result<Self> {
         if self.rows != other.rows {
-            return Err(Error::Size { what: "rows of the second matrix", expected: self.rows, actual: other.rows });
+            return Err(Error::size("rows of the second matrix", self.rows, other.rows));
         }
         if self.cols != other.cols {
-            return Err(Error::Size { what: "columns of the second matrix", expected: self.cols, actual: other.cols });
+            return Err(Error::size("columns of the second matrix", self.cols, other.cols));
         }
         Self { bits, ..self }.check()
     }
@@ -59,7 +55,7 @@ impl Shape {
     /// The shape of a mini-batch.
     pub(crate) fn of_rows(self, indices: &[usize]) -> Result<Self> {
         if let Some(bad) = indices.iter().find(|&&i| i >= self.rows) {
-            return Err(Error::OutOfRange { what: "row", value: bad.to_string(), allowed: format!("0 to {}", self.rows.saturating_sub(1)) });
+            return Err(Error::range("row", &bad, format!("0 to {}", self.rows.saturating_sub(1))));
         }
         Self { rows: indices.len(), ..self }.check()
     }
@@ -119,7 +115,7 @@ impl<'a, M> Product<'a, M> {
     pub(crate) fn check(&self, shape: impl Fn(&M) -> Shape) -> Result<(usize, Shape, u32)> {
         let (left, right) = (shape(self.left).transposed(self.transposed[0]), shape(self.right).transposed(self.transposed[1]));
         if left.cols != right.rows {
-            return Err(Error::Size { what: "rows of the right factor", expected: left.cols, actual: right.rows });
+            return Err(Error::size("rows of the right factor", left.cols, right.rows));
         }
         let result = Shape { rows: left.rows, cols: right.cols, bits: self.bits }.check()?;
         let mut sum_bits = left.bits + right.bits + ceil_log2(left.cols as u64) + ceil_log2(u64::from(self.scale));
@@ -129,7 +125,7 @@ impl<'a, M> Product<'a, M> {
         }
         check_division(sum_bits, self.divisor)?;
         if self.scale == 0 {
-            return Err(Error::OutOfRange { what: "scale of a product", value: "0".into(), allowed: "1 and above".into() });
+            return Err(Error::range("scale of a product", &"0", "1 and above"));
         }
         Ok((left.cols, result, sum_bits))
     }
@@ -138,14 +134,10 @@ impl<'a, M> Product<'a, M> {
 /// Refuses sums that 62 bits do not hold and divisors that they do not need.
 pub(crate) fn check_division(sum_bits: u32, divisor: u64) -> Result<()> {
     if sum_bits > MAXIMUM_SUM_BITS {
-        return Err(Error::OutOfRange {
-            what: "sum before a division",
-            value: format!("{sum_bits} bits"),
-            allowed: format!("{MAXIMUM_SUM_BITS} bits and below"),
-        });
+        return Err(Error::range("sum before a division", &format!("{sum_bits} bits"), format!("{MAXIMUM_SUM_BITS} bits and below")));
     }
     if divisor == 0 || divisor > 1 << MAXIMUM_BITS {
-        return Err(Error::OutOfRange { what: "divisor", value: divisor.to_string(), allowed: format!("1 to 2^{MAXIMUM_BITS}") });
+        return Err(Error::range("divisor", &divisor, format!("1 to 2^{MAXIMUM_BITS}")));
     }
     Ok(())
 }

@@ -113,7 +113,7 @@ impl Choice {
     pub fn value(&self, word: &str) -> Result<String> {
         let value = (self.read)(word)?;
         if self.stand_ins.contains(&value.as_str()) {
-            return Err(Error::Unknown { what: self.field, value, known: "a value, not a word that stands for some".into() });
+            return Err(Error::unknown(self.field, value, "a value, not a word that stands for some"));
         }
         Ok(value)
     }
@@ -144,10 +144,12 @@ pub fn as_word<T: FromStr<Err = Error> + Display>(word: &str) -> Result<String> 
 /// [`Error::OutOfRange`].
 pub fn whole<const LEAST: u64, const MOST: u64>(word: &str) -> Result<String> {
     let number = word.parse().ok().filter(|n: &u64| (LEAST..=MOST).contains(n));
-    number.map(|n| n.to_string()).ok_or_else(|| Error::OutOfRange {
-        what: "number",
-        value: format!("`{word}`"),
-        allowed: if MOST == u64::MAX { format!("whole numbers from {LEAST}") } else { format!("{LEAST} to {MOST}") },
+    number.map(|n| n.to_string()).ok_or_else(|| {
+        Error::range(
+            "number",
+            &format!("`{word}`"),
+            if MOST == u64::MAX { format!("whole numbers from {LEAST}") } else { format!("{LEAST} to {MOST}") },
+        )
     })
 }
 
@@ -160,7 +162,7 @@ pub fn number<const LEAST: u64, const MOST: u64>(text: &str, word: &str) -> Resu
         return Ok(word.into());
     }
     whole::<LEAST, MOST>(text).map_err(|error| match error {
-        Error::OutOfRange { what, value, allowed } => Error::OutOfRange { what, value, allowed: format!("{allowed}, or \"{word}\"") },
+        Error::OutOfRange { what, value, allowed } => Error::range(what, &value, format!("{allowed}, or \"{word}\"")),
         error => error,
     })
 }

@@ -21,7 +21,7 @@ pub fn check_combinations(count: u128) -> Result<()> {
     }
     let value = if count == u128::MAX { "2^128 or more".into() } else { count.to_string() };
     let allowed = format!("up to {MOST_COMBINATIONS}; name fewer values in its lists");
-    Err(Error::OutOfRange { what: "number of combinations", value, allowed })
+    Err(Error::range("number of combinations", &value, allowed))
 }
 
 /// A word under a key, and where it stands in its file.
@@ -161,7 +161,7 @@ impl Kind {
             for protection in &protections {
                 let chosen = product(vec![outer.clone()], protection.choices, named, setting)?;
                 for values in product(chosen, self.inner, named, setting)? {
-                    let missing = || Error::Unsupported { subject: protection.path.into(), feature: format!("a value left open in {values:?}") };
+                    let missing = || Error::unsupported(protection.path, format!("a value left open in {values:?}"));
                     specs.push(self.spec(protection, values.clone()).ok_or_else(|| wrong(missing()))?);
                 }
             }

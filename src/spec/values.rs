@@ -28,7 +28,7 @@ impl Values {
     /// that the spec's declaration fills with such values.
     pub fn read<T: FromStr>(&self, field: &'static str) -> Result<T> {
         let text = self.get(field).unwrap_or_default();
-        text.parse().map_err(|_| Error::Unknown { what: field, value: text.into(), known: "a value of its type".into() })
+        text.parse().map_err(|_| Error::unknown(field, text, "a value of its type"))
     }
 
     /// A number that may be left open by a word.

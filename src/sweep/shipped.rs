@@ -59,7 +59,7 @@ pub fn find(registry: &Registry, file: &Path) -> Result<Sweep> {
         return Sweep::read(registry, file);
     }
     let known = FILES.iter().map(|(_, path, _)| short_name(path)).collect::<Vec<_>>().join(", ");
-    Err(Error::Unknown { what: "sweep", value: name.into(), known: format!("{known}, or a file") })
+    Err(Error::unknown("sweep", name, format!("{known}, or a file")))
 }
 
 /// Extent and path of the shipped file with this very text.

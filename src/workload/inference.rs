@@ -98,7 +98,7 @@ static INNER: [Choice; 4] = [
                 }
                 Ok(asked) if asked > there && !setting.at_most => {
                     let allowed = format!("1 to {there}, the images of the test set");
-                    return Err(Error::OutOfRange { what: "number of images", value: word.into(), allowed });
+                    return Err(Error::range("number of images", &word, allowed));
                 }
                 Ok(asked) => there.min(asked),
             };
@@ -145,7 +145,7 @@ static PLAINTEXT: Choice = Choice {
         Form::Segment,
         |word| match word {
             "true" | "false" => Ok(word.into()),
-            _ => Err(Error::Unknown { what: "switch", value: word.into(), known: "true, false".into() }),
+            _ => Err(Error::unknown("switch", word, "true, false")),
         },
         "Whether each combination of what an unencrypted model knows is also run in the clear, in f32 and in integers",
     )
@@ -302,10 +302,8 @@ impl InferenceBench {
     }
 
     fn model(&self, features: FeatureMap) -> Result<&TrainedModel> {
-        let model = self
-            .models
-            .get(&features)
-            .ok_or_else(|| Error::Unsupported { subject: "this run".into(), feature: format!("{} without a trained model", features.name()) })?;
+        let model =
+            self.models.get(&features).ok_or_else(|| Error::unsupported("this run", format!("{} without a trained model", features.name())))?;
         let Images { rows, cols, max_pixel: white, .. } = self.images;
         let images = Description { rows, cols, white, ..Description::default() };
         model.origin.data().check_pixels(&format!("the model for {features}"), &images, "the test set")?;
@@ -339,7 +337,7 @@ impl InferenceBench {
     fn run_here(&mut self, spec: &Spec, asked: &Asked, sampling: Sampling, progress: &mut OnProgress<'_>) -> Result<Measured> {
         if asked.images == 0 || asked.images > self.images.len() {
             let allowed = format!("1 to {}", self.images.len());
-            return Err(Error::OutOfRange { what: "number of images", value: asked.images.to_string(), allowed });
+            return Err(Error::range("number of images", &asked.images, allowed));
         }
         let planned = self.planned(spec)?;
         let model = self.integer_model(asked.features, asked.precision)?;

@@ -46,11 +46,10 @@ impl Registry {
     /// # Errors
     /// [`Error::Unknown`] for a workload that is not here.
     pub fn place(&self, workload: &str) -> Result<usize> {
-        self.workloads.iter().position(|known| known.kind().workload == workload).ok_or_else(|| Error::Unknown {
-            what: "workload",
-            value: workload.into(),
-            known: self.workloads().map(|known| known.kind().workload).collect::<Vec<_>>().join(", "),
-        })
+        self.workloads
+            .iter()
+            .position(|known| known.kind().workload == workload)
+            .ok_or_else(|| Error::unknown("workload", workload, self.workloads().map(|known| known.kind().workload).collect::<Vec<_>>().join(", ")))
     }
 
     /// The workload of a name.

@@ -132,7 +132,7 @@ pub(super) fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
-        .map_err(|e| Error::Unsupported { subject: "this system".into(), feature: format!("a pool of {threads} threads: {e}") })
+        .map_err(|e| Error::unsupported("this system", format!("a pool of {threads} threads: {e}")))
 }
 
 #[cfg(test)]

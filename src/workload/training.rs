@@ -158,7 +158,7 @@ impl Spec {
             ("outputs of the network", self.data.outputs(), self.network.outputs()),
         ] {
             if expected != actual {
-                return Err(Error::Size { what, expected, actual });
+                return Err(Error::size(what, expected, actual));
             }
         }
         for (what, value, least, most) in [
@@ -169,7 +169,7 @@ impl Spec {
         ] {
             if !(least..=most).contains(&value) {
                 let allowed = if most == usize::MAX { format!("{least} and more") } else { format!("{least} to {most}") };
-                return Err(Error::OutOfRange { what, value: value.to_string(), allowed });
+                return Err(Error::range(what, &value, allowed));
             }
         }
         self.recipe.check(self.batch)

@@ -83,7 +83,7 @@ fn cholesky(mut matrix: Vec<f64>, k: usize) -> Result<Vec<f64>> {
         let diagonal = row[j];
         let pivot = diagonal - dot(&row[..j], &row[..j]);
         if pivot.is_nan() || pivot <= diagonal * 1e-12 {
-            return Err(Error::OutOfRange { what: "independent regressors", value: j.to_string(), allowed: format!("{k}") });
+            return Err(Error::range("independent regressors", &j, format!("{k}")));
         }
         let pivot = pivot.sqrt();
         row[j] = pivot;

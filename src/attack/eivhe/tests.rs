@@ -78,7 +78,7 @@ fn run_known(parameters: &Parameters, messages: Option<&[i64]>, pairs: &[usize],
     let messages = messages.unwrap_or(&random);
     let needed = most * parameters.dimension;
     if messages.len() < needed {
-        return Err(Error::Size { what: "entries of messages", expected: needed, actual: messages.len() });
+        return Err(Error::size("entries of messages", needed, messages.len()));
     }
     let ciphertexts = Encryptor::new(&secret)?.encrypt(&messages[..needed], tape, 0)?;
     let truth = secret.rows();

@@ -102,10 +102,10 @@ impl Gpu {
     /// compiling takes longer than it saves, the first.
     fn shape(&self, modulus: &Modulus, control: &Control) -> Result<Shape> {
         let candidates = self.candidates(modulus);
-        let first = candidates.first().copied().ok_or_else(|| Error::Unsupported {
-            subject: format!("gpu on {}", self.context.adapter.name),
-            feature: format!("a modulus of {} bits", modulus.bits()),
-        })?;
+        let first = candidates
+            .first()
+            .copied()
+            .ok_or_else(|| Error::unsupported(format!("gpu on {}", self.context.adapter.name), format!("a modulus of {} bits", modulus.bits())))?;
         if self.context.adapter.is_software() || candidates.len() == 1 {
             return Ok(first);
         }
@@ -141,9 +141,9 @@ impl Gpu {
     /// An engine for moduli that are all squares of known roots, or none is: they take the shape of the largest.
     pub(super) fn engine(&self, moduli: Vec<Modulus>, control: &Control) -> Result<Engine> {
         let digit_bits = |modulus: &Modulus| modulus.root().unwrap_or_else(|| modulus.value()).significant_bits();
-        let largest = moduli.iter().max_by_key(|modulus| digit_bits(modulus)).ok_or(Error::Size { what: "moduli", expected: 1, actual: 0 })?;
+        let largest = moduli.iter().max_by_key(|modulus| digit_bits(modulus)).ok_or(Error::size("moduli", 1, 0))?;
         if moduli.iter().any(|modulus| modulus.root().is_some() != largest.root().is_some()) {
-            return Err(Error::Unsupported { subject: BackendId::Gpu.name().into(), feature: "squares together with other moduli".into() });
+            return Err(Error::unsupported(BackendId::Gpu.name(), "squares together with other moduli"));
         }
         let shape = self.shape(largest, control)?;
         let forms = moduli.into_iter().map(|modulus| MontgomeryForm::new(modulus, shape)).collect();

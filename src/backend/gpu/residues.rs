@@ -52,7 +52,7 @@ impl GpuResidues {
     fn rows<'a>(&self, values: &'a Resident) -> Result<&'a Rows> {
         let batch = values.storage::<Batch>(BackendId::Gpu)?;
         if batch.moduli != self.moduli {
-            return Err(Error::Unsupported { subject: BackendId::Gpu.name().into(), feature: "a batch made for another modulus".into() });
+            return Err(Error::unsupported(BackendId::Gpu.name(), "a batch made for another modulus"));
         }
         if !Arc::ptr_eq(batch.rows.context(), self.engine.context()) {
             return Err(Fault::Lost("the batch was made before the device was opened again".into()).into());

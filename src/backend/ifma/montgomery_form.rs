@@ -93,14 +93,10 @@ impl MontgomeryForm {
         let reduced_by = modulus.root().unwrap_or(modulus.value());
         let size = size_of_number(reduced_by.significant_bits() + SPARE_BITS);
         if size > MAX_LIMBS {
-            return Err(Error::Unsupported {
-                subject: "backend ifma".into(),
-                feature: format!(
-                    "arithmetic modulo {} bits (at most {})",
-                    reduced_by.significant_bits(),
-                    MAX_LIMBS * RADIX_BITS - SPARE_BITS as usize
-                ),
-            });
+            return Err(Error::unsupported(
+                "backend ifma",
+                format!("arithmetic modulo {} bits (at most {})", reduced_by.significant_bits(), MAX_LIMBS * RADIX_BITS - SPARE_BITS as usize),
+            ));
         }
         let mut limbs = vec![[0; TILE]; size / TILE];
         let mut words = reduced_by.to_digits(Order::Lsf);

@@ -77,7 +77,7 @@ fn significant_bits(words: &[u64]) -> usize {
 const TABLE_CHUNK: usize = 1 << 9;
 
 fn unsupported(feature: &str) -> Error {
-    Error::Unsupported { subject: BackendId::Ifma.name().into(), feature: feature.into() }
+    Error::unsupported(BackendId::Ifma.name(), feature)
 }
 
 /// The words of up to eight numbers in lanes, number after number.
@@ -335,11 +335,7 @@ impl SquareResidues for IfmaResidues {
         // The upper half is below R/4.
         let most = 2 * form.size() * RADIX_BITS - 2;
         if let Some(value) = values.iter().find(|value| significant_bits(value) > most) {
-            return Err(Error::OutOfRange {
-                what: "value of 1 + r v",
-                value: format!("{} bits", significant_bits(value)),
-                allowed: format!("at most {most} bits"),
-            });
+            return Err(Error::range("value of 1 + r v", &format!("{} bits", significant_bits(value)), format!("at most {most} bits")));
         }
         let constants = form.one_plus_constants(root, &factors[0]);
         let mut rows = self.zeros(values.len());

@@ -51,7 +51,7 @@ pub(in crate::cli) fn classify(args: &ClassifyArgs, json: bool) -> Result<bool> 
     check_bits(args.key_bits, args.training.toy)?;
     let backend = args.backend.open()?;
     if args.group == 0 {
-        return Err(Error::OutOfRange { what: "--group", value: "0".into(), allowed: "1 and more".into() });
+        return Err(Error::range("--group", &"0", "1 and more"));
     }
     let classifications = args.comparison.iter().map(|&comparison| {
         let protection = Protection::Smlp { backend, key_bits: args.key_bits, comparison };
@@ -64,7 +64,7 @@ pub(in crate::cli) fn classify(args: &ClassifyArgs, json: bool) -> Result<bool> 
     let mut bench = TrainingRunner::new(args.training.toy, control().clone());
     let loaded = bench.load(args.training.data, args.training.seed)?;
     if args.images == 0 || args.images > loaded.test.len() {
-        return Err(Error::OutOfRange { what: "--images", value: args.images.to_string(), allowed: format!("1 to {}", loaded.test.len()) });
+        return Err(Error::range("--images", &args.images, format!("1 to {}", loaded.test.len())));
     }
     let mut run = Run::start(Source { data: loaded.data.clone(), seed: args.training.seed, models: BTreeMap::new() });
     for what in &classifications {
@@ -88,10 +88,9 @@ pub(in crate::cli) fn classify(args: &ClassifyArgs, json: bool) -> Result<bool> 
     run.write(out_dir)?;
     let records = run.records();
     if json {
-        let value = |outcome| serde_json::to_value(outcome).map_err(|e| Error::Unsupported { subject: "JSON".into(), feature: e.to_string() });
+        let value = |outcome| serde_json::to_value(outcome).map_err(|e| Error::unsupported("JSON", e.to_string()));
         let rows = records.outcomes.iter().map(value).collect::<Result<Vec<_>>>()?;
-        let operations =
-            serde_json::to_value(&records.operations).map_err(|e| Error::Unsupported { subject: "JSON".into(), feature: e.to_string() })?;
+        let operations = serde_json::to_value(&records.operations).map_err(|e| Error::unsupported("JSON", e.to_string()))?;
         out_json(&json!({ "folder": out_dir.display().to_string(), "rows": rows, "operations": operations }));
     } else {
         let text = table(args, &classifications, records);

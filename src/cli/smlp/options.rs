@@ -85,11 +85,10 @@ impl std::str::FromStr for BackendChoice {
     fn from_str(text: &str) -> Result<Self> {
         match text {
             "auto" => Ok(Self::Auto),
-            name => name.parse().map(Self::One).map_err(|_| Error::Unknown {
-                what: "backend",
-                value: name.into(),
-                known: format!("auto, {}", BackendId::ALL.map(BackendId::name).join(", ")),
-            }),
+            name => name
+                .parse()
+                .map(Self::One)
+                .map_err(|_| Error::unknown("backend", name, format!("auto, {}", BackendId::ALL.map(BackendId::name).join(", ")))),
         }
     }
 }

@@ -46,7 +46,7 @@ pub(super) const KIND: &str = "smlp-local";
 fn specs(args: &TrainArgs) -> Result<Vec<spec::Spec>> {
     if let Some(key) = ONE_VALUE.into_iter().find(|key| args.choices.words(key).len() > 1) {
         let feature = format!("several values of `{key}` in one table; a sweep measures each");
-        return Err(Error::Unsupported { subject: "smlp train".into(), feature });
+        return Err(Error::unsupported("smlp train", feature));
     }
     args.choices.check_toy(args.toy)?;
     args.choices.open_backends()?;
@@ -154,9 +154,7 @@ impl<'a> Training<'a> {
     }
 
     fn json(&self) -> Result<serde_json::Value> {
-        let value = |row: &dyn Fn() -> serde_json::Result<serde_json::Value>| {
-            row().map_err(|e| Error::Unsupported { subject: "JSON".into(), feature: e.to_string() })
-        };
+        let value = |row: &dyn Fn() -> serde_json::Result<serde_json::Value>| row().map_err(|e| Error::unsupported("JSON", e.to_string()));
         Ok(json!({
             "outcome": value(&|| serde_json::to_value(self.outcome))?,
             "curve": value(&|| serde_json::to_value(&self.curve))?,

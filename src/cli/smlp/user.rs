@@ -115,7 +115,7 @@ fn encrypt(args: &EncryptArgs, json: bool) -> Result<bool> {
     let (training, test) = Records::encode(&loaded, spec.recipe.scale(), spec.recipe.centred);
     let images = args.images.unwrap_or(test.len());
     if images == 0 || images > test.len() {
-        return Err(Error::OutOfRange { what: "--images", value: images.to_string(), allowed: format!("1 to {}", test.len()) });
+        return Err(Error::range("--images", &images, format!("1 to {}", test.len())));
     }
     let (kind, records) = if args.queries { (Kind::Queries, test.first(images)) } else { (Kind::Training, training.first(spec.records)) };
     let tables = Tables { uses: 2 * records.len(), ..Tables::default() };

@@ -16,7 +16,7 @@ pub(in crate::cli) type P1Args = Unread;
 pub(in crate::cli) type P2Args = Unread;
 
 pub(in crate::cli) fn identity(_: &Unread, _: bool) -> Result<bool> {
-    Err(Error::Unsupported { subject: "a build without the Cargo feature `net`".into(), feature: "parties over the network".into() })
+    Err(Error::unsupported("a build without the Cargo feature `net`", "parties over the network"))
 }
 
 pub(in crate::cli) fn p1(args: &Unread, json: bool) -> Result<bool> {

@@ -308,7 +308,7 @@ impl LinearInference for Eivhe {
     fn decode(&self, decrypted: Vec<i64>, images: usize) -> Result<Vec<i64>> {
         let expected = images * self.map.weights().rows();
         if decrypted.len() != expected {
-            return Err(Error::Size { what: "results", expected, actual: decrypted.len() });
+            return Err(Error::size("results", expected, decrypted.len()));
         }
         Ok(decrypted)
     }

@@ -46,7 +46,7 @@ impl Secret {
         parameters.encrypted(Encryption::Fresh)?;
         let Parameters { dimension, key_columns, .. } = parameters;
         if rows.len() != dimension * key_columns {
-            return Err(Error::Size { what: "entries of T", expected: dimension * key_columns, actual: rows.len() });
+            return Err(Error::size("entries of T", dimension * key_columns, rows.len()));
         }
         let entry = |at: usize| rows[at % dimension * key_columns + at / dimension];
         Ok(Self { parameters, transposed: (0..rows.len()).map(entry).collect() })
@@ -168,7 +168,7 @@ pub(super) fn check_messages(parameters: &Parameters, messages: &[i64]) -> Resul
         None => Ok(()),
         Some(x) => {
             let bound = parameters.message_bound;
-            Err(Error::OutOfRange { what: "entry of a message", value: x.to_string(), allowed: format!("-{bound} to {bound}") })
+            Err(Error::range("entry of a message", &x, format!("-{bound} to {bound}")))
         }
     }
 }

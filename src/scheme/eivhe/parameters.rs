@@ -48,7 +48,7 @@ impl Draw {
             Self::Modulus if !modulus => "uniform modulo q only where there is a q",
             _ => return Ok(()),
         };
-        Err(Error::OutOfRange { what, value: format!("{self:?}"), allowed: allowed.into() })
+        Err(Error::range(what, &format!("{self:?}"), allowed))
     }
 }
 
@@ -142,11 +142,7 @@ impl Parameters {
     pub fn lwe(dimension: usize, message_bound: u64, result_bound: u64) -> Result<Self> {
         let result_bits = 64 - result_bound.max(message_bound).leading_zeros();
         if result_bits + 8 > LWE_MODULUS_BITS {
-            return Err(Error::OutOfRange {
-                what: "bits of a result",
-                value: result_bits.to_string(),
-                allowed: format!("{} and fewer modulo 2^{LWE_MODULUS_BITS}", LWE_MODULUS_BITS - 8),
-            });
+            return Err(Error::range("bits of a result", &result_bits, format!("{} and fewer modulo 2^{LWE_MODULUS_BITS}", LWE_MODULUS_BITS - 8)));
         }
         // The noise of a fixed matrix, at most 21 * 8 bits * 784, needs w = 2^19; fresh noise alone is far below.
         let (key_columns, modulus_bits) = if result_bits <= 8 { LWE_TABLE[0] } else { LWE_TABLE[1] };
@@ -213,7 +209,7 @@ impl Parameters {
     pub fn encrypted(&self, encryption: Encryption) -> Result<Range> {
         let between = |what, value: u128, least: u128, most: u128| {
             let allowed = format!("{least} to {most}");
-            if (least..=most).contains(&value) { Ok(()) } else { Err(Error::OutOfRange { what, value: value.to_string(), allowed }) }
+            if (least..=most).contains(&value) { Ok(()) } else { Err(Error::range(what, &value, allowed)) }
         };
         between("entries of a message", self.dimension as u128, 1, 1 << 20)?;
         between("key columns", self.key_columns as u128, 1, 1 << 16)?;
@@ -259,7 +255,7 @@ impl Parameters {
             let bits = 128 - value.leading_zeros();
             if bits > most {
                 let allowed = format!("{most} and fewer, those {}", if self.modulus_bits.is_some() { "below q/2" } else { "of i64" });
-                return Err(Error::OutOfRange { what, value: bits.to_string(), allowed });
+                return Err(Error::range(what, &bits, allowed));
             }
         }
         Ok(range)
@@ -294,7 +290,7 @@ impl Parameters {
     /// Values per message or ciphertext, for batches laid out one after the other.
     pub(super) fn count(what: &'static str, values: &[i64], width: usize) -> Result<usize> {
         if !values.len().is_multiple_of(width) {
-            return Err(Error::Size { what, expected: values.len().div_ceil(width) * width, actual: values.len() });
+            return Err(Error::size(what, values.len().div_ceil(width) * width, values.len()));
         }
         Ok(values.len() / width)
     }

@@ -60,14 +60,14 @@ impl PublicMatrix {
         let needed = parameters.message_bits() as usize;
         let digits = digits.unwrap_or(needed);
         if digits < needed || digits > 128 {
-            return Err(Error::OutOfRange { what: "columns per entry", value: digits.to_string(), allowed: format!("{needed} to 128") });
+            return Err(Error::range("columns per entry", &digits, format!("{needed} to 128")));
         }
         let columns = parameters.dimension * digits;
         for (what, expected, actual) in
             [("entries of A", parameters.key_columns * columns, lower.len()), ("entries of E", parameters.dimension * columns, noise.len())]
         {
             if expected != actual {
-                return Err(Error::Size { what, expected, actual });
+                return Err(Error::size(what, expected, actual));
             }
         }
         let mut upper = product_modulo(parameters.modulus_bits, &secret.rows(), parameters.key_columns, &lower, columns);

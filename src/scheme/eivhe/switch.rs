@@ -22,7 +22,7 @@ const MAX_BYTES: u128 = 4 << 30;
 /// [`Error::Size`] for batches of two sizes.
 pub fn add(parameters: &Parameters, a: &[i64], b: &[i64]) -> Result<Vec<i64>> {
     if a.len() != b.len() {
-        return Err(Error::Size { what: "entries of ciphertexts", expected: a.len(), actual: b.len() });
+        return Err(Error::size("entries of ciphertexts", a.len(), b.len()));
     }
     Ok(a.iter().zip(b).map(|(&a, &b)| parameters.reduce(a.wrapping_add(b))).collect())
 }
@@ -76,7 +76,7 @@ impl KeySwitch {
         let (m, k, rows) = (source.dimension, source.key_columns, target.dimension);
         same_scale(source, target)?;
         if map.len() != rows * m {
-            return Err(Error::Size { what: "entries of the map", expected: rows * m, actual: map.len() });
+            return Err(Error::size("entries of the map", rows * m, map.len()));
         }
         let (message, noise) = mapped(map, m, range, message);
         let bounds: Vec<u128> = (0..m + k).map(|i| if i < m { range.upper } else { range.lower }).collect();
@@ -96,8 +96,7 @@ impl KeySwitch {
             Some(bits) => bits..=bits,
             None => 1..=MAX_DIGIT_BITS,
         };
-        let mut last =
-            Err(Error::OutOfRange { what: "bits of a digit", value: format!("{digit_bits:?}"), allowed: format!("1 to {MAX_DIGIT_BITS}") });
+        let mut last = Err(Error::range("bits of a digit", &format!("{digit_bits:?}"), format!("1 to {MAX_DIGIT_BITS}")));
         for bits in candidates.rev().filter(|bits| (1..=MAX_DIGIT_BITS).contains(bits)) {
             last = source.range(&parameters, bits).map(|range| (bits, range));
             if last.is_ok() {
@@ -110,11 +109,7 @@ impl KeySwitch {
         let columns: usize = digits.iter().map(|&d| d as usize).sum();
         let bytes = columns as u128 * width as u128 * 8;
         if bytes > MAX_BYTES {
-            return Err(Error::OutOfRange {
-                what: "bytes of the key-switching matrix",
-                value: bytes.to_string(),
-                allowed: format!("{MAX_BYTES} and fewer"),
-            });
+            return Err(Error::range("bytes of the key-switching matrix", &bytes, format!("{MAX_BYTES} and fewer")));
         }
         let places: Vec<(usize, u32)> =
             digits.iter().enumerate().flat_map(|(entry, &count)| (0..count).map(move |d| (entry, d * digit_bits))).collect();
@@ -222,7 +217,7 @@ impl Direct {
     pub fn new(from: &Secret, map: Vec<i64>, rows: usize, range: Range, message: Option<u128>) -> Result<(Self, Secret)> {
         let source = *from.parameters();
         if map.len() != rows * source.dimension || rows == 0 {
-            return Err(Error::Size { what: "entries of the map", expected: rows.max(1) * source.dimension, actual: map.len() });
+            return Err(Error::size("entries of the map", rows.max(1) * source.dimension, map.len()));
         }
         let norm = map.chunks_exact(source.dimension).map(|row| row.iter().map(|w| u128::from(w.unsigned_abs())).sum::<u128>()).max().unwrap_or(0);
         let (message, noise) = mapped(&map, source.dimension, range, message);
@@ -286,11 +281,11 @@ impl InnerProduct {
         let (source, target) = (*from.parameters(), to.parameters());
         same_scale(&source, target)?;
         if source.modulus_bits.is_some() {
-            return Err(Error::Unsupported { subject: "integer-vector encryption modulo q".into(), feature: "inner products".into() });
+            return Err(Error::unsupported("integer-vector encryption modulo q", "inner products"));
         }
         let (m, k, width) = (source.dimension, source.key_columns, source.width());
         if forms.len() != target.dimension * m * m {
-            return Err(Error::Size { what: "entries of the forms", expected: target.dimension * m * m, actual: forms.len() });
+            return Err(Error::size("entries of the forms", target.dimension * m * m, forms.len()));
         }
         let [a, b] = ranges;
         let norm = forms.chunks_exact(m * m).map(|form| form.iter().map(|h| u128::from(h.unsigned_abs())).sum::<u128>()).max().unwrap_or(0);
@@ -305,8 +300,8 @@ impl InnerProduct {
         let pair = |i: usize, j: usize| (bound(a, i).saturating_mul(bound(b, j)) >> source.scale_bits).saturating_add(1);
         let bounds: Vec<u128> = (0..width * width).map(|at| pair(at / width, at % width)).collect();
         if let Some(bits) = bounds.iter().max().map(|bound| 128 - bound.leading_zeros()).filter(|&bits| bits > 63) {
-            let allowed = "63 and fewer, those of i64".into();
-            return Err(Error::OutOfRange { what: "bits of a product of entries divided by w", value: bits.to_string(), allowed });
+            let allowed = "63 and fewer, those of i64";
+            return Err(Error::range("bits of a product of entries divided by w", &bits, allowed));
         }
         let t = from.rows();
         let s = Zeroizing::new(
@@ -336,7 +331,7 @@ impl InnerProduct {
         let width = self.source.width();
         Parameters::count("entries of ciphertexts", a, width)?;
         if a.len() != b.len() {
-            return Err(Error::Size { what: "entries of ciphertexts", expected: a.len(), actual: b.len() });
+            return Err(Error::size("entries of ciphertexts", a.len(), b.len()));
         }
         let half = 1i128 << (self.source.scale_bits - 1);
         let products = |(a, b): (&[i64], &[i64])| {

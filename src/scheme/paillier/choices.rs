@@ -30,11 +30,9 @@ impl PackingChoice {
         match text {
             "auto" => Ok(Self::Auto),
             "1" => Ok(Self::Off),
-            number => format!("{number}-inputs").parse().map_err(|_| Error::Unknown {
-                what: "number of inputs per ciphertext",
-                value: number.into(),
-                known: "auto, or a number from 1".into(),
-            }),
+            number => {
+                format!("{number}-inputs").parse().map_err(|_| Error::unknown("number of inputs per ciphertext", number, "auto, or a number from 1"))
+            }
         }
     }
 
@@ -47,10 +45,10 @@ impl PackingChoice {
             Self::Auto => Ok(None),
             Self::Off => Ok(Some(1)),
             Self::Images(images) => Ok(Some(images)),
-            Self::Inputs(_) => Err(Error::Unsupported {
-                subject: "a batch of images".into(),
-                feature: format!("packing {self}, which is for one image at a time; use auto, off or a number of images"),
-            }),
+            Self::Inputs(_) => Err(Error::unsupported(
+                "a batch of images",
+                format!("packing {self}, which is for one image at a time; use auto, off or a number of images"),
+            )),
         }
     }
 }
@@ -76,11 +74,7 @@ impl FromStr for PackingChoice {
             "off" => Some(Self::Off),
             _ => text.strip_suffix("-inputs").map_or_else(|| number(text).map(Self::Images), |inputs| number(inputs).map(Self::Inputs)),
         };
-        choice.ok_or_else(|| Error::Unknown {
-            what: "packing",
-            value: text.into(),
-            known: "auto, off, a number of images per ciphertext, or N-inputs of one image".into(),
-        })
+        choice.ok_or_else(|| Error::unknown("packing", text, "auto, off, a number of images per ciphertext, or N-inputs of one image"))
     }
 }
 
@@ -91,11 +85,7 @@ impl FromStr for PackingChoice {
 pub fn method_choice(name: &str) -> Result<Option<Method>> {
     match name {
         "auto" => Ok(None),
-        name => name.parse().map(Some).map_err(|_| Error::Unknown {
-            what: "method",
-            value: name.into(),
-            known: format!("auto, {}", Method::ALL.map(Method::name).join(", ")),
-        }),
+        name => name.parse().map(Some).map_err(|_| Error::unknown("method", name, format!("auto, {}", Method::ALL.map(Method::name).join(", ")))),
     }
 }
 

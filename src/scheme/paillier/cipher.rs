@@ -146,7 +146,7 @@ impl Ciphertexts<Sendable> {
     pub fn import(key: &PublicKey, values: Limbs) -> Result<Self> {
         let width = words_for_bits(key.n_squared().significant_bits());
         if values.width() != width {
-            return Err(Error::Size { what: "words of a ciphertext", expected: width, actual: values.width() });
+            return Err(Error::size("words of a ciphertext", width, values.width()));
         }
         let all = || (0..values.len()).into_par_iter();
         let is_out = |value: &Integer| *value <= 0 || value >= key.n_squared();

@@ -57,9 +57,7 @@ impl ClientKey<'_> {
             (Self::Secret(secret), _) => Encryptor::new(backend, encryption, secret, tables, Purpose::Encryption),
             (Self::Public(public), Encryption::Djn) => Encryptor::djn(backend, public, tables, Purpose::Encryption),
             (Self::Public(public), Encryption::Standard) => Encryptor::standard(backend, public, Purpose::Encryption),
-            (Self::Public(_), Encryption::Owner) => {
-                Err(Error::Unsupported { subject: "a public key".into(), feature: "owner encryption; it takes the secret key".into() })
-            }
+            (Self::Public(_), Encryption::Owner) => Err(Error::unsupported("a public key", "owner encryption; it takes the secret key")),
         }
     }
 }
@@ -143,7 +141,7 @@ impl Client {
     /// value does not fit its slot or the backend fails; what `on_step` says.
     pub fn query(&mut self, inputs: &Inputs<'_>, origin: QueryOrigin, on_step: OnStep<'_>) -> Result<(Header, Ciphertexts<Sendable>)> {
         let Arrangement::Batch(packing) = self.arrangement else {
-            return Err(Error::Unsupported { subject: "the form of queries".into(), feature: "the layout of one image".into() });
+            return Err(Error::unsupported("the form of queries", "the layout of one image"));
         };
         let plaintexts = self.arrangement.encode(inputs)?;
         let mut query = Ciphertexts::none(&self.public);
@@ -180,7 +178,7 @@ impl Client {
 
     /// The part that decrypts, of the owner of the secret key.
     pub(super) fn decryptor(&self) -> Result<&Decryptor> {
-        let public = || Error::Unsupported { subject: "a client with a public key".into(), feature: "decryption".into() };
+        let public = || Error::unsupported("a client with a public key", "decryption");
         self.decryptor.as_ref().ok_or_else(public)
     }
 }

@@ -272,9 +272,7 @@ impl Encryptor {
 
     /// `djn` with exponents of another length.
     pub(super) fn djn_of_length(backend: &dyn Backend, public: &PublicKey, tables: Tables, purpose: Purpose, exponent_bits: u32) -> Result<Self> {
-        let base = public
-            .djn_base()
-            .ok_or_else(|| Error::Unsupported { subject: "a public key without hs".into(), feature: "djn encryption; use standard".into() })?;
+        let base = public.djn_base().ok_or_else(|| Error::unsupported("a public key without hs", "djn encryption; use standard"))?;
         let squares = backend.squares(vec![public.modulus()?])?;
         let table = Table::new(squares, std::slice::from_ref(base), &[Integer::from(1)], exponent_bits, tables)?;
         Ok(Self { public: public.clone(), mode: Mode::Table(Box::new(table)), purpose })
@@ -397,7 +395,7 @@ impl Encryptor {
         for (drawn, limit) in given.iter().flat_map(|g| g.iter().zip(&limits)) {
             let unit = !matches!(self.mode, Mode::Standard { .. }) || Integer::from(drawn.gcd_ref(limit)) == 1;
             if drawn.is_negative() || drawn >= limit || !unit {
-                return Err(Error::OutOfRange { what: "randomness", value: format!("{} bits", drawn.significant_bits()), allowed: "a unit".into() });
+                return Err(Error::range("randomness", &format!("{} bits", drawn.significant_bits()), "a unit"));
             }
         }
         self.encrypt_drawn(messages, &given.into_iter().map(Drawn).collect::<Vec<_>>())
@@ -464,7 +462,7 @@ impl Pool {
     /// As [`Self::encrypt`], leaving the ciphertexts with the backend.
     pub(super) fn encrypt_on_device(self, messages: &[Integer]) -> Result<Resident> {
         if messages.len() != self.len() {
-            return Err(Error::Size { what: "messages for a pool of randomisers", expected: self.len(), actual: messages.len() });
+            return Err(Error::size("messages for a pool of randomisers", self.len(), messages.len()));
         }
         let values = self.squares.one_plus(&residues(&self.public, messages)?, &[Integer::from(1)])?;
         let pairs = self.squares.gather(&[&values, &self.zeros], &interleaved(self.len()))?;

@@ -113,7 +113,7 @@ impl Evaluator {
     pub fn upload(&self, query: &Ciphertexts<Sendable>) -> Result<OnDevice<Sendable>> {
         query.check_key(&self.public)?;
         if !query.len().is_multiple_of(self.columns) {
-            return Err(Error::Size { what: "ciphertexts of a query", expected: query.len().next_multiple_of(self.columns), actual: query.len() });
+            return Err(Error::size("ciphertexts of a query", query.len().next_multiple_of(self.columns), query.len()));
         }
         Ok(OnDevice::of(self.squares.upload(query.values())?))
     }

@@ -73,11 +73,7 @@ pub fn check_bits(bits: u32, allow_toy: bool) -> Result<()> {
         return Err(Error::KeyTooSmall { bits, minimum: MINIMUM_BITS });
     }
     if !(TOY_MINIMUM_BITS..=MAXIMUM_BITS).contains(&bits) || !bits.is_multiple_of(2) {
-        return Err(Error::OutOfRange {
-            what: "key size",
-            value: format!("{bits} bits"),
-            allowed: format!("even, {TOY_MINIMUM_BITS} to {MAXIMUM_BITS} bits"),
-        });
+        return Err(Error::range("key size", &format!("{bits} bits"), format!("even, {TOY_MINIMUM_BITS} to {MAXIMUM_BITS} bits")));
     }
     Ok(())
 }
@@ -191,11 +187,7 @@ impl PublicKey {
     /// [`Error::OutOfRange`] for a larger m.
     pub fn residue(&self, message: &Integer) -> Result<Integer> {
         if message.significant_bits() >= self.bits() - 1 && Integer::from(message.abs_ref()) * 2u32 >= self.n {
-            return Err(Error::OutOfRange {
-                what: "plaintext",
-                value: format!("{} bits", message.significant_bits()),
-                allowed: "-n/2 to n/2".into(),
-            });
+            return Err(Error::range("plaintext", &format!("{} bits", message.significant_bits()), "-n/2 to n/2"));
         }
         Ok(if message.is_negative() { Integer::from(message + &self.n) } else { message.clone() })
     }
@@ -481,10 +473,10 @@ impl SecretKey {
     /// [`Error::Unsupported`] for a key whose p - 1 has unknown factors, [`Error::InvalidKey`] for wrong factors.
     pub(super) fn generators(&self) -> Result<[Integer; 2]> {
         let [Some(p), Some(q)] = [self.halves[0].generator()?, self.halves[1].generator()?] else {
-            return Err(Error::Unsupported {
-                subject: "a key whose factors of p - 1 are unknown".into(),
-                feature: "owner encryption; use standard or djn, or a key that this program made".into(),
-            });
+            return Err(Error::unsupported(
+                "a key whose factors of p - 1 are unknown",
+                "owner encryption; use standard or djn, or a key that this program made",
+            ));
         };
         Ok([p, q])
     }

@@ -28,7 +28,7 @@ pub const KEY_BITS: Choice = Choice {
 };
 
 fn read_bits(word: &str) -> Result<String> {
-    let bits = word.parse().map_err(|_| Error::Unknown { what: "number of bits", value: word.into(), known: "a whole number".into() })?;
+    let bits = word.parse().map_err(|_| Error::unknown("number of bits", word, "a whole number"))?;
     check_bits(bits, true).map(|()| bits.to_string())
 }
 
@@ -147,10 +147,7 @@ impl Chosen {
             (true, PackingChoice::Auto) => Layout::Single { inputs_per_ciphertext: None },
             (true, PackingChoice::Inputs(inputs)) => Layout::Single { inputs_per_ciphertext: Some(inputs) },
             (true, PackingChoice::Images(_)) => {
-                return Err(Error::Unsupported {
-                    subject: "one image at a time".into(),
-                    feature: format!("packing {packing} of many images; use auto, off or N-inputs"),
-                });
+                return Err(Error::unsupported("one image at a time", format!("packing {packing} of many images; use auto, off or N-inputs")));
             }
         })
     }

@@ -25,7 +25,7 @@ impl Packing {
     /// [`Error::OutOfRange`] for slots of less than 2 or more than 62 bits, [`Error::PlaintextOverflow`] when not even one slot or not the wanted number fits.
     pub fn new(key_bits: u32, slot_bits: u32, wanted: Option<usize>) -> Result<Self> {
         if !(2..=62).contains(&slot_bits) {
-            return Err(Error::OutOfRange { what: "slot", value: format!("{slot_bits} bits"), allowed: "2 to 62 bits".into() });
+            return Err(Error::range("slot", &format!("{slot_bits} bits"), "2 to 62 bits"));
         }
         let available_bits = key_bits.saturating_sub(2);
         let room = (available_bits / slot_bits) as usize;
@@ -66,7 +66,7 @@ impl Packing {
     /// [`Error::Size`] for too many values, [`Error::OutOfRange`] for one that does not fit its slot.
     pub fn pack(&self, values: impl ExactSizeIterator<Item = i64>) -> Result<Integer> {
         if values.len() > self.slots {
-            return Err(Error::Size { what: "values in a plaintext", expected: self.slots, actual: values.len() });
+            return Err(Error::size("values in a plaintext", self.slots, values.len()));
         }
         let half = 1i64 << (self.slot_bits - 1);
         // |v| fits its slot, so positive and negative values are laid side by side without carries and subtracted once.
@@ -74,7 +74,7 @@ impl Packing {
         let words = words_for_bits(self.slot_bits * self.slots as u32) + 1;
         for (slot, value) in values.enumerate() {
             if !(-half..half).contains(&value) {
-                return Err(Error::OutOfRange { what: "value of a slot", value: value.to_string(), allowed: format!("{} to {}", -half, half - 1) });
+                return Err(Error::range("value of a slot", &value, format!("{} to {}", -half, half - 1)));
             }
             if value != 0 {
                 let side = &mut signs[usize::from(value < 0)];
@@ -145,7 +145,7 @@ pub fn pack_columns(packing: Packing, inputs: &Inputs<'_>) -> Result<Vec<Integer
 pub fn unpack_rows(packing: Packing, plaintexts: &[Integer], rows: usize, images: usize) -> Result<Vec<i64>> {
     let expected = images.div_ceil(packing.slots()) * rows;
     if plaintexts.len() != expected {
-        return Err(Error::Size { what: "plaintexts of the results", expected, actual: plaintexts.len() });
+        return Err(Error::size("plaintexts of the results", expected, plaintexts.len()));
     }
     let mut results = vec![0; images * rows];
     for (index, plaintext) in plaintexts.iter().enumerate() {

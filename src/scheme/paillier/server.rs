@@ -98,7 +98,7 @@ impl Server {
     pub fn answer(&mut self, header: Header, query: &Ciphertexts<Sendable>, on_step: OnStep<'_>) -> Result<(Header, Ciphertexts<Sendable>)> {
         let [width, results] = self.sizes;
         if header.width != width {
-            return Err(Error::Size { what: "values of an image in the query", expected: width, actual: header.width });
+            return Err(Error::size("values of an image in the query", width, header.width));
         }
         let sets = query.len() / width;
         let step = rayon::current_num_threads().max(1);

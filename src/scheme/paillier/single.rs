@@ -92,11 +92,7 @@ impl Convolution {
             Some(inputs) => {
                 let width = map.weights().cols();
                 if inputs == 0 || inputs > width {
-                    return Err(Error::OutOfRange {
-                        what: "inputs per ciphertext",
-                        value: inputs.to_string(),
-                        allowed: format!("1 to {width}, the values of an image"),
-                    });
+                    return Err(Error::range("inputs per ciphertext", &inputs, format!("1 to {width}, the values of an image")));
                 }
                 Self::with_shape(key_bits, map, inputs, ROWS_PER_RESULT).or_else(|_| Self::with_shape(key_bits, map, inputs, 1))
             }
@@ -214,8 +210,7 @@ impl Convolution {
         let unused = self.width.next_multiple_of(self.shape.inputs_per_ciphertext) - self.width;
         let raise = |weight: i64| {
             let raised = weight + i64::from(self.offset);
-            let out_of_range =
-                || Error::OutOfRange { what: "weight with the offset", value: raised.to_string(), allowed: format!("up to {}", i32::MAX) };
+            let out_of_range = || Error::range("weight with the offset", &raised, format!("up to {}", i32::MAX));
             i32::try_from(raised).map_err(|_| out_of_range())
         };
         let mut values = Vec::with_capacity(weights.rows() * (self.width + unused + 1));
@@ -307,7 +302,7 @@ impl Convolution {
     pub fn unpack(&self, plaintexts: &[Integer], images: usize) -> Result<Vec<i64>> {
         let expected = images * self.results();
         if plaintexts.len() != expected {
-            return Err(Error::Size { what: "plaintexts of the results", expected, actual: plaintexts.len() });
+            return Err(Error::size("plaintexts of the results", expected, plaintexts.len()));
         }
         let mut results = Vec::with_capacity(images * self.rows);
         for (index, plaintext) in plaintexts.iter().enumerate() {

@@ -166,7 +166,7 @@ impl<C: Channel> Encrypted<C> {
         let slot_bits = reader.u32()?;
         if slot_bits != self.slots.bits {
             let allowed = self.slots.bits.to_string();
-            return Err(Error::OutOfRange { what: "slot bits of a stored matrix", value: slot_bits.to_string(), allowed });
+            return Err(Error::range("slot bits of a stored matrix", &slot_bits, allowed));
         }
         let values = reader.ciphertexts(&self.public, rows * self.slots.groups(cols))?;
         reader.end()?;
@@ -307,10 +307,10 @@ pub fn encrypt_matrix(
     let shape = shape.check()?;
     let slots = Slots::new(public.bits(), slot_bits)?;
     if values.len() != shape.entries() {
-        return Err(Error::Size { what: "entries of a matrix", expected: shape.entries(), actual: values.len() });
+        return Err(Error::size("entries of a matrix", shape.entries(), values.len()));
     }
     if let Some(value) = values.iter().find(|v| v.unsigned_abs() >> shape.bits != 0) {
-        return Err(Error::OutOfRange { what: "entry", value: value.to_string(), allowed: format!("magnitude below 2^{}", shape.bits) });
+        return Err(Error::range("entry", &value, format!("magnitude below 2^{}", shape.bits)));
     }
     let mut plaintexts = slots.pack_rows(values, shape.cols);
     let ciphertexts = encrypt(&plaintexts)?;
@@ -355,7 +355,7 @@ impl<C: Channel> Arithmetic for Encrypted<C> {
     fn with_constant_column(&mut self, m: &EncryptedMatrix, value: i64) -> Result<EncryptedMatrix> {
         if value.unsigned_abs() >> m.shape.bits != 0 {
             let allowed = format!("magnitude below 2^{}", m.shape.bits);
-            return Err(Error::OutOfRange { what: "constant column", value: value.to_string(), allowed });
+            return Err(Error::range("constant column", &value, allowed));
         }
         let shape = Shape { cols: m.shape.cols + 1, ..m.shape };
         let (before, groups, slot) = (self.slots.groups(m.shape.cols), self.slots.groups(shape.cols), m.shape.cols % self.slots.count);
@@ -406,8 +406,7 @@ impl<C: Channel> Arithmetic for Encrypted<C> {
     }
 
     fn open(&mut self, answer: &Sealed) -> Result<Vec<i64>> {
-        let user =
-            self.user.as_ref().ok_or_else(|| Error::Unsupported { subject: "P1 without the user".into(), feature: "reading answers".into() })?;
+        let user = self.user.as_ref().ok_or_else(|| Error::unsupported("P1 without the user", "reading answers"))?;
         user.open(answer)
     }
 }

@@ -62,10 +62,10 @@ impl Leak {
 /// [`Error::OutOfRange`] for bits beyond 40 or a number that leaves them.
 pub fn readings(comparison: Comparison, values: &[i64], bits: u32, tape: &Tape) -> Result<Vec<i128>> {
     if bits == 0 || bits > MAXIMUM_BITS {
-        return Err(Error::OutOfRange { what: "magnitude", value: format!("{bits} bits"), allowed: format!("1 to {MAXIMUM_BITS} bits") });
+        return Err(Error::range("magnitude", &format!("{bits} bits"), format!("1 to {MAXIMUM_BITS} bits")));
     }
     if let Some(value) = values.iter().find(|v| v.unsigned_abs() >> bits != 0) {
-        return Err(Error::OutOfRange { what: "number", value: value.to_string(), allowed: format!("magnitude below 2^{bits}") });
+        return Err(Error::range("number", &value, format!("magnitude below 2^{bits}")));
     }
     let mut stream = tape.stream(Purpose::Masking, 0);
     let top = (1u128 << (bits + 1 + KAPPA)) - 1;

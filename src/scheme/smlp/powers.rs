@@ -31,7 +31,7 @@ impl Powers {
     /// a_i b_i.
     pub(super) fn multiply(&self, a: &Resident, b: &Resident) -> Result<Resident> {
         if a.len() != b.len() {
-            return Err(Error::Size { what: "second factors", expected: a.len(), actual: b.len() });
+            return Err(Error::size("second factors", a.len(), b.len()));
         }
         let picks: Vec<(usize, usize)> = (0..a.len()).flat_map(|i| [(0, i), (1, i)]).collect();
         self.squares.run(&self.pair, &self.squares.gather(&[a, b], &picks)?, None)

@@ -138,12 +138,12 @@ pub(super) fn respond(server: &mut KeyServer, request: &mut Request<'_>) -> Resu
     let divisor = reader.u64()?;
     check_division(1, divisor)?;
     if flags > 3 {
-        return Err(Error::OutOfRange { what: "flags of a product", value: flags.to_string(), allowed: "0 to 3".into() });
+        return Err(Error::range("flags of a product", &flags, "0 to 3"));
     }
     let flip = |header: Header, flip: bool| if flip { (header.cols, header.rows) } else { (header.rows, header.cols) };
     let ((rows, inner), (right_inner, cols)) = (flip(left, flags & 1 != 0), flip(right, flags & 2 != 0));
     if inner != right_inner {
-        return Err(Error::Size { what: "rows of the right factor", expected: inner, actual: right_inner });
+        return Err(Error::size("rows of the right factor", inner, right_inner));
     }
     let t = correction_bits(slots, left.bits, right.bits, inner, scale)?;
 

@@ -171,7 +171,7 @@ impl<'a> Request<'a> {
         self.reader.end()?;
         if answer > self.longest {
             let allowed = format!("{} bytes, as was agreed on", self.longest);
-            return Err(Error::OutOfRange { what: "answer to a request", value: format!("{answer} bytes"), allowed });
+            return Err(Error::range("answer to a request", &format!("{answer} bytes"), allowed));
         }
         Ok(())
     }

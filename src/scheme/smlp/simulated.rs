@@ -109,7 +109,7 @@ impl Arithmetic for Simulated {
     fn upload(&mut self, values: &[i64], rows: usize, cols: usize, bits: u32) -> Result<SimulatedMatrix> {
         let shape = Shape { rows, cols, bits }.check()?;
         if values.len() != shape.entries() {
-            return Err(Error::Size { what: "entries of a matrix", expected: shape.entries(), actual: values.len() });
+            return Err(Error::size("entries of a matrix", shape.entries(), values.len()));
         }
         self.checked("upload", shape, values.to_vec())
     }

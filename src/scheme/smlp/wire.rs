@@ -27,11 +27,7 @@ impl Writer {
 
     /// Sizes and counts, each below 2^32.
     pub(super) fn size(self, value: usize) -> Result<Self> {
-        let value = u32::try_from(value).map_err(|_| Error::OutOfRange {
-            what: "size in a message",
-            value: value.to_string(),
-            allowed: "below 2^32".into(),
-        })?;
+        let value = u32::try_from(value).map_err(|_| Error::range("size in a message", &value, "below 2^32"))?;
         Ok(self.u32(value))
     }
 
@@ -74,8 +70,7 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8]> {
-        let (head, rest) =
-            self.0.split_at_checked(count).ok_or(Error::Size { what: "bytes left in a message", expected: count, actual: self.0.len() })?;
+        let (head, rest) = self.0.split_at_checked(count).ok_or(Error::size("bytes left in a message", count, self.0.len()))?;
         self.0 = rest;
         Ok(head)
     }
@@ -102,7 +97,7 @@ impl<'a> Reader<'a> {
     pub(super) fn within(&mut self, what: &'static str, limit: u32) -> Result<u32> {
         let value = self.u32()?;
         if value == 0 || value > limit {
-            return Err(Error::OutOfRange { what, value: value.to_string(), allowed: format!("1 to {limit}") });
+            return Err(Error::range(what, &value, format!("1 to {limit}")));
         }
         Ok(value)
     }
@@ -112,11 +107,7 @@ impl<'a> Reader<'a> {
         let (rows, cols) = (self.u32()? as usize, self.u32()? as usize);
         let entries = rows.saturating_mul(cols);
         if entries == 0 || entries > MAXIMUM_ENTRIES {
-            return Err(Error::OutOfRange {
-                what: "matrix in a message",
-                value: format!("{rows} x {cols}"),
-                allowed: format!("1 to {MAXIMUM_ENTRIES} entries"),
-            });
+            return Err(Error::range("matrix in a message", &format!("{rows} x {cols}"), format!("1 to {MAXIMUM_ENTRIES} entries")));
         }
         Ok((rows, cols))
     }
@@ -129,13 +120,12 @@ impl<'a> Reader<'a> {
     /// Exactly `count` ciphertexts, to be checked when the rest of the message has its length, too.
     pub(super) fn sent(&mut self, key: &PublicKey, count: usize) -> Result<Sent<'a>> {
         let bytes = ciphertext_bytes(key);
-        let wanted =
-            count.checked_mul(bytes).ok_or(Error::Size { what: "ciphertexts in a message", expected: count, actual: self.0.len() / bytes })?;
+        let wanted = count.checked_mul(bytes).ok_or(Error::size("ciphertexts in a message", count, self.0.len() / bytes))?;
         self.take(wanted).map(Sent)
     }
 
     /// Refuses bytes that are left over.
     pub(super) fn end(&self) -> Result<()> {
-        if self.0.is_empty() { Ok(()) } else { Err(Error::Size { what: "bytes after a message", expected: 0, actual: self.0.len() }) }
+        if self.0.is_empty() { Ok(()) } else { Err(Error::size("bytes after a message", 0, self.0.len())) }
     }
 }

@@ -76,7 +76,7 @@ impl Scaling {
     /// [`Error::Size`] when they are of another width than those that the scaling is of.
     pub fn apply(&self, coordinates: &Coordinates, width: usize) -> Result<Features> {
         if coordinates.width != self.mean.len() || width > coordinates.width {
-            return Err(Error::Size { what: "coordinates of a ciphertext", expected: self.mean.len(), actual: coordinates.width });
+            return Err(Error::size("coordinates of a ciphertext", self.mean.len(), coordinates.width));
         }
         let mut values = vec![0f32; coordinates.count * width];
         if width > 0 {

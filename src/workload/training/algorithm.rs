@@ -51,12 +51,12 @@ impl Parameters {
     pub fn new(widths: &Widths, layers: Vec<Vec<i64>>) -> Result<Self> {
         let pairs = widths.as_slice().windows(2);
         if pairs.len() != layers.len() {
-            return Err(Error::Size { what: "layers", expected: pairs.len(), actual: layers.len() });
+            return Err(Error::size("layers", pairs.len(), layers.len()));
         }
         for (pair, layer) in pairs.zip(&layers) {
             let expected = (pair[0] + 1) * pair[1];
             if layer.len() != expected {
-                return Err(Error::Size { what: "parameters of a layer", expected, actual: layer.len() });
+                return Err(Error::size("parameters of a layer", expected, layer.len()));
             }
         }
         Ok(Self { widths: widths.clone(), layers })
@@ -136,7 +136,7 @@ impl<A: Arithmetic> Perceptron<A> {
         let velocities = match state.len() {
             n if n == layers => false,
             n if n == 2 * layers => true,
-            actual => return Err(Error::Size { what: "matrices of a state", expected: layers, actual }),
+            actual => return Err(Error::size("matrices of a state", layers, actual)),
         };
         let mut state = state.into_iter();
         let weights: Vec<_> = state.by_ref().take(layers).collect();
@@ -197,7 +197,7 @@ impl<A: Arithmetic> Perceptron<A> {
             let (positive, signs) = arithmetic.relu(&sums)?;
             (activations, kept) = (positive, Some(signs));
         }
-        Err(Error::Size { what: "layers", expected: 1, actual: 0 })
+        Err(Error::size("layers", 1, 0))
     }
 
     /// One mini-batch of gradient descent on the squared error. `decay` divides the step size.
@@ -269,7 +269,7 @@ impl<M: Clone> Layer<M> {
 }
 
 fn narrow(what: &'static str, value: u64) -> Result<u32> {
-    u32::try_from(value).map_err(|_| Error::OutOfRange { what, value: value.to_string(), allowed: format!("up to {}", u32::MAX) })
+    u32::try_from(value).map_err(|_| Error::range(what, &value, format!("up to {}", u32::MAX)))
 }
 
 /// Declared bits of inputs and labels.

@@ -99,7 +99,7 @@ impl TrainingRunner {
         let (training, test) = Records::encode(&loaded, spec.recipe.scale(), spec.recipe.centred);
         if what.images == 0 || what.images > test.len() {
             let allowed = format!("1 to {}", test.len());
-            return Err(Error::OutOfRange { what: "number of images", value: what.images.to_string(), allowed });
+            return Err(Error::range("number of images", &what.images, allowed));
         }
         let training = training.first(spec.records);
         let (snapshots, ..) = self.simulate(&Job { spec, training: &training, test: &test }, progress)?;
@@ -112,7 +112,7 @@ impl TrainingRunner {
         let (driven, device, setup) = match spec.protection {
             Protection::Simulated => (expected, clear_device("integers in the clear, simulated"), Vec::new()),
             Protection::Float => {
-                return Err(Error::Unsupported { subject: "classification by smlp".into(), feature: "floats; use simulated or encrypted".into() });
+                return Err(Error::unsupported("classification by smlp", "floats; use simulated or encrypted"));
             }
             Protection::Smlp { backend, key_bits, comparison } => {
                 progress(Progress { what: "keygen", done: 0, total: what.images as u64 })?;
@@ -173,11 +173,9 @@ fn drive<A: Arithmetic>(
         let (classes, decrypt) = Stopwatch::time(|| arithmetic.open(&answer));
         push(Stage::Decrypt, decrypt);
         for class in classes? {
-            driven.classes.push(u8::try_from(class).map_err(|_| Error::OutOfRange {
-                what: "class",
-                value: class.to_string(),
-                allowed: format!("0 to {}", what.model.network.outputs().saturating_sub(1)),
-            })?);
+            driven.classes.push(
+                u8::try_from(class).map_err(|_| Error::range("class", &class, format!("0 to {}", what.model.network.outputs().saturating_sub(1))))?,
+            );
         }
         driven.kept.samples += 1;
         driven.kept.images += images;

@@ -67,7 +67,7 @@ impl TrainingRunner {
 
     pub(super) fn run_encrypted(&mut self, job: &Job<'_>, progress: &mut OnProgress<'_>) -> Result<Trained> {
         let Protection::Smlp { backend, key_bits, comparison } = job.spec.protection else {
-            return Err(Error::Unsupported { subject: job.spec.protection.to_string(), feature: "two servers".into() });
+            return Err(Error::unsupported(job.spec.protection.to_string(), "two servers"));
         };
         let steps = job.spec.total_steps();
         let (simulated, ..) = self.simulate(job, progress)?;
@@ -88,7 +88,7 @@ impl TrainingRunner {
             snapshots.push((*step, layers));
         }
         if snapshots.len() != simulated.len() {
-            return Err(Error::Size { what: "points of the course", expected: simulated.len(), actual: snapshots.len() });
+            return Err(Error::size("points of the course", simulated.len(), snapshots.len()));
         }
         let times = setup.times(job.spec.records).into_iter().chain(driven.times).collect();
         let mut trained = job.trained(snapshots, times, driven.kept, setup.device);

@@ -34,7 +34,7 @@ impl FloatMatrix {
     fn combined(&self, other: &Self, bits: u32, combine: impl Fn(f64, f64) -> f64) -> Result<Self> {
         let (expected, actual) = (self.shape, other.shape);
         if (expected.rows, expected.cols) != (actual.rows, actual.cols) {
-            return Err(Error::Size { what: "entries of the second matrix", expected: expected.entries(), actual: actual.entries() });
+            return Err(Error::size("entries of the second matrix", expected.entries(), actual.entries()));
         }
         let values = self.values.iter().zip(other.values.iter()).map(|(&a, &b)| combine(a, b)).collect();
         Ok(Self { shape: Shape { bits, ..expected }, values })
@@ -62,7 +62,7 @@ impl Arithmetic for Float {
 
     fn upload(&mut self, values: &[i64], rows: usize, cols: usize, bits: u32) -> Result<FloatMatrix> {
         if values.len() != rows * cols {
-            return Err(Error::Size { what: "entries of a matrix", expected: rows * cols, actual: values.len() });
+            return Err(Error::size("entries of a matrix", rows * cols, values.len()));
         }
         Ok(FloatMatrix { shape: Shape { rows, cols, bits }, values: values.iter().map(|&value| value as f64).collect() })
     }
@@ -74,7 +74,7 @@ impl Arithmetic for Float {
     fn rows(&mut self, m: &FloatMatrix, indices: &[usize]) -> Result<FloatMatrix> {
         let Shape { rows, cols, bits } = m.shape;
         if let Some(bad) = indices.iter().find(|&&row| row >= rows) {
-            return Err(Error::OutOfRange { what: "row", value: bad.to_string(), allowed: format!("0 to {}", rows.saturating_sub(1)) });
+            return Err(Error::range("row", &bad, format!("0 to {}", rows.saturating_sub(1))));
         }
         let values = indices.iter().flat_map(|&row| &m.values[row * cols..(row + 1) * cols]).copied().collect();
         Ok(FloatMatrix { shape: Shape { rows: indices.len(), cols, bits }, values })
@@ -102,7 +102,7 @@ impl Arithmetic for Float {
         let flip = |m: &FloatMatrix, really| if really { m.transposed() } else { m.clone() };
         let (left, right) = (flip(product.left, product.transposed[0]), flip(product.right, product.transposed[1]));
         if left.shape.cols != right.shape.rows {
-            return Err(Error::Size { what: "rows of the right factor", expected: left.shape.cols, actual: right.shape.rows });
+            return Err(Error::size("rows of the right factor", left.shape.cols, right.shape.rows));
         }
         let (scale, divisor) = (f64::from(product.scale), product.divisor as f64);
         let mut values = multiply(&left, &right);

@@ -26,11 +26,7 @@ impl Ratio {
     fn check(self, what: &'static str, most: u32) -> Result<()> {
         let Self { numerator, denominator } = self;
         let fits = (1..=1 << 16).contains(&numerator) && (1..=1 << 16).contains(&denominator) && numerator <= most * denominator;
-        if fits {
-            Ok(())
-        } else {
-            Err(Error::OutOfRange { what, value: self.to_string(), allowed: format!("a ratio above 0 and up to {most}, of numbers up to 65536") })
-        }
+        if fits { Ok(()) } else { Err(Error::range(what, &self, format!("a ratio above 0 and up to {most}, of numbers up to 65536"))) }
     }
 }
 
@@ -46,7 +42,7 @@ impl FromStr for Ratio {
     fn from_str(text: &str) -> Result<Self> {
         let parts = text.split_once([':', '/']).and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
         let ratio = parts.filter(|&(a, b): &(u32, u32)| a > 0 && b > 0).map(|(a, b)| Self::new(a, b));
-        ratio.ok_or_else(|| Error::Unknown { what: "ratio", value: text.into(), known: "two numbers from 1, as 1:20".into() })
+        ratio.ok_or_else(|| Error::unknown("ratio", text, "two numbers from 1, as 1:20"))
     }
 }
 
@@ -98,7 +94,7 @@ impl Recipe {
     pub fn check(&self, batch: usize) -> Result<()> {
         let range = |what, value: u32, least: u32, most: u32| {
             let fits = (least..=most).contains(&value);
-            if fits { Ok(()) } else { Err(Error::OutOfRange { what, value: value.to_string(), allowed: format!("{least} to {most}") }) }
+            if fits { Ok(()) } else { Err(Error::range(what, &value, format!("{least} to {most}"))) }
         };
         range("number of bits of the scale", self.scale_bits, 4, 20)?;
         range("number of further bits of a velocity", self.velocity_bits, 0, 12)?;
@@ -106,7 +102,7 @@ impl Recipe {
         if let Some(momentum) = self.momentum {
             momentum.check("momentum", 1)?;
             if momentum.numerator == momentum.denominator {
-                return Err(Error::OutOfRange { what: "momentum", value: momentum.to_string(), allowed: "less than 1".into() });
+                return Err(Error::range("momentum", &momentum, "less than 1"));
             }
         }
         if let Some(Decay { divisor, at_percent }) = &self.decay {
@@ -114,20 +110,12 @@ impl Recipe {
             let ascending = at_percent.windows(2).all(|pair| pair[0] < pair[1]) && at_percent.iter().all(|p| (1..100).contains(p));
             if at_percent.is_empty() || at_percent.len() > 4 || !ascending {
                 let value = at_percent.iter().map(ToString::to_string).collect::<Vec<_>>().join(":");
-                return Err(Error::OutOfRange { what: "points of decay", value, allowed: "one to four ascending percentages from 1 to 99".into() });
+                return Err(Error::range("points of decay", &value, "one to four ascending percentages from 1 to 99"));
             }
         }
         // Q B / 2^f divides the sum of the gradients, and the velocity's share of it must be whole.
         let whole = (self.scale() as u64 * batch as u64).is_multiple_of(1 << self.velocity_bits);
-        if whole {
-            Ok(())
-        } else {
-            Err(Error::OutOfRange {
-                what: "number of further bits of a velocity",
-                value: self.velocity_bits.to_string(),
-                allowed: "no more than those of the scale".into(),
-            })
-        }
+        if whole { Ok(()) } else { Err(Error::range("number of further bits of a velocity", &self.velocity_bits, "no more than those of the scale")) }
     }
 }
 
@@ -151,10 +139,12 @@ impl FromStr for Recipe {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let bad = || Error::Unknown {
-            what: "recipe",
-            value: text.into(),
-            known: "qBITS[-fBITS]-stepA:B[-muA:B][-decayD:PERCENT:...][-centred], for example q14-f6-step1:10-mu9:10-decay2:50:70:90-centred".into(),
+        let bad = || {
+            Error::unknown(
+                "recipe",
+                text,
+                "qBITS[-fBITS]-stepA:B[-muA:B][-decayD:PERCENT:...][-centred], for example q14-f6-step1:10-mu9:10-decay2:50:70:90-centred",
+            )
         };
         let mut parts = text.split('-').peekable();
         let mut part = |prefix: &str| parts.next_if(|part| part.starts_with(prefix)).map(|part| &part[prefix.len()..]);

@@ -22,7 +22,7 @@ impl Widths {
             return Ok(Self(widths));
         }
         let value = widths.iter().map(ToString::to_string).collect::<Vec<_>>().join("-");
-        Err(Error::Unknown { what: "network", value, known: format!("two to eight widths from 1 to {WIDEST}, for example 2-10-2") })
+        Err(Error::unknown("network", value, format!("two to eight widths from 1 to {WIDEST}, for example 2-10-2")))
     }
 
     /// The widths.
@@ -64,10 +64,8 @@ impl FromStr for Widths {
 
     fn from_str(text: &str) -> Result<Self> {
         let widths = text.split('-').map(|width| width.parse().ok()).collect::<Option<Vec<usize>>>();
-        widths.and_then(|widths| Self::new(widths).ok()).ok_or_else(|| Error::Unknown {
-            what: "network",
-            value: text.into(),
-            known: format!("two to eight widths from 1 to {WIDEST}, for example 2-10-2"),
-        })
+        widths
+            .and_then(|widths| Self::new(widths).ok())
+            .ok_or_else(|| Error::unknown("network", text, format!("two to eight widths from 1 to {WIDEST}, for example 2-10-2")))
     }
 }

@@ -71,40 +71,28 @@ impl Header {
     /// Refuses what no reader would take.
     fn check(&self, ciphertexts: usize) -> Result<()> {
         if self.images == 0 || self.width == 0 {
-            return Err(Error::OutOfRange {
-                what: "header",
-                value: format!("{} images, width {}", self.images, self.width),
-                allowed: "1 and above".into(),
-            });
+            return Err(Error::range("header", &format!("{} images, width {}", self.images, self.width), "1 and above"));
         }
         if self.ciphertexts() != Some(ciphertexts) {
-            return Err(Error::Size { what: "ciphertexts of a file", expected: self.ciphertexts().unwrap_or(usize::MAX), actual: ciphertexts });
+            return Err(Error::size("ciphertexts of a file", self.ciphertexts().unwrap_or(usize::MAX), ciphertexts));
         }
         if !(1..=16).contains(&self.feature_bits) {
-            return Err(Error::OutOfRange { what: "feature", value: format!("{} bits", self.feature_bits), allowed: "1 to 16 bits".into() });
+            return Err(Error::range("feature", &format!("{} bits", self.feature_bits), "1 to 16 bits"));
         }
         self.data.check()?;
         if self.first.checked_add(self.images).is_none() {
-            return Err(Error::OutOfRange {
-                what: "first image",
-                value: self.first.to_string(),
-                allowed: format!("0 to {}", usize::MAX - self.images),
-            });
+            return Err(Error::range("first image", &self.first, format!("0 to {}", usize::MAX - self.images)));
         }
         if !self.model_sha256.is_empty() && !is_sha256(&self.model_sha256) {
-            return Err(Error::OutOfRange {
-                what: "digest of a model",
-                value: format!("{} bytes", self.model_sha256.len()),
-                allowed: "64 hexadecimal digits, or none".into(),
-            });
+            return Err(Error::range("digest of a model", &format!("{} bytes", self.model_sha256.len()), "64 hexadecimal digits, or none"));
         }
         for name in [&self.features, &self.model] {
             if name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
-                return Err(Error::OutOfRange {
-                    what: "name in a header",
-                    value: format!("{} bytes", name.len()),
-                    allowed: format!("{LONGEST_NAME} bytes without control characters"),
-                });
+                return Err(Error::range(
+                    "name in a header",
+                    &format!("{} bytes", name.len()),
+                    format!("{LONGEST_NAME} bytes without control characters"),
+                ));
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::workload::training::{Protection, Spec, slot_bits};
 pub(super) fn comparison(spec: &Spec) -> Result<Comparison> {
     match spec.protection {
         Protection::Smlp { comparison, .. } => Ok(comparison),
-        other => Err(Error::Unsupported { subject: format!("a training under {other}"), feature: "two parties; name an encrypted one".into() }),
+        other => Err(Error::unsupported(format!("a training under {other}"), "two parties; name an encrypted one")),
     }
 }
 
@@ -80,7 +80,7 @@ pub fn terms(task: &Task<'_>, public: &PublicKey) -> Result<(Vec<u8>, u32)> {
         bundle.parts.iter().for_each(|part| records.update(Sha256::digest(part)));
     }
     let agreed = Agreed { program: PROGRAM.into(), key: public.fingerprint().into(), spec: spec.to_string(), records: hex(records.finalize()) };
-    let terms = serde_json::to_vec(&agreed).map_err(|e| Error::Unsupported { subject: "a session".into(), feature: e.to_string() })?;
+    let terms = serde_json::to_vec(&agreed).map_err(|e| Error::unsupported("a session", e.to_string()))?;
     // At most: all parameters, or every number of a batch bit by bit.
     let numbers = spec.network.parameters() + 64 * spec.batch * spec.network.as_slice().iter().sum::<usize>();
     let bytes = (numbers * public.ciphertext_bytes()) as u64 + (1 << 20);

@@ -94,7 +94,7 @@ struct State {
 
 impl State {
     fn read(bytes: &[u8]) -> Result<Self> {
-        let bad = || Error::Unsupported { subject: "this training".into(), feature: "a checkpoint of another one".into() };
+        let bad = || Error::unsupported("this training", "a checkpoint of another one");
         let mut rest = bytes;
         let mut take = |count: usize| {
             let (part, after) = rest.split_at_checked(count).ok_or_else(bad)?;
@@ -149,17 +149,13 @@ impl<C: Channel> Trainer<C> {
         let rounding = start.tape(&spec, &charter(task, public, matches!(start, Start::Replayable)));
         let mut engine = Encrypted::new(backend, public, options, rounding, Tape::from_system()?, channel)?;
         let [inputs, labels] = task.training.parts.as_slice() else {
-            return Err(Error::Size { what: "matrices of a training set", expected: 2, actual: task.training.parts.len() });
+            return Err(Error::size("matrices of a training set", 2, task.training.parts.len()));
         };
         let mut load = |bytes: &Vec<u8>, cols: usize, rows: Option<usize>| {
             let matrix = engine.load(bytes)?;
             let shape = engine.shape(&matrix);
             let expected = Shape { rows: rows.unwrap_or(shape.rows), cols, bits: input_bits(&spec.recipe) };
-            if shape == expected {
-                Ok(matrix)
-            } else {
-                Err(Error::Unsupported { subject: format!("{spec}"), feature: format!("records of {shape:?}") })
-            }
+            if shape == expected { Ok(matrix) } else { Err(Error::unsupported(format!("{spec}"), format!("records of {shape:?}"))) }
         };
         let inputs = load(inputs, spec.network.inputs(), Some(spec.records))?;
         let labels = load(labels, spec.network.outputs(), Some(spec.records))?;
@@ -168,7 +164,7 @@ impl<C: Channel> Trainer<C> {
             Some(queries) => {
                 check_fingerprint(&queries.key, public)?;
                 let [matrix] = queries.parts.as_slice() else {
-                    return Err(Error::Size { what: "matrices of queries", expected: 1, actual: queries.parts.len() });
+                    return Err(Error::size("matrices of queries", 1, queries.parts.len()));
                 };
                 Some(load(matrix, spec.network.inputs(), None)?)
             }
