@@ -84,7 +84,7 @@ impl TrainingRunner {
     /// Classifies test records.
     ///
     /// # Errors
-    /// [`Error::Disagreement`] when a class differs from the simulator's; as [`TrainingRunner::run`].
+    /// [`Error::Disagreement`] when a class differs from the simulator's; as [`TrainingRunner::train`].
     pub fn classify(&mut self, what: &Classification, progress: &mut OnProgress<'_>) -> Result<Classified> {
         what.model.check()?;
         match what.model.threads {
