@@ -144,7 +144,8 @@ pub trait Workload: Send + Sync {
     /// Refuses what is well-formed and cannot be.
     ///
     /// # Errors
-    /// [`Error::Size`](crate::error::Error::Size), [`Error::OutOfRange`](crate::error::Error::OutOfRange).
+    /// [`Error::Size`](crate::error::Error::Size),
+    /// [`Error::OutOfRange`](crate::error::Error::OutOfRange).
     fn check(&self, _spec: &Spec) -> Result<()> {
         Ok(())
     }
@@ -183,7 +184,8 @@ pub trait Bench: Send {
     /// Runs one spec and checks its results before any time is kept.
     ///
     /// # Errors
-    /// [`Error::Disagreement`](crate::error::Error::Disagreement) when a result is not what it must be; whatever the stages report;
+    /// [`Error::Disagreement`](crate::error::Error::Disagreement) when a result is not what it must
+    /// be; whatever the stages report;
     /// [`Error::Interrupted`](crate::error::Error::Interrupted) through `progress`.
     fn run(&mut self, spec: &Spec, sampling: Sampling, progress: &mut OnProgress<'_>) -> Result<Measured>;
 }

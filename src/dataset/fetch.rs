@@ -18,7 +18,9 @@ pub use published::{Fetched, Limits, Part, Progress, Published, TEST_IMAGES, TES
 /// `progress` is called as bytes arrive; `control` is looked at several times a second.
 ///
 /// # Errors
-/// [`Error::Interrupted`](crate::error::Error::Interrupted) once `control` was stopped, [`Error::Download`](crate::error::Error::Download) with every mirror's reason when none gave the right file in time,
+/// [`Error::Interrupted`](crate::error::Error::Interrupted) once `control` was stopped,
+/// [`Error::Download`](crate::error::Error::Download) with every mirror's reason when none gave the
+/// right file in time,
 /// [`Error::Io`](crate::error::Error::Io) when `dir` cannot be written.
 pub fn fetch(dir: &Path, part: Part, limits: Limits, progress: &dyn Fn(Progress<'_>), control: &Control) -> Result<Vec<Fetched>> {
     download::fetch(dir, part.files(), limits, progress, control)

@@ -80,7 +80,8 @@ impl Protection {
     /// For images of `dimension` pixels up to `max_pixel`, checked: what is decrypted is what was encrypted. [`Setting::Lwe`] has sizes of its own.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`](crate::error::Error::OutOfRange) or [`Error::Noise`](crate::error::Error::Noise) when the sizes do not fit each other.
+    /// [`Error::OutOfRange`](crate::error::Error::OutOfRange) or
+    /// [`Error::Noise`](crate::error::Error::Noise) when the sizes do not fit each other.
     pub fn new(setting: Setting, sizes: Sizes, dimension: usize, max_pixel: u8) -> Result<Self> {
         let Some(encryption) = setting.encryption() else { return Ok(Self { setting, parameters: None }) };
         let bound = u64::from(max_pixel);

@@ -49,7 +49,8 @@ pub fn parameter_digest(layers: &[Vec<i64>]) -> String {
 /// The user's part: reads what was sealed, each matrix row by row.
 ///
 /// # Errors
-/// [`Error::Decryption`](crate::error::Error::Decryption) with another pad key; as [`Sealed::from_bytes`].
+/// [`Error::Decryption`](crate::error::Error::Decryption) with another pad key; as
+/// [`Sealed::from_bytes`].
 pub fn open_sealed(bundle: &Bundle, user: &UserKey) -> Result<Vec<Vec<i64>>> {
     bundle.parts.iter().map(|part| user.open(&Sealed::from_bytes(part)?)).collect()
 }
