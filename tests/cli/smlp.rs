@@ -62,9 +62,10 @@ fn odd_trainings_are_refused() {
     place.refuses(&format!("{train} --key-bits 1024"), &["1024-bit key is a toy", "--toy"]);
     place.refuses(&format!("{train} --network 3-10-2"), &["inputs of the network: expected 2, got 3"]);
     place.refuses(&format!("{train} --batch 1001"), &["batch size is 1001", "1 to 1000"]);
-    place.refuses(&format!("{train} --records 0"), &["number of records is 0"]);
-    place.refuses(&format!("{train} --epochs 0"), &["number of epochs is 0"]);
-    place.refuses(&format!("{train} --steps 0"), &["number of steps is 0"]);
+    for option in ["--records", "--epochs", "--steps"] {
+        place.misuses(&format!("{train} {option} 0"), &[option, "`0`"]);
+    }
+    place.refuses(&format!("{train} --batch 10,20"), &["several values of `batch`", "a sweep"]);
     place.refuses(&format!("{train} --recipe q30-step1:8"), &["30", "4 to 20"]);
     place.refuses("smlp train --data mnist --run float --out r", &["MNIST", "cipherlane fetch"]);
     place.misuses("smlp train --data xnor", &["xnor", "parity-K"]);
@@ -72,7 +73,7 @@ fn odd_trainings_are_refused() {
     place.misuses("smlp train --recipe q10", &["recipe", "qBITS"]);
     place.misuses("smlp train --run plain", &["float", "simulated", "encrypted"]);
     place.misuses("smlp train --comparison none", &["blinded", "exact"]);
-    place.misuses("smlp train --backend all", &["auto", "gmp"]);
+    place.misuses("smlp train --backend fastest", &["all", "gmp"]);
     let help = place.ends("smlp", 2).err;
     assert!(["train", "classify", "leaks"].iter().all(|name| help.contains(name)), "{help}");
     // A run that would overflow ends with an error row and status 1.
