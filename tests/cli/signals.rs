@@ -72,7 +72,7 @@ fn a_second_interrupt_stops_at_once() {
     signal("-INT", &running.child);
     running.wait_for(&["press Ctrl-C again"]);
     // It may have ended by itself meanwhile.
-    let _ = std::process::Command::new("kill").arg("-INT").arg(running.child.id().to_string()).stderr(std::process::Stdio::null()).status();
+    let _ = std::process::Command::new("kill").arg("-INT").arg(running.child.id().to_string()).stderr(Stdio::null()).status();
     wait_for_end(&mut running.child, 130);
     assert!(snapshot(place.0.path()).is_empty());
 }
