@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use super::estimate::{Estimate, Speeds};
+use super::sampling::THREADS;
 use super::timing::{DeviceClock, Kept, Sampler, StageTime, passes, thread_pool};
 use super::{Bench, Division, Means, Measured, Models, OnProgress, Progress, Sampling, Scenario, Source, Work, Workload};
 use crate::backend::{self, Backend, BackendId, Device, DeviceKind};
@@ -123,16 +124,7 @@ static INNER: [Choice; 4] = [
             "Images worked on at once, offline: auto (as many as suit the backend), or a number",
         )
     },
-    Choice {
-        default: &["all"],
-        is_argument: false,
-        ..Choice::new(
-            "threads",
-            Form::Suffix { prefix: "threads-", unsaid: "all" },
-            |word| number::<1, 1024>(word, "all"),
-            "Threads of the pool: all (those of the process), or a number",
-        )
-    },
+    THREADS,
 ];
 
 /// Plaintext rows come with the others unless a table does without.

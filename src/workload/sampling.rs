@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::spec::{Choice, Form, number};
 use crate::text::named;
 
 named! {
@@ -56,3 +57,15 @@ impl fmt::Display for Sampling {
         write!(f, "{}-{}-{}-{}", self.warm_up_ms, self.least_ms, self.least_samples, self.most_ms)
     }
 }
+
+/// Threads of a row's pool, for every workload.
+pub(super) const THREADS: Choice = Choice {
+    default: &["all"],
+    is_argument: false,
+    ..Choice::new(
+        "threads",
+        Form::Suffix { prefix: "threads-", unsaid: "all" },
+        |word| number::<1, 1024>(word, "all"),
+        "Threads of the pool: all (those of the process), or a number",
+    )
+};

@@ -10,6 +10,7 @@ use crate::scheme::paillier::linear::KEY_BITS;
 use crate::scheme::smlp::Comparison;
 use crate::spec::{self, Choice, Form, Kind, Values, as_word, number, whole};
 use crate::text::named;
+use crate::workload::sampling::THREADS;
 
 /// The course of a dataset where nothing else is named.
 fn default_course(values: &Values) -> Result<Course> {
@@ -91,16 +92,7 @@ static INNER: [Choice; 7] = [
             "Stop after this many mini-batches",
         )
     },
-    Choice {
-        default: &["all"],
-        is_argument: false,
-        ..Choice::new(
-            "threads",
-            Form::Suffix { prefix: "threads-", unsaid: "all" },
-            |word| number::<1, 1024>(word, "all"),
-            "Threads of the pool: all (those of the process), or a number",
-        )
-    },
+    THREADS,
 ];
 
 fn read_count(word: &str) -> Result<String> {
